@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// nodes.c: a client's calls about the installation: its nodes and quota groups.
+#include "client.h"
+
+#include "dtf/v1/admin.nrpc.h"
+
+#include <string.h>
+
+static const struct nrpc_call_options ordinary = {.timeout_ms = CLIENT_CALL_MS};
+
+static void read_node(const Dtf__V1__Node *n, struct dtf_node_info *out)
+{
+    *out = (struct dtf_node_info){
+        .id = n->id,
+        .pid = n->pid,
+        .slots = n->slots,
+        .running = n->running,
+        .settled = n->settled,
+        .seen_ms_ago = n->seen_ms_ago,
+    };
+    client_copy_text(out->name, sizeof out->name, n->name);
+    client_copy_text(out->host, sizeof out->host, n->host);
+}
+
+int dtf_nodes(struct dtf_client *c, struct dtf_node_info *out, size_t *count, struct nrpc_status *st)
+{
+    Dtf__V1__NodesRequest request = DTF__V1__NODES_REQUEST__INIT;
+    Dtf__V1__NodesResponse *response;
+    size_t capacity = *count;
+    int code = client_note(c, dtf_v1_admin_service_nodes(c->channel, &ordinary, &request, &response, st));
+    size_t n = code ? 0 : response->n_nodes;
+    *count = n < capacity ? n : capacity;
+    for (size_t i = 0; i < *count; i++)
+        read_node(response->nodes[i], &out[i]);
+    dtf__v1__nodes_response__free_unpacked(response, NULL);
+    return code;
+}
+
+int dtf_group_set(struct dtf_client *c, const char *group, uint32_t quota, struct nrpc_status *st)
+{
+    int code = client_check_size("group", strlen(group), DTF_NAME_MAX, st);
+    if (code)
+        return code;
+    Dtf__V1__SetGroupRequest request = DTF__V1__SET_GROUP_REQUEST__INIT;
+    request.name = (char *)group;
+    request.quota = quota;
+    return client_note(c, dtf_v1_admin_service_set_group(c->channel, &ordinary, &request, NULL, st));
+}

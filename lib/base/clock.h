@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// clock.h: the only places that read a clock. Everything else takes time as an argument.
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+// "Never": later than every time.
+#define CLOCK_NEVER INT64_MAX
+
+// Milliseconds since 1970, from the wall clock read once at process start and the monotonic clock since: a clock step
+// while the process runs moves nothing. This is the `now_ms` of all roles and stores.
+int64_t clock_now_ms(void);
+
+// Microseconds on the monotonic clock, for measuring durations.
+int64_t clock_mono_us(void);
+
+#endif

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// utf8.h: whether text is what protobuf's `string` promises; protobuf-c does not look.
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
+
+#include <stdbool.h>
+
+bool utf8_is_valid(const char *text); // well-formed UTF-8: no overlong forms, no surrogates
+
+#endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// transport.c: nng's options, errors and messages.
+#include "nrpc/transport.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    int nng;
+    int code;
+} error_codes[] = {
+    {NNG_EINTR, NRPC_UNAVAILABLE},        {NNG_ENOMEM, NRPC_RESOURCE_EXHAUSTED}, {NNG_EINVAL, NRPC_INVALID_ARGUMENT},
+    {NNG_ETIMEDOUT, NRPC_DEADLINE_EXCEEDED}, {NNG_ECONNREFUSED, NRPC_UNAVAILABLE}, {NNG_ECLOSED, NRPC_CANCELLED},
+    {NNG_EAGAIN, NRPC_RESOURCE_EXHAUSTED}, {NNG_ENOTSUP, NRPC_UNIMPLEMENTED},   {NNG_EADDRINUSE, NRPC_FAILED_PRECONDITION},
+    {NNG_ENOENT, NRPC_NOT_FOUND},         {NNG_EPROTO, NRPC_INTERNAL},           {NNG_EUNREACHABLE, NRPC_UNAVAILABLE},
+    {NNG_EADDRINVAL, NRPC_INVALID_ARGUMENT}, {NNG_EPERM, NRPC_PERMISSION_DENIED}, {NNG_EMSGSIZE, NRPC_RESOURCE_EXHAUSTED},
+    {NNG_ECONNABORTED, NRPC_UNAVAILABLE}, {NNG_ECONNRESET, NRPC_UNAVAILABLE},    {NNG_ECANCELED, NRPC_CANCELLED},
+    {NNG_ENOFILES, NRPC_RESOURCE_EXHAUSTED}, {NNG_ENOSPC, NRPC_RESOURCE_EXHAUSTED}, {NNG_ECONNSHUT, NRPC_UNAVAILABLE},
+};
+
+int transport_error(struct nrpc_status *st, int nng_error, const char *what)
+{
+    int code = NRPC_INTERNAL;
+    for (size_t i = 0; i < sizeof error_codes / sizeof *error_codes; i++)
+        if (error_codes[i].nng == nng_error)
+            code = error_codes[i].code;
+    return status_set(st, code, "%s: %s", what, nng_strerror(nng_error));
+}
+
+int transport_tune(nng_socket socket, size_t max_message_bytes, int queue, struct nrpc_status *st)
+{
+    int rv = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, max_message_bytes + TRANSPORT_FRAME_ROOM);
+    static const char *const queues[] = {NNG_OPT_SENDBUF, NNG_OPT_RECVBUF};
+    for (size_t i = 0; rv == 0 && i < sizeof queues / sizeof *queues; i++) {
+        rv = nng_socket_set_int(socket, queues[i], queue);
+        if (rv == NNG_ENOTSUP) // a PUB socket receives nothing, a SUB socket sends nothing
+            rv = 0;
+    }
+    return rv ? transport_error(st, rv, "cannot set up a socket") : NRPC_OK;
+}
+
+int transport_encode(const struct frame *f, const ProtobufCMessage *message, size_t max_bytes, nng_msg **out,
+                     struct nrpc_status *st)
+{
+    size_t payload = message ? protobuf_c_message_get_packed_size(message) : 0;
+    if (payload > max_bytes)
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "%s of %zu bytes is over the limit of %zu",
+                          message->descriptor->name, payload, max_bytes);
+    int rv = nng_msg_alloc(out, frame_size(f, message != NULL, payload));
+    if (rv)
+        return transport_error(st, rv, "cannot make a message");
+    uint8_t *at = frame_write(f, message != NULL, payload, nng_msg_body(*out));
+    if (message)
+        protobuf_c_message_pack(message, at);
+    return NRPC_OK;
+}
+
+char *transport_listener_url(nng_listener listener, const char *url)
+{
+    nng_sockaddr sa;
+    if (strncmp(url, "tcp", 3) || nng_listener_get_addr(listener, NNG_OPT_LOCADDR, &sa))
+        return mem_strdup(url);
+    const char *colon = strrchr(url, ':');
+    uint16_t port = sa.s_family == NNG_AF_INET6 ? sa.s_in6.sa_port : sa.s_in.sa_port; // network order
+    const uint8_t *b = (const uint8_t *)&port;
+    size_t size = (size_t)(colon - url) + 8;
+    char *real = mem_alloc(size);
+    snprintf(real, size, "%.*s:%u", (int)(colon - url), url, (unsigned)(b[0] << 8 | b[1]));
+    return real;
+}
+
+uint32_t transport_sp_id(uint32_t id)
+{
+    return id | 0x80000000u;
+}

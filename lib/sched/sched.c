@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+// sched.c: weighted fair sharing by virtual time, on two levels.
+#include "sched/sched.h"
+
+#include "base/heap.h"
+#include "base/mem.h"
+#include "dtf.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+enum {
+    COST_FIRST_US = 1000, // a subtask's cost before anything is known
+    COST_MIN_US = 1,
+    TURN_US = 10000,      // slot time that one pick of a task may be worth, so that large batches stay large
+    SCALE = 256 * 100,    // virtual time of one microsecond at weight 1
+};
+
+static const struct {
+    uint32_t up_to;
+    uint32_t weight;
+} weights[] = {
+    {DTF_PRIORITY_LOW, 1},
+    {DTF_PRIORITY_MEDIUM, 8},
+    {UINT32_MAX, 256},
+};
+
+struct group {
+    struct heap_node node; // by virtual time, among the groups with runnable tasks
+    UT_hash_handle hh;
+    char *name;
+    uint32_t quota;
+    bool configured; // its quota was set: it outlives its tasks
+    size_t tasks;
+    struct heap runnable; // tasks, by virtual time
+    int64_t now;          // virtual time of the task picked last
+    int64_t vtime;
+};
+
+struct task {
+    struct heap_node node;
+    UT_hash_handle hh;
+    uint64_t id;
+    struct group *group;
+    uint32_t weight, max_running;
+    uint64_t ready, running;
+    uint64_t counted; // this task's part of sched.ready
+    struct task *next_unfit;
+    int64_t cost_us; // average
+    int64_t vtime;
+};
+
+struct sched {
+    struct group *groups;
+    struct task *tasks;
+    struct heap runnable; // groups
+    int64_t now;          // virtual time of the group picked last
+    uint64_t ready;
+};
+
+struct sched *sched_create(void)
+{
+    return mem_calloc(1, sizeof(struct sched));
+}
+
+static void group_free(struct sched *s, struct group *g)
+{
+    HASH_DEL(s->groups, g);
+    heap_remove(&s->runnable, &g->node);
+    heap_fini(&g->runnable);
+    free(g->name);
+    free(g);
+}
+
+void sched_destroy(struct sched *s)
+{
+    if (!s)
+        return;
+    struct task *t, *ttmp;
+    HASH_ITER(hh, s->tasks, t, ttmp)
+    {
+        HASH_DEL(s->tasks, t);
+        free(t);
+    }
+    struct group *g, *gtmp;
+    HASH_ITER(hh, s->groups, g, gtmp)
+    group_free(s, g);
+    heap_fini(&s->runnable);
+    free(s);
+}
+
+static struct group *group_get(struct sched *s, const char *name)
+{
+    struct group *g;
+    HASH_FIND_STR(s->groups, name, g);
+    if (g)
+        return g;
+    g = mem_calloc(1, sizeof *g);
+    g->name = mem_strdup(name);
+    g->quota = SCHED_QUOTA_DEFAULT;
+    HASH_ADD_KEYPTR(hh, s->groups, g->name, strlen(g->name), g);
+    return g;
+}
+
+static struct task *task_find(const struct sched *s, uint64_t id)
+{
+    struct task *t;
+    HASH_FIND(hh, s->tasks, &id, sizeof id, t);
+    return t;
+}
+
+static uint64_t task_room(const struct task *t)
+{
+    if (!t->max_running)
+        return t->ready;
+    uint64_t room = t->max_running > t->running ? t->max_running - t->running : 0;
+    return room < t->ready ? room : t->ready;
+}
+
+// Puts a task and its group where they belong, after anything about them changed. Who was away does not come back with
+// time saved up: its virtual time is at least that of whoever was picked last.
+static void place(struct sched *s, struct task *t)
+{
+    struct group *g = t->group;
+    uint64_t room = task_room(t);
+    s->ready += room - t->counted;
+    t->counted = room;
+    if (!room) {
+        heap_remove(&g->runnable, &t->node);
+    } else {
+        if (!t->node.place && t->vtime < g->now)
+            t->vtime = g->now;
+        heap_put(&g->runnable, &t->node, t->vtime);
+    }
+    if (!g->runnable.count) {
+        heap_remove(&s->runnable, &g->node);
+    } else {
+        if (!g->node.place && g->vtime < s->now)
+            g->vtime = s->now;
+        heap_put(&s->runnable, &g->node, g->vtime);
+    }
+}
+
+void sched_set_group(struct sched *s, const char *name, uint32_t quota)
+{
+    struct group *g = group_get(s, name);
+    g->quota = quota < 1 ? 1 : quota > SCHED_QUOTA_MAX ? SCHED_QUOTA_MAX : quota;
+    g->configured = true;
+}
+
+static uint32_t weight_of(uint32_t priority)
+{
+    size_t i = 0;
+    while (priority > weights[i].up_to)
+        i++;
+    return weights[i].weight;
+}
+
+void sched_set_task(struct sched *s, const struct sched_task *in)
+{
+    struct task *t = task_find(s, in->id);
+    if (!t) {
+        t = mem_calloc(1, sizeof *t);
+        t->id = in->id;
+        t->group = group_get(s, in->group);
+        t->group->tasks++;
+        t->weight = weight_of(in->priority);
+        t->cost_us = COST_FIRST_US;
+        HASH_ADD(hh, s->tasks, id, sizeof t->id, t);
+    }
+    t->ready = in->ready;
+    t->running = in->running;
+    t->max_running = in->max_running;
+    place(s, t);
+}
+
+void sched_remove_task(struct sched *s, uint64_t id)
+{
+    struct task *t = task_find(s, id);
+    if (!t)
+        return;
+    t->ready = 0;
+    place(s, t);
+    struct group *g = t->group;
+    HASH_DEL(s->tasks, t);
+    free(t);
+    if (--g->tasks == 0 && !g->configured)
+        group_free(s, g);
+}
+
+static void charge(struct task *t, int64_t cost_us)
+{
+    t->vtime += cost_us * SCALE / t->weight;
+    t->group->vtime += cost_us * SCALE / t->group->quota;
+}
+
+static uint32_t turn_size(const struct task *t, uint32_t want)
+{
+    uint64_t n = (uint64_t)(TURN_US / t->cost_us);
+    uint64_t room = task_room(t);
+    n = n < 1 ? 1 : n;
+    n = n < room ? n : room;
+    return n < want ? (uint32_t)n : want;
+}
+
+// Takes up to n subtasks of a task, and moves it back in the order.
+static void take(struct sched *s, struct task *t, uint32_t n)
+{
+    s->now = t->group->vtime;
+    t->group->now = t->vtime;
+    t->ready -= n;
+    t->running += n;
+    charge(t, n * t->cost_us);
+    place(s, t);
+}
+
+// Takes a task out of the order, with its group if that has no other.
+static void set_aside(struct sched *s, struct task *t)
+{
+    heap_remove(&t->group->runnable, &t->node);
+    if (!t->group->runnable.count)
+        heap_remove(&s->runnable, &t->group->node);
+}
+
+size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user, struct sched_pick *out, size_t max)
+{
+    struct task *unfit = NULL;
+    struct group *g;
+    size_t count = 0;
+    while (want && (g = (struct group *)heap_top(&s->runnable))) {
+        struct task *t = (struct task *)heap_top(&g->runnable);
+        bool same = count && out[count - 1].task == t->id;
+        if (!same && fits && !fits(user, t->id)) {
+            set_aside(s, t);
+            t->next_unfit = unfit;
+            unfit = t;
+            continue;
+        }
+        if (!same && count == max)
+            break;
+        uint32_t n = turn_size(t, want);
+        take(s, t, n);
+        want -= n;
+        if (same)
+            out[count - 1].count += n;
+        else
+            out[count++] = (struct sched_pick){t->id, n};
+    }
+    for (; unfit; unfit = unfit->next_unfit)
+        place(s, unfit);
+    return count;
+}
+
+void sched_unpick(struct sched *s, uint64_t task, uint32_t count)
+{
+    struct task *t = task_find(s, task);
+    if (!t)
+        return;
+    t->running -= t->running < count ? t->running : count;
+    charge(t, -(int64_t)count * t->cost_us);
+    place(s, t);
+}
+
+void sched_used(struct sched *s, uint64_t task, uint64_t count, int64_t run_us)
+{
+    struct task *t = task_find(s, task);
+    if (!t || !count)
+        return;
+    charge(t, run_us - (int64_t)count * t->cost_us);
+    int64_t average = run_us / (int64_t)count;
+    int64_t weight = count < 32 ? (int64_t)count : 32; // of the new against 32 of the old
+    t->cost_us = (t->cost_us * (32 - weight) + average * weight) / 32;
+    if (t->cost_us < COST_MIN_US)
+        t->cost_us = COST_MIN_US;
+    place(s, t);
+}
+
+uint64_t sched_ready(const struct sched *s)
+{
+    return s->ready;
+}

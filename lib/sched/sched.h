@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// sched.h: which task may use the next free slots. A decision only: no clock, no I/O, no threads; one owner.
+//
+// Slot time is shared between quota groups in proportion to their quotas, and inside a group between tasks in proportion to
+// their priority's weight (1, 8 or 256). Each group and each task carries a virtual time: the slot time it was given
+// divided by its weight; the one furthest behind is next, so that nobody starves. What a dispatch will cost is not known
+// when it is made: it is charged at the task's average so far, and corrected when results tell how long it took.
+#ifndef SCHED_H
+#define SCHED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SCHED_QUOTA_DEFAULT = 100, SCHED_QUOTA_MAX = 10000 };
+
+struct sched;
+
+struct sched_task { // what the decision needs to know
+    uint64_t id;
+    const char *group;
+    uint32_t priority;
+    uint64_t ready;       // subtasks that may go now
+    uint64_t running;     // subtasks with a node
+    uint32_t max_running; // 0: no limit
+};
+
+struct sched_pick {
+    uint64_t task;
+    uint32_t count;
+};
+
+struct sched *sched_create(void);
+void sched_destroy(struct sched *s); // NULL is allowed
+
+void sched_set_group(struct sched *s, const char *name, uint32_t quota); // 1..SCHED_QUOTA_MAX
+void sched_set_task(struct sched *s, const struct sched_task *t);        // new, or changed
+void sched_remove_task(struct sched *s, uint64_t id);                    // fine if unknown
+
+// Decides on up to `want` subtasks; fills up to max picks, each of another task than the one before; returns their number.
+// What was picked counts as running and no longer ready until sched_set_task says otherwise. Tasks that `fits` (NULL: all
+// fit) says no to are passed over.
+typedef bool (*sched_fits_fn)(void *user, uint64_t task);
+size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user, struct sched_pick *out, size_t max);
+
+// Takes a pick, or a part of it, back: the subtasks did not go.
+void sched_unpick(struct sched *s, uint64_t task, uint32_t count);
+
+// `count` results of a task used run_us of slot time in all.
+void sched_used(struct sched *s, uint64_t task, uint64_t count, int64_t run_us);
+
+uint64_t sched_ready(const struct sched *s); // subtasks that may go now, over all tasks
+
+#endif

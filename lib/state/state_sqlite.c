@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_sqlite.c: the embedded state store: opening it, its operations, and the frame of every call.
+#include "state/state_sqlite_internal.h"
+
+static const struct state_ops ops = {
+    .close = sq_close,
+    .admit = sq_admit,
+    .pause = sq_pause,
+    .stop = sq_stop,
+    .overdue = sq_overdue,
+    .in_phase = sq_in_phase,
+    .close_task = sq_close_task,
+    .remove = sq_remove,
+    .progress = sq_progress,
+    .expire_results = sq_expire_results,
+    .claim = sq_claim,
+    .renew_claims = sq_renew_claims,
+    .release_claim = sq_release_claim,
+    .push = sq_push,
+    .feed = sq_feed,
+    .views = sq_views,
+    .lease = sq_lease,
+    .requeue = sq_requeue,
+    .sweep = sq_sweep,
+    .holders = sq_holders,
+    .peek = sq_peek,
+    .settle = sq_settle_batch,
+    .results = sq_results,
+    .failures = sq_failures,
+    .node_add = sq_node_add,
+    .node_renew = sq_node_renew,
+    .node_grace = sq_node_grace,
+    .node_reconcile = sq_node_reconcile,
+    .node_remove = sq_node_remove,
+    .nodes = sq_nodes,
+};
+
+struct state *state_sqlite_open(struct db *db)
+{
+    struct sq_store *store = mem_calloc(1, sizeof *store);
+    store->state.ops = &ops;
+    db_statements_init(&store->sql, db, sq_sql, SQ_SQL_COUNT);
+    return &store->state;
+}
+
+void sq_close(struct state *s)
+{
+    struct sq_store *store = (struct sq_store *)s;
+    if (!store)
+        return;
+    db_statements_fini(&store->sql);
+    free(store);
+}
+
+// ---- the frame of a call
+
+int sq_begin(struct sq_call *c, struct state *s, enum db_mode mode, struct arena *out, struct nrpc_status *st)
+{
+    *c = (struct sq_call){.store = (struct sq_store *)s, .st = st};
+    int code = db_begin(c->store->sql.db, mode, st);
+    if (code)
+        return code;
+    arena_init(&c->scratch, 0);
+    c->out = out ? out : &c->scratch;
+    c->now_ms = c->store->now_ms;
+    return NRPC_OK;
+}
+
+void sq_see_time(struct sq_call *c, int64_t now_ms)
+{
+    c->now_ms = now_ms;
+    if (now_ms > c->store->now_ms)
+        c->store->now_ms = now_ms;
+}
+
+static const struct {
+    enum sq_hint bit;
+    enum state_hint_kind kind;
+} hint_order[] = {
+    {SQ_HINT_SETTLED, STATE_HINT_SETTLED},   {SQ_HINT_VIEW, STATE_HINT_VIEW},
+    {SQ_HINT_GENERATE, STATE_HINT_GENERATE}, {SQ_HINT_STOP, STATE_HINT_STOP},
+    {SQ_HINT_RESULTS, STATE_HINT_RESULTS},   {SQ_HINT_CLOSING, STATE_HINT_CLOSING},
+    {SQ_HINT_CLOSED, STATE_HINT_CLOSED},
+};
+
+static void tell(const struct state *s, const struct sq_task *t)
+{
+    for (size_t i = 0; i < sizeof hint_order / sizeof *hint_order; i++)
+        if (t->hints & hint_order[i].bit) {
+            struct state_hint hint = {hint_order[i].kind, t->id, t->view, t->used_count, t->used_us};
+            s->watch(s->watch_user, &hint);
+        }
+}
+
+static void flush(struct sq_call *c)
+{
+    sq_tile_flush_all(
+        c); // before the tasks: a view counts the retries that are due, and a closed task drops its tiles
+    for (struct sq_task *t = c->tasks; t && !c->code; t = t->hh.next)
+        if (t->changed)
+            sq_task_flush(c, t);
+    sq_node_flush_all(c);
+}
+
+int sq_end(struct sq_call *c)
+{
+    if (!c->code)
+        flush(c);
+    if (c->code)
+        db_rollback(c->store->sql.db);
+    else
+        c->code = db_commit(c->store->sql.db, c->st);
+    if (!c->code && c->store->state.watch)
+        for (struct sq_task *t = c->tasks; t; t = t->hh.next)
+            tell(&c->store->state, t);
+    HASH_CLEAR(hh, c->tasks);
+    HASH_CLEAR(hh, c->tiles);
+    HASH_CLEAR(hh, c->nodes);
+    arena_fini(&c->scratch);
+    return c->code;
+}
+
+bool sq_fail(struct sq_call *c, int code, const char *format, ...)
+{
+    if (c->code)
+        return false;
+    va_list args;
+    va_start(args, format);
+    c->code = status_setv(c->st, code, format, args);
+    va_end(args);
+    return false;
+}
+
+// ---- statements and memory
+
+bool sq_step(struct sq_call *c, sqlite3_stmt *stmt)
+{
+    if (c->code) {
+        db_done(stmt);
+        return false;
+    }
+    int more = db_step(stmt);
+    if (more < 0)
+        c->code = db_error(c->store->sql.db, "the state store failed", c->st);
+    return more > 0;
+}
+
+void sq_run(struct sq_call *c, sqlite3_stmt *stmt)
+{
+    while (sq_step(c, stmt))
+        ;
+}
+
+void *sq_out(struct sq_call *c, size_t count, size_t size)
+{
+    if (c->code)
+        return NULL;
+    void *p = count > SIZE_MAX / size ? NULL : arena_alloc(c->out, count * size);
+    if (!p)
+        sq_fail(c, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
+    return p;
+}
+
+const char *sq_out_text(struct sq_call *c, const char *text)
+{
+    if (!text)
+        return NULL;
+    size_t bytes = strlen(text) + 1;
+    char *copy = sq_out(c, bytes, 1);
+    return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+void sq_out_blob(struct sq_call *c, sqlite3_stmt *stmt, int column, struct state_blob *out)
+{
+    *out = (struct state_blob){0};
+    if (c->code || sqlite3_column_type(stmt, column) == SQLITE_NULL)
+        return;
+    out->data = db_blob(stmt, column, c->out, &out->bytes);
+    if (!out->data)
+        sq_fail(c, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
+}
+
+// ---- lists
+
+void sq_list_add(struct sq_list *list, uint64_t id)
+{
+    mem_grow(&list->ids, &list->capacity, list->count + 1, sizeof *list->ids);
+    list->ids[list->count++] = id;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+void sq_list_sort(struct sq_list *list)
+{
+    if (!list->count)
+        return;
+    qsort(list->ids, list->count, sizeof *list->ids, compare_ids);
+    size_t kept = 1;
+    for (size_t i = 1; i < list->count; i++)
+        if (list->ids[i] != list->ids[kept - 1])
+            list->ids[kept++] = list->ids[i];
+    list->count = kept;
+}
+
+bool sq_list_has(const struct sq_list *sorted, uint64_t id)
+{
+    return sorted->count && bsearch(&id, sorted->ids, sorted->count, sizeof id, compare_ids);
+}
+
+void sq_list_read(struct sq_call *c, struct sq_list *list, sqlite3_stmt *stmt)
+{
+    while (sq_step(c, stmt))
+        sq_list_add(list, db_u64(stmt, 0));
+}
+
+void sq_list_out(struct sq_call *c, struct sq_list *list, uint64_t **out, size_t *count)
+{
+    *count = list->count;
+    *out = sq_out(c, list->count, sizeof **out);
+    if (*out && list->count)
+        memcpy(*out, list->ids, list->count * sizeof **out);
+    sq_list_free(list);
+}
+
+void sq_list_free(struct sq_list *list)
+{
+    free(list->ids);
+    *list = (struct sq_list){0};
+}

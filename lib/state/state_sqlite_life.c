@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_sqlite_life.c: the life of a task: admitted, paused, stopped, closed, removed; and how it is doing.
+#include "state/state_sqlite_internal.h"
+
+static void admit_one(struct sq_call *c, const struct state_task *task)
+{
+    sq_run(c, sq_bind(c, SQL_TASK_INSERT, "uttiiiiiiiii", task->id, task->type ? task->type : "",
+                      task->group ? task->group : "", (int64_t)task->priority, task->deadline_ms,
+                      (int64_t)task->policy.max_retries, (int64_t)task->policy.retry_backoff_ms,
+                      task->policy.tolerated_failures, (int64_t)task->max_running,
+                      (int64_t)task->keep_results, (int64_t)task->fed, (int64_t)task->closing_callback));
+    if (c->code || !db_changes(c->store->sql.db))
+        return;
+    sq_run(c, sq_bind(c, SQL_TASK_PARAM_PUT, "ub", task->id, task->param.data, task->param.bytes));
+    sq_results_drop(c, task->id);
+    struct sq_task *t = sq_task_find(c, task->id);
+    if (!t)
+        return;
+    t->changed = true;
+    if (!t->fed)
+        t->hints |= SQ_HINT_GENERATE;
+}
+
+int sq_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
+    if (code)
+        return code;
+    for (size_t i = 0; i < count; i++)
+        admit_one(&c, &tasks[i]);
+    return sq_end(&c);
+}
+
+int sq_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
+    if (code)
+        return code;
+    struct sq_task *t = sq_task_need(&c, task);
+    if (t && t->paused != paused) {
+        t->changed = true;
+        t->paused = paused;
+        if (!paused && t->phase == MODEL_GENERATING && !t->fed)
+            t->hints |= SQ_HINT_GENERATE;
+    }
+    return sq_end(&c);
+}
+
+int sq_stop(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,
+            struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
+    if (code)
+        return code;
+    struct sq_task *t = sq_task_need(&c, task);
+    if (t && sq_task_is_live(t))
+        sq_task_stop(&c, t, outcome, message);
+    return sq_end(&c);
+}
+
+int sq_close_task(struct state *s, uint64_t task, const char *failure, struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
+    if (code)
+        return code;
+    struct sq_task *t = sq_task_need(&c, task);
+    if (t && t->phase < MODEL_CLOSING)
+        sq_fail(&c, NRPC_FAILED_PRECONDITION, "task %llu is still %s", (unsigned long long)task,
+                model_phase_name(t->phase));
+    if (t && t->phase == MODEL_CLOSING) {
+        t->changed = true;
+        t->phase = MODEL_CLOSED;
+        if (failure) {
+            t->outcome = MODEL_OUTCOME_FAILED;
+            t->message = arena_strdup(&c.scratch, failure);
+        }
+    }
+    return sq_end(&c);
+}
+
+static void remove_one(struct sq_call *c, uint64_t task, int64_t results_until_ms)
+{
+    struct sq_task *t = sq_task_find(c, task);
+    if (!t || t->phase != MODEL_CLOSED)
+        return;
+    if (t->results > t->results_read)
+        sq_run(c, sq_bind(c, SQL_GONE_INSERT, "ui", task, results_until_ms));
+    sq_run(c, sq_bind(c, SQL_TASK_PARAM_DELETE, "u", task));
+    sq_run(c, sq_bind(c, SQL_FAILURE_DELETE, "u", task));
+    sq_run(c, sq_bind(c, SQL_TASK_DELETE, "u", task));
+    if (t->keep_results)
+        t->hints |= SQ_HINT_RESULTS; // who waits for more learns that this is all
+}
+
+int sq_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
+              struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
+    if (code)
+        return code;
+    for (size_t i = 0; i < count; i++)
+        remove_one(&c, tasks[i], results_until_ms);
+    return sq_end(&c);
+}
+
+// ---- reading
+
+static int cut(size_t max)
+{
+    return max < INT32_MAX ? (int)max : INT32_MAX;
+}
+
+int sq_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a, uint64_t **tasks, size_t *count,
+               int64_t *next_ms, struct nrpc_status *st)
+{
+    struct sq_call c;
+    struct sq_list list = {0};
+    int code = sq_begin(&c, s, DB_READ, a, st);
+    if (code)
+        return code;
+    *next_ms = CLOCK_NEVER;
+    sqlite3_stmt *stmt = sq_bind(&c, SQL_TASK_OVERDUE, "i", (int64_t)cut(max) + 1);
+    while (sq_step(&c, stmt)) {
+        int64_t deadline_ms = db_i64(stmt, 1);
+        if (deadline_ms > now_ms || list.count == max) {
+            *next_ms = deadline_ms;
+            break;
+        }
+        sq_list_add(&list, db_u64(stmt, 0));
+    }
+    db_done(stmt);
+    sq_list_out(&c, &list, tasks, count);
+    return sq_end(&c);
+}
+
+int sq_in_phase(struct state *s, enum model_phase phase, uint64_t after, size_t max, struct arena *a,
+                uint64_t **tasks, size_t *count, struct nrpc_status *st)
+{
+    struct sq_call c;
+    struct sq_list list = {0};
+    int code = sq_begin(&c, s, DB_READ, a, st);
+    if (code)
+        return code;
+    sq_list_read(&c, &list, sq_bind(&c, SQL_TASK_IN_PHASE, "iui", (int64_t)phase, after, (int64_t)cut(max)));
+    sq_list_out(&c, &list, tasks, count);
+    return sq_end(&c);
+}
+
+static void progress_one(struct sq_call *c, uint64_t task, struct state_progress *out)
+{
+    const struct sq_task *t = sq_task_find(c, task);
+    *out = (struct state_progress){.task = task, .found = t};
+    if (!t)
+        return;
+    out->phase = t->phase;
+    out->paused = t->paused;
+    out->outcome = t->outcome;
+    out->message = sq_out_text(c, t->message);
+    out->counters = t->counters;
+    out->deadline_ms = t->deadline_ms;
+    out->type = sq_out_text(c, t->type);
+}
+
+int sq_progress(struct state *s, const uint64_t *tasks, size_t count, struct arena *a,
+                struct state_progress *out, struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_READ, a, st);
+    if (code)
+        return code;
+    for (size_t i = 0; i < count; i++)
+        progress_one(&c, tasks[i], &out[i]);
+    return sq_end(&c);
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// admin.c: the handlers of AdminService; they run on the server's workers and read the stores.
+#include "admin.h"
+
+#include "base/clock.h"
+#include "base/utf8.h"
+#include "dtf.h"
+#include "dtf/v1/admin.nrpc.h"
+#include "sched/sched.h"
+#include "service.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct admin {
+    const struct env *env;
+    unsigned roles;
+    int64_t started_ms;
+    void (*groups_changed)(void *user);
+    void *user;
+};
+
+struct admin *admin_create(const struct env *env, unsigned roles, void (*groups_changed)(void *user), void *user)
+{
+    struct admin *a = mem_calloc(1, sizeof *a);
+    *a = (struct admin){env, roles, env->now_ms(), groups_changed, user};
+    return a;
+}
+
+void admin_destroy(struct admin *a)
+{
+    free(a);
+}
+
+static void on_roles(struct nrpc_call *call, const Dtf__V1__RolesRequest *request, void *user)
+{
+    (void)request;
+    const struct admin *a = user;
+    Dtf__V1__RolesResponse response = DTF__V1__ROLES_RESPONSE__INIT;
+    char *names[8];
+    for (unsigned role = 1; role <= DTF_ROLE_COLLECTOR; role <<= 1)
+        if (a->roles & role)
+            names[response.n_roles++] = (char *)service_role_name(role);
+    response.roles = names;
+    response.version = DTF_VERSION;
+    response.started_ms = a->started_ms;
+    response.pid = (uint32_t)getpid();
+    dtf_v1_admin_service_roles_reply(call, &response);
+}
+
+// Splits names separated by '\n' in place.
+static char **split_types(struct arena *a, const char *types, size_t *count)
+{
+    char *text = arena_strdup(a, types), *rest = text;
+    char **names = arena_alloc(a, (strlen(types) / 2 + 2) * sizeof *names);
+    *count = 0;
+    for (char *name; *types && (name = strsep(&rest, "\n"));)
+        names[(*count)++] = name;
+    return names;
+}
+
+static Dtf__V1__Node *node_message(struct arena *a, const struct state_node *in, int64_t now_ms, int64_t lease_ms)
+{
+    Dtf__V1__Node *n = arena_alloc(a, sizeof *n);
+    dtf__v1__node__init(n);
+    n->id = in->id;
+    n->name = (char *)in->name;
+    n->host = (char *)in->host;
+    n->pid = in->pid;
+    n->slots = in->slots;
+    n->running = in->running;
+    n->settled = in->settled;
+    int64_t seen_ms = in->lease_until_ms - lease_ms;
+    n->seen_ms_ago = now_ms > seen_ms ? now_ms - seen_ms : 0;
+    n->types = split_types(a, in->types, &n->n_types);
+    return n;
+}
+
+static void on_nodes(struct nrpc_call *call, const Dtf__V1__NodesRequest *request, void *user)
+{
+    (void)request;
+    const struct admin *a = user;
+    Dtf__V1__NodesResponse response = DTF__V1__NODES_RESPONSE__INIT;
+    struct state_node *nodes;
+    struct nrpc_status st;
+    struct arena arena;
+    size_t count;
+    arena_init(&arena, 0);
+    if (a->env->state->ops->nodes(a->env->state, &arena, &nodes, &count, &st)) {
+        nrpc_reply_status(call, &st);
+    } else {
+        response.nodes = arena_alloc(&arena, (count + 1) * sizeof *response.nodes);
+        for (; response.n_nodes < count; response.n_nodes++)
+            response.nodes[response.n_nodes] =
+                node_message(&arena, &nodes[response.n_nodes], a->env->now_ms(), a->env->node_lease_ms);
+        dtf_v1_admin_service_nodes_reply(call, &response);
+    }
+    arena_fini(&arena);
+}
+
+static void on_health(struct nrpc_call *call, const Dtf__V1__HealthRequest *request, void *user)
+{
+    (void)request;
+    const struct admin *a = user;
+    Dtf__V1__HealthResponse response = DTF__V1__HEALTH_RESPONSE__INIT;
+    struct nrpc_status st = {0};
+    struct arena arena;
+    struct records_group *groups;
+    struct state_progress p;
+    size_t count;
+    uint64_t none = 0;
+    arena_init(&arena, 0);
+    response.serving = a->env->state->ops->progress(a->env->state, &none, 1, &arena, &p, &st) == NRPC_OK &&
+                       a->env->records->ops->groups(a->env->records, &arena, &groups, &count, &st) == NRPC_OK;
+    response.detail = st.text;
+    dtf_v1_admin_service_health_reply(call, &response);
+    arena_fini(&arena);
+}
+
+static void on_set_group(struct nrpc_call *call, const Dtf__V1__SetGroupRequest *request, void *user)
+{
+    const struct admin *a = user;
+    Dtf__V1__SetGroupResponse response = DTF__V1__SET_GROUP_RESPONSE__INIT;
+    struct nrpc_status st;
+    size_t size = strlen(request->name);
+    if (size < 1 || size > DTF_NAME_MAX || !utf8_is_valid(request->name)) {
+        nrpc_reply_error(call, NRPC_INVALID_ARGUMENT, "name: 1 to %d bytes of UTF-8 are needed", DTF_NAME_MAX);
+    } else if (request->quota < 1 || request->quota > SCHED_QUOTA_MAX) {
+        nrpc_reply_error(call, NRPC_INVALID_ARGUMENT, "quota: %u is not in 1..%d", request->quota, SCHED_QUOTA_MAX);
+    } else if (a->env->records->ops->set_group(a->env->records, request->name, request->quota, &st)) {
+        nrpc_reply_status(call, &st);
+    } else {
+        if (a->groups_changed)
+            a->groups_changed(a->user);
+        dtf_v1_admin_service_set_group_reply(call, &response);
+    }
+}
+
+static const struct dtf_v1_admin_service_handlers handlers = {
+    .roles = on_roles,
+    .nodes = on_nodes,
+    .health = on_health,
+    .set_group = on_set_group,
+};
+
+int admin_add_service(struct admin *a, struct nrpc_server *server, struct nrpc_status *st)
+{
+    return dtf_v1_admin_service_register(server, NRPC_POOLED, &handlers, a, st);
+}

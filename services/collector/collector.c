@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+// collector.c: gathers the results that wait into one batch, settles them, and passes their calls on.
+//
+// Results of types without a collector callback are settled together, in one step of the store. The others go to their
+// task's strand, where the callback runs and settles them; so a callback that blocks delays its own task, and the
+// acknowledgement of those results, only. A call is passed on when all its results are settled.
+#include "collector.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "dtf.h"
+#include "review.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+enum {
+    MESSAGE_MAX = 1024,
+    CLOSING_PAGE = 1000,
+    LOOK_MS = 30000, // for tasks whose closing hint was lost
+};
+
+enum mail_kind { MAIL_RESULTS, MAIL_CLOSING, MAIL_CLOSED_HINT, MAIL_REVIEWED, MAIL_CLOSING_DONE };
+
+struct hint_mail {
+    struct mail mail;
+    uint64_t task;
+};
+
+struct known { // the type of a task whose results arrive
+    UT_hash_handle hh;
+    uint64_t task;
+    const struct dtf_task_type *type; // NULL: has no callback for results
+};
+
+struct batch { // the results of one exchange; in its call's memory
+    struct batch *next;
+    struct exchange *x;
+    unsigned reviews;      // not over yet
+    struct nrpc_status st; // the first failure
+};
+
+struct collector {
+    const struct env *env;
+    struct loop loop;
+    struct strands *strands;
+    struct known *known;
+    struct arena arena; // of the step
+    struct state_settle *entries; // of the step: results without a callback, and whose they are
+    struct batch **owners;
+    size_t entry_count, entry_capacity, owner_capacity;
+    struct batch *batches; // that arrived in this step
+    int64_t next_look_ms;
+};
+
+struct collector *collector_create(const struct env *env)
+{
+    struct collector *c = mem_calloc(1, sizeof *c);
+    c->env = env;
+    c->strands = strands_create(env->pool);
+    arena_init(&c->arena, 0);
+    loop_init(&c->loop, "collector", collector_step, c);
+    return c;
+}
+
+void collector_take(struct collector *c, struct exchange *x)
+{
+    x->mail.kind = MAIL_RESULTS;
+    loop_post(&c->loop, &x->mail);
+}
+
+void collector_hint(struct collector *c, const struct state_hint *hint)
+{
+    if (hint->kind != STATE_HINT_CLOSING && hint->kind != STATE_HINT_CLOSED)
+        return;
+    struct hint_mail *m = mem_alloc(sizeof *m);
+    *m = (struct hint_mail){{NULL, hint->kind == STATE_HINT_CLOSING ? MAIL_CLOSING : MAIL_CLOSED_HINT}, hint->task};
+    loop_post(&c->loop, &m->mail);
+}
+
+// ---- reading results
+
+static int check_result(const Dtf__V1__Result *r, struct nrpc_status *st)
+{
+    if (r->kind < DTF__V1__RESULT_KIND__RESULT_SUCCESS || r->kind > DTF__V1__RESULT_KIND__RESULT_LOST)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "result of subtask %llu: unknown kind %d",
+                          (unsigned long long)r->subtask_id, (int)r->kind);
+    if (strlen(r->message) > MESSAGE_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "result of subtask %llu: message over %d bytes",
+                          (unsigned long long)r->subtask_id, MESSAGE_MAX);
+    if (r->body.len > DTF_RESULT_BODY_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "result of subtask %llu: body over %d bytes",
+                          (unsigned long long)r->subtask_id, DTF_RESULT_BODY_MAX);
+    return NRPC_OK;
+}
+
+static struct state_settle read_result(uint64_t node, uint64_t task, const Dtf__V1__Result *r)
+{
+    return (struct state_settle){
+        .ref = {task, r->subtask_id, r->attempt},
+        .node = node,
+        .kind = (enum model_kind)r->kind,
+        .code = r->code,
+        .message = r->message,
+        .body = {r->body.data, r->body.len},
+        .run_us = (int64_t)r->run_us,
+    };
+}
+
+// The type of a task, if it has a callback for results.
+static int type_of(struct collector *c, uint64_t task, const struct dtf_task_type **out, struct nrpc_status *st)
+{
+    struct known *k;
+    HASH_FIND(hh, c->known, &task, sizeof task, k);
+    if (!k) {
+        struct state_progress p;
+        int code = c->env->state->ops->progress(c->env->state, &task, 1, &c->arena, &p, st);
+        if (code)
+            return code;
+        const struct dtf_task_type *type = p.found ? registry_find(p.type) : NULL;
+        *out = type && type->collector && type->collector->after_execution ? type : NULL;
+        if (!p.found)
+            return NRPC_OK; // its results are stale
+        k = mem_calloc(1, sizeof *k);
+        k->task = task;
+        k->type = *out;
+        HASH_ADD(hh, c->known, task, sizeof k->task, k);
+    }
+    *out = k->type;
+    return NRPC_OK;
+}
+
+static void forget(struct collector *c, uint64_t task)
+{
+    struct known *k;
+    HASH_FIND(hh, c->known, &task, sizeof task, k);
+    if (!k)
+        return;
+    HASH_DEL(c->known, k);
+    free(k);
+}
+
+static void add_plain(struct collector *c, struct batch *b, const Dtf__V1__TaskResults *t)
+{
+    size_t need = c->entry_count + t->n_results;
+    mem_grow(&c->entries, &c->entry_capacity, need, sizeof *c->entries);
+    mem_grow(&c->owners, &c->owner_capacity, need, sizeof(struct batch *));
+    for (size_t i = 0; i < t->n_results; i++) {
+        c->owners[c->entry_count] = b;
+        c->entries[c->entry_count++] = read_result(b->x->request->node_id, t->task_id, t->results[i]);
+    }
+}
+
+static int post_review(struct collector *c, struct batch *b, const struct dtf_task_type *type, const Dtf__V1__TaskResults *t)
+{
+    struct review *r = nrpc_call_alloc(b->x->call, sizeof *r);
+    struct state_settle *entries = nrpc_call_alloc(b->x->call, t->n_results * sizeof *entries);
+    if (!r || !entries)
+        return status_set(&b->st, NRPC_RESOURCE_EXHAUSTED, "the results are too large");
+    *r = (struct review){.job.run = review_run, .mail.kind = MAIL_REVIEWED, .env = c->env, .loop = &c->loop, .type = type};
+    r->batch = b;
+    r->entries = entries;
+    r->count = t->n_results;
+    for (size_t i = 0; i < t->n_results; i++)
+        entries[i] = read_result(b->x->request->node_id, t->task_id, t->results[i]);
+    b->reviews++;
+    strands_post(c->strands, t->task_id, &r->job);
+    return NRPC_OK;
+}
+
+static int check_results(const Dtf__V1__ExchangeRequest *r, struct nrpc_status *st)
+{
+    for (size_t i = 0; i < r->n_results; i++)
+        for (size_t k = 0; k < r->results[i]->n_results; k++)
+            if (check_result(r->results[i]->results[k], st))
+                return st->code;
+    return NRPC_OK;
+}
+
+static void take_results(struct collector *c, struct exchange *x)
+{
+    struct nrpc_status st;
+    struct batch *b = nrpc_call_alloc(x->call, sizeof *b);
+    if (!b || check_results(x->request, &st)) {
+        if (b)
+            nrpc_reply_status(x->call, &st);
+        else
+            nrpc_reply_error(x->call, NRPC_RESOURCE_EXHAUSTED, "the results are too large");
+        return;
+    }
+    *b = (struct batch){.next = c->batches, .x = x};
+    c->batches = b;
+    for (size_t i = 0; i < x->request->n_results && b->st.code == NRPC_OK; i++) {
+        const Dtf__V1__TaskResults *t = x->request->results[i];
+        const struct dtf_task_type *type;
+        if (!t->n_results || type_of(c, t->task_id, &type, &b->st))
+            continue;
+        if (type)
+            post_review(c, b, type, t);
+        else
+            add_plain(c, b, t);
+    }
+}
+
+// ---- settling
+
+static void fail_plain(struct collector *c, const struct nrpc_status *st)
+{
+    log_warn("collector: cannot settle %zu results; their nodes will repeat them: %s", c->entry_count, st->text);
+    for (size_t i = 0; i < c->entry_count; i++)
+        if (c->owners[i]->st.code == NRPC_OK)
+            c->owners[i]->st = *st;
+}
+
+static void settle_plain(struct collector *c, int64_t now_ms)
+{
+    if (!c->entry_count)
+        return;
+    struct nrpc_status st;
+    enum state_verdict *verdicts = arena_alloc(&c->arena, c->entry_count * sizeof *verdicts);
+    if (c->env->state->ops->settle(c->env->state, now_ms, c->entries, c->entry_count, verdicts, &st))
+        fail_plain(c, &st);
+    else
+        for (size_t i = 0; i < c->entry_count; i++)
+            c->owners[i]->x->stale += verdicts[i] == STATE_STALE;
+    c->entry_count = 0;
+}
+
+// Passes on a call whose results are all settled.
+static void pass_on(struct collector *c, struct batch *b)
+{
+    if (b->reviews)
+        return;
+    if (b->st.code)
+        nrpc_reply_status(b->x->call, &b->st);
+    else
+        c->env->offer(c->env->scheduler, b->x);
+}
+
+static void reviewed(struct collector *c, struct review *r)
+{
+    struct batch *b = r->batch;
+    b->x->stale += r->stale;
+    b->reviews--;
+    if (r->st.code && !b->st.code)
+        b->st = r->st;
+    pass_on(c, b);
+}
+
+// ---- the end of tasks
+
+static void post_closing(struct collector *c, uint64_t task)
+{
+    struct closing *job = mem_calloc(1, sizeof *job);
+    *job = (struct closing){.job.run = closing_run, .mail.kind = MAIL_CLOSING_DONE, .env = c->env, .loop = &c->loop};
+    job->task = task;
+    strands_post(c->strands, task, &job->job);
+}
+
+// Takes up the tasks that are closing and whose hint was lost, or whose closing did not get through.
+static void look(struct collector *c, int64_t now_ms)
+{
+    uint64_t *tasks;
+    size_t count;
+    struct nrpc_status st;
+    c->next_look_ms = now_ms + LOOK_MS;
+    if (c->env->state->ops->in_phase(c->env->state, MODEL_CLOSING, 0, CLOSING_PAGE, &c->arena, &tasks, &count, &st)) {
+        log_warn("collector: cannot look for tasks to close, will try again: %s", st.text);
+        c->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        post_closing(c, tasks[i]);
+}
+
+// ---- the loop
+
+static void take_mail(struct collector *c, int64_t now_ms)
+{
+    for (struct mail *m = loop_take(&c->loop), *next; m; m = next) {
+        next = m->next;
+        if (m->kind == MAIL_RESULTS) {
+            take_results(c, (struct exchange *)m);
+        } else if (m->kind == MAIL_REVIEWED) {
+            reviewed(c, (struct review *)((char *)m - offsetof(struct review, mail)));
+        } else if (m->kind == MAIL_CLOSING_DONE) {
+            struct closing *done = (struct closing *)((char *)m - offsetof(struct closing, mail));
+            if (done->retry)
+                c->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
+            free(done);
+        } else {
+            forget(c, ((struct hint_mail *)m)->task);
+            if (m->kind == MAIL_CLOSING)
+                post_closing(c, ((struct hint_mail *)m)->task);
+            free(m);
+        }
+    }
+}
+
+int64_t collector_step(void *self, int64_t now_ms)
+{
+    struct collector *c = self;
+    take_mail(c, now_ms);
+    settle_plain(c, now_ms);
+    struct batch *batches = c->batches;
+    c->batches = NULL;
+    for (struct batch *b = batches, *next; b; b = next) {
+        next = b->next;
+        pass_on(c, b);
+    }
+    if (now_ms >= c->next_look_ms)
+        look(c, now_ms);
+    arena_reset(&c->arena);
+    return c->next_look_ms;
+}
+
+void collector_start(struct collector *c)
+{
+    loop_start(&c->loop);
+}
+
+void collector_stop(struct collector *c)
+{
+    loop_stop(&c->loop);
+    strands_destroy(c->strands);
+    c->strands = NULL;
+}
+
+// Mail of callbacks that ended after the loop: what they settled stays settled, the node will repeat it and hear "stale".
+static void refuse_mail(struct mail *m)
+{
+    if (m->kind == MAIL_RESULTS) {
+        nrpc_reply_error(((struct exchange *)m)->call, NRPC_UNAVAILABLE, "the collector is stopping");
+    } else if (m->kind == MAIL_REVIEWED) {
+        struct batch *b = ((struct review *)((char *)m - offsetof(struct review, mail)))->batch;
+        if (--b->reviews == 0)
+            nrpc_reply_error(b->x->call, NRPC_UNAVAILABLE, "the collector is stopping");
+    } else if (m->kind == MAIL_CLOSING_DONE) {
+        free((char *)m - offsetof(struct closing, mail));
+    } else {
+        free(m);
+    }
+}
+
+void collector_destroy(struct collector *c)
+{
+    if (!c)
+        return;
+    strands_destroy(c->strands);
+    for (struct mail *m = loop_take(&c->loop), *next; m; m = next) {
+        next = m->next;
+        refuse_mail(m);
+    }
+    struct known *k, *tmp;
+    HASH_ITER(hh, c->known, k, tmp)
+    {
+        HASH_DEL(c->known, k);
+        free(k);
+    }
+    free(c->entries);
+    free(c->owners);
+    arena_fini(&c->arena);
+    loop_fini(&c->loop);
+    free(c);
+}

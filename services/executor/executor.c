@@ -1,0 +1,498 @@
+// SPDX-License-Identifier: Apache-2.0
+// executor.c: keeps the slots busy: asks the coordinator for work, hands in results, obeys cancellations.
+//
+// At most two calls are under way: a poll, which waits at the coordinator until there is work, something to cancel, or time is
+// up; and a report, which brings results and takes work that is ready in the same round trip. While one travels, results
+// gather for the next: batches grow with the load. A result is kept until the coordinator has acknowledged it. When a call
+// was lost, the next poll says what this node holds (resync), so that work lost with an answer is dispatched again.
+#include "executor.h"
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "dtf/v1/node.nrpc.h"
+#include "plugin/registry.h"
+#include "slots.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    PREFETCH_US = 50000,          // how much work, in slot time, may wait here
+    PREFETCH_MAX = 2000,
+    HELD_BYTES_MAX = 64 << 20,
+    REPORT_BYTES_MAX = 2 << 20,
+    CALL_SLACK_MS = 5000,         // beyond a poll's wait
+    BACKOFF_FIRST_MS = 50,
+    BACKOFF_MAX_MS = 1000,
+};
+
+enum exchange_kind { POLL, REPORT, EXCHANGE_KINDS };
+
+struct flight { // a call under way; guarded by executor.mu
+    struct executor *owner;
+    bool out;
+    uint32_t want;            // subtasks that its answer may bring
+    struct item_list results; // that it carries
+    struct item_list returned;
+};
+
+enum stage { UNREGISTERED, REGISTERING, REGISTERED, LEAVING, LEFT };
+
+struct executor {
+    struct loop loop;
+    struct nrpc_channel *channel;
+    struct executor_options options;
+    struct slots *slots;
+    pthread_mutex_t mu; // of what follows: calls end on nng's threads
+    enum stage stage;
+    uint64_t node_id;
+    int64_t poll_ms;
+    struct flight flights[EXCHANGE_KINDS];
+    bool resync;          // an answer was lost
+    int64_t backoff_ms, backoff_until_ms;
+    pthread_cond_t drained;
+    bool draining;
+    int64_t grace_until_ms; // while draining
+    struct item_list give_back;
+};
+
+static void wake(void *user)
+{
+    struct executor *e = user;
+    loop_wake(&e->loop);
+}
+
+struct executor *executor_create(struct nrpc_channel *channel, const struct executor_options *options)
+{
+    struct executor *e = mem_calloc(1, sizeof *e);
+    e->channel = channel;
+    e->options = *options;
+    e->options.name = mem_strdup(options->name);
+    pthread_mutex_init(&e->mu, NULL);
+    pthread_cond_init(&e->drained, NULL);
+    loop_init(&e->loop, "executor", executor_step, e);
+    e->slots = slots_create(options->slots, wake, e);
+    for (int i = 0; i < EXCHANGE_KINDS; i++) {
+        e->flights[i].owner = e;
+        item_list_init(&e->flights[i].results);
+        item_list_init(&e->flights[i].returned);
+    }
+    item_list_init(&e->give_back);
+    return e;
+}
+
+static void drop(struct item_list *l)
+{
+    for (struct item *i; (i = item_list_pop(l));)
+        item_destroy(i);
+}
+
+// ---- when a call failed (mu is held)
+
+static void back_off(struct executor *e, const struct nrpc_status *st, const char *what)
+{
+    e->backoff_ms = e->backoff_ms ? 2 * e->backoff_ms : BACKOFF_FIRST_MS;
+    if (e->backoff_ms > BACKOFF_MAX_MS)
+        e->backoff_ms = BACKOFF_MAX_MS;
+    int64_t jitter = (int64_t)(ids_random() % (uint64_t)e->backoff_ms) / 2;
+    e->backoff_until_ms = clock_now_ms() + e->backoff_ms / 2 + jitter;
+    log_line(e->backoff_ms == BACKOFF_FIRST_MS ? LOG_INFO : LOG_DEBUG, "node %llu: %s: %s (%s)",
+             (unsigned long long)e->node_id, what, st->text, nrpc_code_name(st->code));
+}
+
+// The coordinator does not know this node (any more): what it runs is dispatched elsewhere.
+static void start_anew(struct executor *e)
+{
+    log_warn("node %llu: the coordinator has given it up; registering again", (unsigned long long)e->node_id);
+    slots_abandon(e->slots, false);
+    drop(&e->give_back);
+    e->stage = UNREGISTERED;
+    e->resync = false;
+}
+
+static void exchange_failed(struct executor *e, struct flight *f, const struct nrpc_status *st)
+{
+    if (st->code == NRPC_NOT_FOUND && e->stage == REGISTERED) {
+        drop(&f->results);
+        drop(&f->returned);
+        start_anew(e);
+        return;
+    }
+    slots_put_back_done(e->slots, &f->results);
+    item_list_append(&e->give_back, &f->returned);
+    e->resync = true;
+    back_off(e, st, "an exchange failed");
+}
+
+// ---- answers (on nng's threads)
+
+static void take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
+{
+    struct item_list items;
+    item_list_init(&items);
+    for (size_t i = 0; i < r->n_tasks; i++) {
+        const Dtf__V1__TaskWork *t = r->tasks[i];
+        for (size_t k = 0; k < t->n_work; k++) {
+            const Dtf__V1__Work *w = t->work[k];
+            item_list_add(&items, item_create(t->task_id, w->subtask_id, w->attempt, w->timeout_ms, t->type, w->param.data,
+                                              w->param.len));
+        }
+    }
+    if (items.count)
+        slots_queue(e->slots, &items);
+    for (size_t i = 0; i < r->n_cancel_tasks; i++)
+        slots_cancel_task(e->slots, r->cancel_tasks[i], clock_now_ms());
+}
+
+static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__ExchangeResponse *r)
+{
+    struct flight *f = user;
+    struct executor *e = f->owner;
+    pthread_mutex_lock(&e->mu);
+    f->out = false;
+    if (st->code) {
+        exchange_failed(e, f, st);
+    } else {
+        e->backoff_ms = 0;
+        drop(&f->results);
+        drop(&f->returned);
+        if (e->stage == REGISTERED)
+            take_work(e, r);
+    }
+    pthread_mutex_unlock(&e->mu);
+    loop_wake(&e->loop);
+}
+
+static void registered(void *user, const struct nrpc_status *st, const Dtf__V1__RegisterResponse *r)
+{
+    struct executor *e = user;
+    pthread_mutex_lock(&e->mu);
+    if (st->code) {
+        e->stage = UNREGISTERED;
+        back_off(e, st, "cannot register");
+    } else {
+        e->stage = REGISTERED;
+        e->backoff_ms = 0;
+        e->node_id = r->node_id;
+        e->poll_ms = r->poll_ms >= 10 ? (int64_t)r->poll_ms : 10;
+        log_info("node %llu: registered as %s with %u slots", (unsigned long long)r->node_id, e->options.name,
+                 e->options.slots);
+    }
+    pthread_mutex_unlock(&e->mu);
+    loop_wake(&e->loop);
+}
+
+static void left(void *user, const struct nrpc_status *st, const Dtf__V1__LeaveResponse *r)
+{
+    (void)r;
+    struct executor *e = user;
+    pthread_mutex_lock(&e->mu);
+    if (st->code)
+        log_info("node %llu: left without an answer: %s", (unsigned long long)e->node_id, st->text);
+    e->stage = LEFT;
+    pthread_mutex_unlock(&e->mu);
+    loop_wake(&e->loop);
+}
+
+// ---- calls
+
+static void send_register(struct executor *e)
+{
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    Dtf__V1__RegisterRequest r = DTF__V1__REGISTER_REQUEST__INIT;
+    size_t count = registry_count();
+    char **types = mem_calloc(count, sizeof *types);
+    for (size_t i = 0; i < count; i++)
+        types[i] = (char *)registry_at(i)->name;
+    r.name = (char *)e->options.name;
+    r.slots = e->options.slots;
+    r.n_types = count;
+    r.types = types;
+    r.host = host;
+    r.pid = (uint32_t)getpid();
+    struct nrpc_call_options o = {.timeout_ms = CALL_SLACK_MS};
+    dtf_v1_node_service_register_async(e->channel, &o, &r, registered, e);
+    free(types);
+}
+
+static void send_leave(struct executor *e)
+{
+    Dtf__V1__LeaveRequest r = DTF__V1__LEAVE_REQUEST__INIT;
+    r.node_id = e->node_id;
+    struct nrpc_call_options o = {.timeout_ms = 2000};
+    dtf_v1_node_service_leave_async(e->channel, &o, &r, left, e);
+}
+
+// A request and what it is made of, in an arena.
+struct draft {
+    struct arena arena;
+    Dtf__V1__ExchangeRequest request;
+    Dtf__V1__SubtaskRef **refs;
+    size_t ref_count, ref_capacity;
+};
+
+static Dtf__V1__Result *result_message(struct arena *a, const struct item *i)
+{
+    Dtf__V1__Result *m = arena_alloc(a, sizeof *m);
+    dtf__v1__result__init(m);
+    m->subtask_id = i->seq;
+    m->attempt = i->attempt;
+    m->kind = (Dtf__V1__ResultKind)i->kind;
+    m->code = i->code;
+    m->message = i->message ? i->message : m->message;
+    m->body.data = (uint8_t *)i->body;
+    m->body.len = i->body_bytes;
+    m->run_us = (uint64_t)(i->run_us > 0 ? i->run_us : 0);
+    return m;
+}
+
+// Groups results by task where they lie next to each other.
+static void draft_results(struct draft *d, const struct item_list *results)
+{
+    if (!results->count)
+        return;
+    d->request.results = arena_alloc(&d->arena, results->count * sizeof *d->request.results);
+    for (const struct item *i = results->first, *end; i; i = end) {
+        size_t n = 0;
+        for (end = i; end && end->task == i->task; end = end->next)
+            n++;
+        Dtf__V1__TaskResults *t = arena_alloc(&d->arena, sizeof *t);
+        dtf__v1__task_results__init(t);
+        t->task_id = i->task;
+        t->results = arena_alloc(&d->arena, n * sizeof *t->results);
+        for (const struct item *k = i; k != end; k = k->next)
+            t->results[t->n_results++] = result_message(&d->arena, k);
+        d->request.results[d->request.n_results++] = t;
+    }
+}
+
+static void draft_ref(void *user, uint64_t task, uint64_t seq, uint32_t attempt)
+{
+    struct draft *d = user;
+    Dtf__V1__SubtaskRef *m = arena_alloc(&d->arena, sizeof *m);
+    dtf__v1__subtask_ref__init(m);
+    m->task_id = task;
+    m->subtask_id = seq;
+    m->attempt = attempt;
+    mem_grow(&d->refs, &d->ref_capacity, d->ref_count + 1, sizeof(Dtf__V1__SubtaskRef *));
+    d->refs[d->ref_count++] = m;
+}
+
+static Dtf__V1__SubtaskRef **take_refs(struct draft *d, size_t *count)
+{
+    Dtf__V1__SubtaskRef **refs = arena_dup(&d->arena, d->refs, d->ref_count * sizeof *d->refs);
+    *count = d->ref_count;
+    d->ref_count = 0;
+    return refs;
+}
+
+static void send_exchange(struct executor *e, struct flight *f, struct draft *d, int64_t wait_ms)
+{
+    d->request.node_id = e->node_id;
+    d->request.want = f->want;
+    d->request.wait_ms = (uint64_t)wait_ms;
+    struct nrpc_call_options o = {.timeout_ms = wait_ms + CALL_SLACK_MS};
+    dtf_v1_node_service_exchange_async(e->channel, &o, &d->request, exchanged, f);
+    free(d->refs);
+    arena_fini(&d->arena);
+}
+
+// ---- deciding (mu is held; a decision is carried out after it was given back)
+
+// How many more subtasks this node would take.
+static uint32_t wanted(struct executor *e)
+{
+    struct slots_load l;
+    slots_load(e->slots, &l);
+    if (e->draining || l.held_bytes > HELD_BYTES_MAX)
+        return 0;
+    uint64_t prefetch = l.average_run_us ? (uint64_t)e->options.slots * PREFETCH_US / (uint64_t)l.average_run_us : 0;
+    uint64_t window = e->options.slots + (prefetch < PREFETCH_MAX ? prefetch : PREFETCH_MAX);
+    uint64_t taken = l.queued + l.running + e->flights[POLL].want * e->flights[POLL].out +
+                     e->flights[REPORT].want * e->flights[REPORT].out;
+    return taken < window ? (uint32_t)(window - taken) : 0;
+}
+
+static void prepare_poll(struct executor *e, struct flight *f, struct draft *d)
+{
+    (void)d;
+    f->want = wanted(e);
+}
+
+static void prepare_report(struct executor *e, struct flight *f, struct draft *d)
+{
+    f->want = wanted(e);
+    slots_take_done(e->slots, REPORT_BYTES_MAX, &f->results);
+    draft_results(d, &f->results);
+    item_list_append(&f->returned, &e->give_back);
+    for (const struct item *i = f->returned.first; i; i = i->next)
+        draft_ref(d, i->task, i->seq, i->attempt);
+    d->request.returned = take_refs(d, &d->request.n_returned);
+}
+
+static void prepare_resync(struct executor *e, struct flight *f, struct draft *d)
+{
+    f->want = 0;
+    e->resync = false;
+    d->request.resync = true;
+    slots_each(e->slots, draft_ref, d);
+    d->request.holding = take_refs(d, &d->request.n_holding);
+}
+
+enum act { ACT_NONE, ACT_REGISTER, ACT_POLL, ACT_REPORT, ACT_RESYNC, ACT_LEAVE };
+
+static bool is_quiet(const struct executor *e)
+{
+    return !e->flights[POLL].out && !e->flights[REPORT].out;
+}
+
+static enum act decide(struct executor *e, int64_t now_ms)
+{
+    struct slots_load l;
+    slots_load(e->slots, &l);
+    bool to_report = l.done || e->give_back.count;
+    if (now_ms < e->backoff_until_ms && e->backoff_ms)
+        return ACT_NONE;
+    if (e->stage == UNREGISTERED)
+        return ACT_REGISTER;
+    if (e->stage != REGISTERED)
+        return ACT_NONE;
+    if (e->draining && !to_report && (!l.running || now_ms >= e->grace_until_ms) && !e->flights[REPORT].out)
+        return ACT_LEAVE;
+    if (e->resync)
+        return is_quiet(e) ? ACT_RESYNC : ACT_NONE;
+    if (!e->flights[POLL].out && !e->draining)
+        return ACT_POLL;
+    return to_report && !e->flights[REPORT].out ? ACT_REPORT : ACT_NONE;
+}
+
+static const struct {
+    enum exchange_kind flight;
+    void (*prepare)(struct executor *e, struct flight *f, struct draft *d);
+    bool waits;
+} exchanges[] = {
+    [ACT_POLL] = {POLL, prepare_poll, true},
+    [ACT_REPORT] = {REPORT, prepare_report, false},
+    [ACT_RESYNC] = {REPORT, prepare_resync, false},
+};
+
+static void exchange(struct executor *e, enum act act)
+{
+    struct flight *f = &e->flights[exchanges[act].flight];
+    struct draft d = {0};
+    arena_init(&d.arena, 0);
+    dtf__v1__exchange_request__init(&d.request);
+    exchanges[act].prepare(e, f, &d);
+    f->out = true;
+    int64_t wait_ms = exchanges[act].waits ? e->poll_ms : 0;
+    pthread_mutex_unlock(&e->mu);
+    send_exchange(e, f, &d, wait_ms);
+    pthread_mutex_lock(&e->mu);
+}
+
+static void carry_out(struct executor *e, enum act act)
+{
+    if (act != ACT_REGISTER && act != ACT_LEAVE) {
+        exchange(e, act);
+        return;
+    }
+    e->stage = act == ACT_REGISTER ? REGISTERING : LEAVING;
+    pthread_mutex_unlock(&e->mu);
+    if (act == ACT_REGISTER)
+        send_register(e);
+    else
+        send_leave(e);
+    pthread_mutex_lock(&e->mu);
+}
+
+// While draining: what has not begun goes back; when the grace period is over, what runs is stopped, and goes back by leaving.
+static void drain(struct executor *e, int64_t now_ms)
+{
+    slots_take_queued(e->slots, &e->give_back);
+    if (e->stage == UNREGISTERED || e->stage == REGISTERING)
+        e->stage = LEFT; // it holds nothing of anybody
+    if (e->stage == REGISTERED && e->backoff_ms && now_ms >= e->grace_until_ms)
+        e->stage = LEFT; // nobody to say goodbye to; its lease will run out
+    if (now_ms >= e->grace_until_ms)
+        slots_abandon(e->slots, true);
+}
+
+int64_t executor_step(void *self, int64_t now_ms)
+{
+    struct executor *e = self;
+    int64_t next_ms = slots_expire(e->slots, now_ms);
+    pthread_mutex_lock(&e->mu);
+    if (e->draining)
+        drain(e, now_ms);
+    for (enum act act; (act = decide(e, now_ms)) != ACT_NONE;)
+        carry_out(e, act);
+    if (e->backoff_ms && e->backoff_until_ms > now_ms && e->backoff_until_ms < next_ms)
+        next_ms = e->backoff_until_ms;
+    if (e->draining && e->grace_until_ms > now_ms && e->grace_until_ms < next_ms)
+        next_ms = e->grace_until_ms;
+    pthread_cond_broadcast(&e->drained);
+    pthread_mutex_unlock(&e->mu);
+    return next_ms;
+}
+
+// ---- start, stop
+
+void executor_start(struct executor *e)
+{
+    slots_start(e->slots);
+    loop_start(&e->loop);
+}
+
+void executor_drain(struct executor *e, bool at_once)
+{
+    pthread_mutex_lock(&e->mu);
+    int64_t until_ms = clock_now_ms() + (at_once ? 0 : e->options.grace_ms);
+    if (!e->draining || until_ms < e->grace_until_ms)
+        e->grace_until_ms = until_ms;
+    e->draining = true;
+    pthread_mutex_unlock(&e->mu);
+    loop_wake(&e->loop);
+}
+
+static bool is_drained(const struct executor *e)
+{
+    return e->stage == LEFT && is_quiet(e);
+}
+
+void executor_join(struct executor *e)
+{
+    pthread_mutex_lock(&e->mu);
+    while (!is_drained(e))
+        pthread_cond_wait(&e->drained, &e->mu);
+    pthread_mutex_unlock(&e->mu);
+    executor_stop(e);
+}
+
+void executor_stop(struct executor *e)
+{
+    loop_stop(&e->loop);
+}
+
+void executor_destroy(struct executor *e)
+{
+    if (!e)
+        return;
+    slots_abandon(e->slots, false);
+    slots_destroy(e->slots);
+    for (int i = 0; i < EXCHANGE_KINDS; i++) {
+        drop(&e->flights[i].results);
+        drop(&e->flights[i].returned);
+    }
+    drop(&e->give_back);
+    pthread_mutex_destroy(&e->mu);
+    pthread_cond_destroy(&e->drained);
+    loop_fini(&e->loop);
+    free((char *)e->options.name);
+    free(e);
+}

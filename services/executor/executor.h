@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// executor.h: the role that runs subtasks: an executor node. Talks to a coordinator over a channel, shares nothing with it.
+#ifndef EXECUTOR_H
+#define EXECUTOR_H
+
+#include "nrpc/nrpc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct executor_options {
+    unsigned slots;
+    const char *name;
+    int64_t grace_ms; // for running subtasks when it stops
+};
+
+struct executor;
+
+// The channel stays the caller's and must outlive the executor.
+struct executor *executor_create(struct nrpc_channel *channel, const struct executor_options *options);
+int64_t executor_step(void *self, int64_t now_ms);
+void executor_start(struct executor *e);
+// Begins to drain: takes nothing new, hands back what has not begun. `at_once`: running subtasks get no more time.
+void executor_drain(struct executor *e, bool at_once);
+void executor_join(struct executor *e); // waits until it has left its coordinator, or given up trying; then stops
+void executor_stop(struct executor *e); // at once
+void executor_destroy(struct executor *e);
+
+#endif

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+// slots.c: one thread a slot.
+#include "slots.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "plugin/registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CANCEL_PATIENCE_MS = 5000, // after which a cancelled callback that still runs is reported as cancelled
+    AVERAGE_OVER = 16,
+    MESSAGE_MAX = 1000,
+};
+
+struct slot {
+    pthread_t thread;
+    struct slots *owner;
+    struct item *item; // that runs; NULL: idle
+    struct dtf_execution execution;
+    int64_t limit_ms;   // when it has run too long
+    bool cancelled;     // as against: its time is up
+    bool abandoned;     // its result is not wanted any more, or was made already
+    bool told;          // the plugin's cancel was called
+};
+
+struct slots {
+    pthread_mutex_t mu;
+    pthread_cond_t work;
+    struct slot *slots;
+    unsigned count, running, idle;
+    struct item_list queued, done;
+    int64_t average_run_us;
+    int64_t looked_until_ms; // slots_expire is called by then
+    bool stopping;
+    void (*on_done)(void *user);
+    void *user;
+};
+
+// ---- items
+
+struct item *item_create(uint64_t task, uint64_t seq, uint32_t attempt, uint32_t timeout_ms, const char *type,
+                         const void *param, size_t param_bytes)
+{
+    struct item *i = mem_alloc(sizeof *i + param_bytes);
+    *i = (struct item){.task = task, .seq = seq, .attempt = attempt, .timeout_ms = timeout_ms};
+    i->type = registry_find(type);
+    i->param_bytes = param_bytes;
+    if (param_bytes)
+        memcpy(i->param, param, param_bytes);
+    return i;
+}
+
+void item_destroy(struct item *i)
+{
+    if (!i)
+        return;
+    free(i->message);
+    free(i->body);
+    free(i);
+}
+
+size_t item_bytes(const struct item *i)
+{
+    return 64 + i->body_bytes + (i->message ? strlen(i->message) : 0);
+}
+
+void item_list_init(struct item_list *l)
+{
+    *l = (struct item_list){0};
+    l->last = &l->first;
+}
+
+void item_list_add(struct item_list *l, struct item *i)
+{
+    i->next = NULL;
+    *l->last = i;
+    l->last = &i->next;
+    l->count++;
+    l->bytes += i->param_bytes + item_bytes(i);
+}
+
+void item_list_append(struct item_list *l, struct item_list *more)
+{
+    if (!more->first)
+        return;
+    *l->last = more->first;
+    l->last = more->last;
+    l->count += more->count;
+    l->bytes += more->bytes;
+    item_list_init(more);
+}
+
+struct item *item_list_pop(struct item_list *l)
+{
+    struct item *i = l->first;
+    if (!i)
+        return NULL;
+    l->first = i->next;
+    if (!l->first)
+        l->last = &l->first;
+    l->count--;
+    l->bytes -= i->param_bytes + item_bytes(i);
+    return i;
+}
+
+// ---- running one
+
+static void fill_outcome(struct item *i, const struct slot *s, int code, const struct nrpc_status *st)
+{
+    const struct dtf_execution *x = &s->execution;
+    i->code = x->code;
+    i->kind = code ? DTF_RESULT_FAILURE : DTF_RESULT_SUCCESS;
+    if (s->cancelled)
+        i->kind = DTF_RESULT_CANCELLED;
+    if (code)
+        i->message = mem_strdup(st->text);
+    if (x->body_refused) {
+        char text[100];
+        snprintf(text, sizeof text, "the result's body is over the limit of %d bytes", DTF_RESULT_BODY_MAX);
+        i->kind = DTF_RESULT_FAILURE;
+        free(i->message);
+        i->message = mem_strdup(text);
+    }
+    i->body = (char *)x->body;
+    i->body_bytes = x->body_size;
+}
+
+static int execute(struct slot *s, struct nrpc_status *st)
+{
+    const struct item *i = s->item;
+    if (!i->type)
+        return status_set(st, NRPC_UNIMPLEMENTED, "this node does not know the subtask's type");
+    struct dtf_subtask subtask = {i->task, i->seq, i->attempt, i->type->name, i->timeout_ms, i->param, i->param_bytes};
+    return i->type->executor->execute(i->type->user, &subtask, &s->execution, st);
+}
+
+// Takes the next item; called and returns with the mutex held. NULL: the thread is to end.
+static struct item *begin_next(struct slot *s)
+{
+    struct slots *o = s->owner;
+    while (!o->queued.first && !o->stopping) {
+        o->idle++;
+        pthread_cond_wait(&o->work, &o->mu);
+        o->idle--;
+    }
+    if (o->stopping)
+        return NULL;
+    s->item = item_list_pop(&o->queued);
+    s->cancelled = s->abandoned = s->told = false;
+    execution_init(&s->execution);
+    o->running++;
+    return s->item;
+}
+
+static void end(struct slot *s, int64_t run_us)
+{
+    struct slots *o = s->owner;
+    struct item *i = s->item;
+    o->average_run_us += (run_us - o->average_run_us) / AVERAGE_OVER;
+    i->run_us = run_us;
+    if (s->abandoned)
+        item_destroy(i);
+    else
+        item_list_add(&o->done, i);
+    s->item = NULL;
+    o->running--;
+}
+
+static void *slot_main(void *arg)
+{
+    struct slot *s = arg;
+    struct slots *o = s->owner;
+    pthread_setname_np(pthread_self(), "slot");
+    pthread_mutex_lock(&o->mu);
+    while (begin_next(s)) {
+        int64_t now_ms = clock_now_ms();
+        s->limit_ms = now_ms + s->item->timeout_ms;
+        bool look = s->limit_ms < o->looked_until_ms;
+        pthread_mutex_unlock(&o->mu);
+        if (look)
+            o->on_done(o->user); // it calls slots_expire, and learns of the new limit
+        struct nrpc_status st = {0};
+        int64_t start_us = clock_mono_us();
+        int code = execute(s, &st);
+        int64_t run_us = clock_mono_us() - start_us;
+        pthread_mutex_lock(&o->mu);
+        fill_outcome(s->item, s, code, &st);
+        s->execution.body = NULL; // the item's now
+        execution_fini(&s->execution);
+        end(s, run_us);
+        pthread_mutex_unlock(&o->mu);
+        o->on_done(o->user);
+        pthread_mutex_lock(&o->mu);
+    }
+    pthread_mutex_unlock(&o->mu);
+    return NULL;
+}
+
+// ---- life
+
+struct slots *slots_create(unsigned count, void (*on_done)(void *user), void *user)
+{
+    struct slots *s = mem_calloc(1, sizeof *s);
+    pthread_mutex_init(&s->mu, NULL);
+    pthread_cond_init(&s->work, NULL);
+    item_list_init(&s->queued);
+    item_list_init(&s->done);
+    s->slots = mem_calloc(count, sizeof *s->slots);
+    s->count = count;
+    s->on_done = on_done;
+    s->user = user;
+    s->looked_until_ms = CLOCK_NEVER;
+    for (unsigned i = 0; i < count; i++)
+        s->slots[i].owner = s;
+    return s;
+}
+
+void slots_start(struct slots *s)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (pthread_create(&s->slots[i].thread, NULL, slot_main, &s->slots[i]))
+            abort();
+}
+
+static void drop(struct item_list *l)
+{
+    for (struct item *i; (i = item_list_pop(l));)
+        item_destroy(i);
+}
+
+void slots_destroy(struct slots *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->mu);
+    s->stopping = true;
+    pthread_cond_broadcast(&s->work);
+    pthread_mutex_unlock(&s->mu);
+    for (unsigned i = 0; i < s->count; i++)
+        if (s->slots[i].thread)
+            pthread_join(s->slots[i].thread, NULL);
+    drop(&s->queued);
+    drop(&s->done);
+    pthread_mutex_destroy(&s->mu);
+    pthread_cond_destroy(&s->work);
+    free(s->slots);
+    free(s);
+}
+
+// ---- in and out
+
+void slots_queue(struct slots *s, struct item_list *items)
+{
+    size_t count = items->count;
+    pthread_mutex_lock(&s->mu);
+    item_list_append(&s->queued, items);
+    size_t wake = count < s->idle ? count : s->idle;
+    for (size_t i = 0; i < wake; i++)
+        pthread_cond_signal(&s->work);
+    pthread_mutex_unlock(&s->mu);
+}
+
+void slots_take_done(struct slots *s, size_t max_bytes, struct item_list *out)
+{
+    size_t bytes = 0;
+    pthread_mutex_lock(&s->mu);
+    while (s->done.first && (!bytes || bytes + item_bytes(s->done.first) <= max_bytes)) {
+        bytes += item_bytes(s->done.first);
+        item_list_add(out, item_list_pop(&s->done));
+    }
+    pthread_mutex_unlock(&s->mu);
+}
+
+void slots_put_back_done(struct slots *s, struct item_list *items)
+{
+    pthread_mutex_lock(&s->mu);
+    item_list_append(items, &s->done);
+    item_list_append(&s->done, items);
+    pthread_mutex_unlock(&s->mu);
+}
+
+void slots_take_queued(struct slots *s, struct item_list *out)
+{
+    pthread_mutex_lock(&s->mu);
+    item_list_append(out, &s->queued);
+    pthread_mutex_unlock(&s->mu);
+}
+
+void slots_load(struct slots *s, struct slots_load *out)
+{
+    pthread_mutex_lock(&s->mu);
+    *out = (struct slots_load){s->queued.count, s->running, s->done.count, s->queued.bytes + s->done.bytes,
+                               s->average_run_us};
+    pthread_mutex_unlock(&s->mu);
+}
+
+void slots_each(struct slots *s, void (*each)(void *user, uint64_t task, uint64_t seq, uint32_t attempt), void *user)
+{
+    pthread_mutex_lock(&s->mu);
+    for (const struct item *i = s->queued.first; i; i = i->next)
+        each(user, i->task, i->seq, i->attempt);
+    for (const struct item *i = s->done.first; i; i = i->next)
+        each(user, i->task, i->seq, i->attempt);
+    for (unsigned k = 0; k < s->count; k++)
+        if (s->slots[k].item && !s->slots[k].abandoned)
+            each(user, s->slots[k].item->task, s->slots[k].item->seq, s->slots[k].item->attempt);
+    pthread_mutex_unlock(&s->mu);
+}
+
+// ---- stopping things
+
+// A result for a callback that still runs: its own, when it returns, is dropped.
+static void end_without(struct slot *s, enum dtf_result_kind kind, const char *message)
+{
+    const struct item *i = s->item;
+    struct item *result = mem_calloc(1, sizeof *result);
+    *result = (struct item){.task = i->task, .seq = i->seq, .attempt = i->attempt, .type = i->type, .kind = kind};
+    result->message = mem_strdup(message);
+    result->run_us = (int64_t)i->timeout_ms * 1000;
+    item_list_add(&s->owner->done, result);
+    s->abandoned = true;
+}
+
+// Tells the plugins of cancelled executions. With the mutex held, so that the execution cannot end meanwhile: a cancel
+// callback must be short.
+static void tell(struct slots *o)
+{
+    for (unsigned k = 0; k < o->count; k++) {
+        struct slot *s = &o->slots[k];
+        if (!s->item || s->told || !dtf_execution_is_cancelled(&s->execution))
+            continue;
+        s->told = true;
+        const struct item *i = s->item;
+        if (!i->type || !i->type->executor->cancel)
+            continue;
+        struct dtf_subtask subtask = {i->task, i->seq, i->attempt, i->type->name, i->timeout_ms, i->param, i->param_bytes};
+        i->type->executor->cancel(i->type->user, &subtask);
+    }
+}
+
+void slots_cancel_task(struct slots *o, uint64_t task, int64_t now_ms)
+{
+    pthread_mutex_lock(&o->mu);
+    struct item_list all;
+    item_list_init(&all);
+    item_list_append(&all, &o->queued);
+    for (struct item *i; (i = item_list_pop(&all));) {
+        bool hit = i->task == task;
+        i->kind = hit ? DTF_RESULT_CANCELLED : i->kind;
+        item_list_add(hit ? &o->done : &o->queued, i);
+    }
+    for (unsigned k = 0; k < o->count; k++) {
+        struct slot *s = &o->slots[k];
+        if (!s->item || s->item->task != task || s->cancelled)
+            continue;
+        s->cancelled = true;
+        s->limit_ms = now_ms + CANCEL_PATIENCE_MS;
+        execution_cancel(&s->execution);
+    }
+    tell(o);
+    pthread_mutex_unlock(&o->mu);
+}
+
+void slots_abandon(struct slots *o, bool keep_done)
+{
+    pthread_mutex_lock(&o->mu);
+    drop(&o->queued);
+    if (!keep_done)
+        drop(&o->done);
+    for (unsigned k = 0; k < o->count; k++) {
+        struct slot *s = &o->slots[k];
+        if (!s->item)
+            continue;
+        s->abandoned = true;
+        execution_cancel(&s->execution);
+    }
+    tell(o);
+    pthread_mutex_unlock(&o->mu);
+}
+
+int64_t slots_expire(struct slots *o, int64_t now_ms)
+{
+    int64_t next_ms = CLOCK_NEVER;
+    pthread_mutex_lock(&o->mu);
+    for (unsigned k = 0; k < o->count; k++) {
+        struct slot *s = &o->slots[k];
+        if (!s->item || s->abandoned)
+            continue;
+        if (s->limit_ms <= now_ms) {
+            end_without(s, s->cancelled ? DTF_RESULT_CANCELLED : DTF_RESULT_TIMEOUT,
+                        s->cancelled ? "cancelled" : "not finished within its timeout");
+            execution_cancel(&s->execution);
+        } else if (s->limit_ms < next_ms) {
+            next_ms = s->limit_ms;
+        }
+    }
+    tell(o);
+    o->looked_until_ms = next_ms;
+    pthread_mutex_unlock(&o->mu);
+    return next_ms;
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// slots.h: the threads that run execute callbacks, what waits for them, and what came out.
+//
+// A subtask is an item all its life on a node: queued, running, done. One mutex guards the lists; callbacks run without it.
+#ifndef EXECUTOR_SLOTS_H
+#define EXECUTOR_SLOTS_H
+
+#include "dtf.h"
+#include "plugin/callback.h"
+
+#include <pthread.h>
+
+struct item {
+    struct item *next;
+    uint64_t task, seq;
+    uint32_t attempt, timeout_ms;
+    const struct dtf_task_type *type; // NULL: unknown here
+    // the outcome, once done
+    enum dtf_result_kind kind;
+    int32_t code;
+    char *message, *body;
+    size_t body_bytes;
+    int64_t run_us;
+    size_t param_bytes;
+    unsigned char param[];
+};
+
+struct item *item_create(uint64_t task, uint64_t seq, uint32_t attempt, uint32_t timeout_ms, const char *type,
+                         const void *param, size_t param_bytes);
+void item_destroy(struct item *i);
+size_t item_bytes(const struct item *i); // of what travels of it as a result
+
+struct item_list {
+    struct item *first, **last;
+    size_t count, bytes;
+};
+void item_list_init(struct item_list *l);
+void item_list_add(struct item_list *l, struct item *i);
+void item_list_append(struct item_list *l, struct item_list *more); // empties more
+struct item *item_list_pop(struct item_list *l);                    // NULL: empty
+
+struct slots;
+
+// on_done runs, without locks, after an item was added to the done list.
+struct slots *slots_create(unsigned count, void (*on_done)(void *user), void *user);
+void slots_start(struct slots *s);
+void slots_destroy(struct slots *s); // queued items are dropped; waits for running callbacks
+
+void slots_queue(struct slots *s, struct item_list *items); // takes them
+// Takes results, up to max_bytes of them (at least one if there is any).
+void slots_take_done(struct slots *s, size_t max_bytes, struct item_list *out);
+void slots_put_back_done(struct slots *s, struct item_list *items); // results that could not be handed in
+void slots_take_queued(struct slots *s, struct item_list *out);     // what has not begun
+
+struct slots_load {
+    size_t queued, running, done, held_bytes;
+    int64_t average_run_us; // of late; 0: nothing ran yet
+};
+void slots_load(struct slots *s, struct slots_load *out);
+
+// Stops what there is of a task: queued items are done at once, as cancelled; running callbacks are told.
+void slots_cancel_task(struct slots *s, uint64_t task, int64_t now_ms);
+// Stops everything and forgets it: no results come of it. keep_done: those that are there stay.
+void slots_abandon(struct slots *s, bool keep_done);
+// Ends what has run too long (its result is made here; a late one is dropped); returns when to look again.
+int64_t slots_expire(struct slots *s, int64_t now_ms);
+
+// Calls `each` for everything held: queued, running, done.
+void slots_each(struct slots *s, void (*each)(void *user, uint64_t task, uint64_t seq, uint32_t attempt), void *user);
+
+#endif

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+// manager.c: what happens to tasks: their ends, their deadlines, the repair of what a crash left half done.
+//
+// A task's end is recorded first and then removed from the state; a crash in between leaves a closed task, which is found at
+// the next start and recorded again, to no effect. A task that is recorded but not in the state is admitted (again).
+#include "manager_internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "dtf.h"
+#include "param.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    REPAIR_MS = 60000,
+    PAGE = 1000,
+    RESULTS_KEPT_MS = 3600000, // unread results of an ended task
+    KEEP_TASKS = 1000000,
+    KEEP_EVENTS = 10000000,
+    TRIM_MAX = 1000,
+};
+static const int64_t keep_finished_ms = 30ll * 86400 * 1000;
+
+enum mail_kind { MAIL_REQUEST, MAIL_CLOSED, MAIL_ROOM, MAIL_RESULTS };
+
+struct hint_mail {
+    struct mail mail;
+    uint64_t task;
+};
+
+struct manager *manager_create(const struct env *env)
+{
+    struct manager *m = mem_calloc(1, sizeof *m);
+    m->env = env;
+    arena_init(&m->arena, 0);
+    loop_init(&m->loop, "manager", manager_step, m);
+    return m;
+}
+
+static const struct {
+    enum state_hint_kind hint;
+    enum mail_kind mail;
+} hint_mails[] = {
+    {STATE_HINT_CLOSED, MAIL_CLOSED},
+    {STATE_HINT_GENERATE, MAIL_ROOM},
+    {STATE_HINT_RESULTS, MAIL_RESULTS},
+};
+
+void manager_hint(struct manager *m, const struct state_hint *hint)
+{
+    for (size_t i = 0; i < sizeof hint_mails / sizeof *hint_mails; i++)
+        if (hint_mails[i].hint == hint->kind) {
+            struct hint_mail *mail = mem_alloc(sizeof *mail);
+            *mail = (struct hint_mail){{NULL, (int)hint_mails[i].mail}, hint->task};
+            loop_post(&m->loop, &mail->mail);
+        }
+}
+
+void manager_signal(struct manager *m, uint64_t task, unsigned signals, int64_t now_ms)
+{
+    for (struct request *r = parked_take(&m->parked, task, signals), *next; r; r = next) {
+        next = r->next;
+        r->run(m, r, now_ms, false);
+    }
+}
+
+void manager_announce(struct manager *m, const Dtf__V1__Event *event, int64_t now_ms)
+{
+    struct nrpc_status st;
+    if (m->env->events && nrpc_publish(m->env->events, "task", event->sequence, &event->base, &st))
+        log_debug("an event was not published: %s", st.text); // its number tells who listens what to read
+    manager_signal(m, 0, PARKED_EVENT, now_ms);
+}
+
+// ---- the end of tasks
+
+static int record_failures(struct manager *m, uint64_t task, struct nrpc_status *st)
+{
+    uint64_t after = 0;
+    size_t count = PAGE;
+    struct arena a;
+    arena_init(&a, 0);
+    int code = NRPC_OK;
+    while (code == NRPC_OK && count) {
+        struct state_result *page;
+        arena_reset(&a);
+        code = m->env->state->ops->failures(m->env->state, task, after, PAGE, &a, &page, &count, st);
+        if (code || !count)
+            break;
+        struct records_failure *failures = arena_alloc(&a, count * sizeof *failures);
+        for (size_t i = 0; i < count; i++) {
+            const struct state_result *r = &page[i];
+            failures[i] = (struct records_failure){task,    r->seq,
+                                                   r->attempt, r->kind,
+                                                   r->code, r->message,
+                                                   {r->body.data, r->body.bytes},
+                                                   {r->param.data, r->param.bytes},
+                                                   r->run_us};
+        }
+        code = m->env->records->ops->put_failures(m->env->records, failures, count, st);
+        after = page[count - 1].position;
+    }
+    arena_fini(&a);
+    return code;
+}
+
+// What is to be recorded of the closed tasks among `ids`. *count in: ids, out: changes.
+static int prepare_ends(struct manager *m, const uint64_t *ids, size_t *count, struct records_change *changes, int64_t now_ms,
+                        struct nrpc_status *st)
+{
+    struct state_progress *p = arena_calloc(&m->arena, (*count + 1) * sizeof *p);
+    int code = m->env->state->ops->progress(m->env->state, ids, *count, &m->arena, p, st);
+    size_t n = 0;
+    for (size_t i = 0; code == NRPC_OK && i < *count; i++) {
+        if (!p[i].found || p[i].phase != MODEL_CLOSED)
+            continue; // done already
+        const struct model_counters *c = &p[i].counters;
+        if (c->failed || c->timed_out)
+            code = record_failures(m, ids[i], st);
+        changes[n++] = (struct records_change){
+            .task = ids[i],
+            .event = model_outcome_event(p[i].outcome),
+            .now_ms = now_ms,
+            .message = p[i].message,
+            .counters = c,
+        };
+    }
+    *count = n;
+    return code;
+}
+
+static void announce_end(struct manager *m, const struct records_change *c, int64_t now_ms)
+{
+    if (c->changed) {
+        Dtf__V1__Event e = DTF__V1__EVENT__INIT;
+        e.sequence = c->sequence;
+        e.kind = DTF__V1__EVENT_KIND__EVENT_STATUS;
+        e.task_id = c->task;
+        e.status = (Dtf__V1__TaskStatus)c->status;
+        e.message = (char *)(c->message ? c->message : "");
+        e.time_ms = now_ms;
+        manager_announce(m, &e, now_ms);
+    }
+    manager_signal(m, c->task, PARKED_END, now_ms);
+}
+
+// Records the ends of all closed tasks, forgets them, tells who waits.
+static int finish_all(struct manager *m, int64_t now_ms, struct nrpc_status *st)
+{
+    size_t count = m->closed_count;
+    struct records_change *changes = arena_alloc(&m->arena, (count + 1) * sizeof *changes);
+    int code = prepare_ends(m, m->closed, &count, changes, now_ms, st);
+    if (code == NRPC_OK && count)
+        code = m->env->records->ops->change(m->env->records, changes, count, st);
+    uint64_t *ids = arena_alloc(&m->arena, (count + 1) * sizeof *ids);
+    for (size_t i = 0; code == NRPC_OK && i < count; i++)
+        ids[i] = changes[i].task;
+    if (code == NRPC_OK && count)
+        code = m->env->state->ops->remove(m->env->state, ids, count, now_ms + RESULTS_KEPT_MS, st);
+    if (code)
+        return code;
+    m->closed_count = 0;
+    for (size_t i = 0; i < count; i++)
+        announce_end(m, &changes[i], now_ms);
+    return NRPC_OK;
+}
+
+static void add_closed(struct manager *m, uint64_t task)
+{
+    mem_grow(&m->closed, &m->closed_capacity, m->closed_count + 1, sizeof *m->closed);
+    m->closed[m->closed_count++] = task;
+}
+
+static void finish(struct manager *m, int64_t now_ms)
+{
+    struct nrpc_status st;
+    m->next_finish_ms = CLOCK_NEVER;
+    if (m->closed_count && finish_all(m, now_ms, &st)) {
+        log_warn("manager: cannot record the end of %zu tasks, will try again: %s", m->closed_count, st.text);
+        m->next_finish_ms = now_ms + ENV_STORE_RETRY_MS;
+    }
+}
+
+// ---- deadlines
+
+static void stop_overdue(struct manager *m, int64_t now_ms)
+{
+    uint64_t *tasks;
+    size_t count;
+    struct nrpc_status st;
+    int code = m->env->state->ops->overdue(m->env->state, now_ms, PAGE, &m->arena, &tasks, &count, &m->next_overdue_ms, &st);
+    for (size_t i = 0; code == NRPC_OK && i < count; i++)
+        code = m->env->state->ops->stop(m->env->state, tasks[i], MODEL_OUTCOME_TIMED_OUT,
+                                        "not finished within the task's timeout", &st);
+    if (code && code != NRPC_NOT_FOUND) {
+        log_warn("manager: cannot time tasks out, will try again: %s", st.text);
+        m->next_overdue_ms = now_ms + ENV_STORE_RETRY_MS;
+    } else if (count == PAGE) {
+        m->next_overdue_ms = now_ms;
+    }
+}
+
+// ---- repair and housekeeping
+
+static int admit_again(struct manager *m, const struct records_task *t, struct nrpc_status *st)
+{
+    struct state_task task;
+    Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&m->arena.allocator, t->param.bytes, t->param.data);
+    if (!p)
+        return status_set(st, NRPC_DATA_LOSS, "the stored parameters of task %llu cannot be read", (unsigned long long)t->id);
+    param_to_state(p, t->id, t->deadline_ms, t->param, &task);
+    log_info("task %llu was recorded but not under way: admitted", (unsigned long long)t->id);
+    return m->env->state->ops->admit(m->env->state, &task, 1, st);
+}
+
+static int repair_page(struct manager *m, const struct records_task *tasks, size_t count, struct nrpc_status *st)
+{
+    uint64_t *ids = arena_alloc(&m->arena, (count + 1) * sizeof *ids);
+    struct state_progress *p = arena_calloc(&m->arena, (count + 1) * sizeof *p);
+    for (size_t i = 0; i < count; i++)
+        ids[i] = tasks[i].id;
+    int code = m->env->state->ops->progress(m->env->state, ids, count, &m->arena, p, st);
+    for (size_t i = 0; code == NRPC_OK && i < count; i++) {
+        bool paused = tasks[i].status == MODEL_PAUSED;
+        if (!p[i].found)
+            code = admit_again(m, &tasks[i], st);
+        if (code == NRPC_OK && p[i].paused != paused)
+            code = m->env->state->ops->pause(m->env->state, ids[i], paused, st);
+        if (p[i].found && p[i].phase == MODEL_CLOSED)
+            add_closed(m, ids[i]);
+    }
+    return code;
+}
+
+static int repair_all(struct manager *m, struct nrpc_status *st)
+{
+    uint64_t after = 0;
+    size_t count = PAGE;
+    int code = NRPC_OK;
+    while (code == NRPC_OK && count == PAGE) {
+        struct records_task *page;
+        code = m->env->records->ops->unfinished(m->env->records, after, PAGE, &m->arena, &page, &count, st);
+        if (code == NRPC_OK && count) {
+            after = page[count - 1].id;
+            code = repair_page(m, page, count, st);
+        }
+    }
+    return code;
+}
+
+// Closed tasks whose record ended before the crash are only known to the state.
+static int find_closed(struct manager *m, struct nrpc_status *st)
+{
+    uint64_t *tasks;
+    size_t count;
+    int code = m->env->state->ops->in_phase(m->env->state, MODEL_CLOSED, 0, PAGE, &m->arena, &tasks, &count, st);
+    for (size_t i = 0; code == NRPC_OK && i < count; i++)
+        add_closed(m, tasks[i]);
+    return code;
+}
+
+static void keep_house(struct manager *m, int64_t now_ms)
+{
+    struct nrpc_status st;
+    size_t removed;
+    m->next_repair_ms = now_ms + REPAIR_MS;
+    int code = repair_all(m, &st);
+    if (code == NRPC_OK)
+        code = find_closed(m, &st);
+    if (code == NRPC_OK)
+        code = m->env->state->ops->expire_results(m->env->state, now_ms, &st);
+    if (code == NRPC_OK)
+        code = m->env->records->ops->trim(m->env->records, now_ms - keep_finished_ms, KEEP_TASKS, KEEP_EVENTS, TRIM_MAX,
+                                          &removed, &st);
+    if (code) {
+        log_warn("manager: housekeeping failed, will try again: %s", st.text);
+        m->next_repair_ms = now_ms + ENV_STORE_RETRY_MS;
+    }
+}
+
+// ---- the loop
+
+static void take_mail(struct manager *m, int64_t now_ms)
+{
+    for (struct mail *mail = loop_take(&m->loop), *next; mail; mail = next) {
+        next = mail->next;
+        if (mail->kind == MAIL_REQUEST) {
+            struct request *r = (struct request *)((char *)mail - offsetof(struct request, mail));
+            r->run(m, r, now_ms, false);
+            continue;
+        }
+        uint64_t task = ((struct hint_mail *)mail)->task;
+        if (mail->kind == MAIL_CLOSED)
+            add_closed(m, task);
+        else
+            manager_signal(m, task, mail->kind == MAIL_ROOM ? PARKED_ROOM : PARKED_RESULTS, now_ms);
+        free(mail);
+    }
+}
+
+static int64_t answer_overdue(struct manager *m, int64_t now_ms)
+{
+    int64_t next_ms;
+    for (struct request *r; (r = parked_overdue(&m->parked, now_ms, &next_ms));)
+        r->run(m, r, now_ms, true);
+    return next_ms;
+}
+
+int64_t manager_step(void *self, int64_t now_ms)
+{
+    struct manager *m = self;
+    if (now_ms >= m->next_repair_ms)
+        keep_house(m, now_ms);
+    take_mail(m, now_ms);
+    requests_create_all(m, now_ms);
+    if (now_ms >= m->next_overdue_ms)
+        stop_overdue(m, now_ms);
+    if (m->next_finish_ms == CLOCK_NEVER || now_ms >= m->next_finish_ms)
+        finish(m, now_ms);
+    int64_t next_ms = answer_overdue(m, now_ms);
+    arena_reset(&m->arena);
+    int64_t times[] = {m->next_repair_ms, m->next_overdue_ms, m->next_finish_ms};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        next_ms = times[i] < next_ms ? times[i] : next_ms;
+    return next_ms;
+}
+
+void manager_start(struct manager *m)
+{
+    loop_start(&m->loop);
+}
+
+void manager_stop(struct manager *m)
+{
+    loop_stop(&m->loop);
+}
+
+static void refuse(struct request *r)
+{
+    nrpc_reply_error(r->call, NRPC_UNAVAILABLE, "the manager is stopping");
+}
+
+void manager_destroy(struct manager *m)
+{
+    if (!m)
+        return;
+    for (struct mail *mail = loop_take(&m->loop), *next; mail; mail = next) {
+        next = mail->next;
+        if (mail->kind == MAIL_REQUEST)
+            refuse((struct request *)((char *)mail - offsetof(struct request, mail)));
+        else
+            free(mail);
+    }
+    for (struct request *r; (r = parked_any(&m->parked));)
+        refuse(r);
+    parked_fini(&m->parked);
+    free(m->creations);
+    free(m->new_tasks);
+    free(m->closed);
+    arena_fini(&m->arena);
+    loop_fini(&m->loop);
+    free(m);
+}

@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: Apache-2.0
+// requests.c: the handlers of TaskService. All look alike: look up, refuse, do, answer once, or park until something happens.
+//
+// A handler is called on the transport's thread and only posts a request; the request's run function does the work in the
+// manager's loop. Parking runs it again, when what it waits for happened, or (last) when its time is up.
+#include "manager_internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/utf8.h"
+#include "dtf.h"
+#include "param.h"
+#include "task_message.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LIST_DEFAULT = 100,
+    LIST_MAX = 1000,
+    RESULTS_DEFAULT = 1000,
+    RESULTS_MAX = 10000,
+    FEED_MAX = 10000,
+    REASON_MAX = 255,
+};
+
+static void post(struct manager *m, struct nrpc_call *call, const void *message, request_fn run)
+{
+    struct request *r = nrpc_call_alloc(call, sizeof *r);
+    if (!r) {
+        nrpc_reply_error(call, NRPC_RESOURCE_EXHAUSTED, "the request is too large");
+        return;
+    }
+    *r = (struct request){.call = call, .message = message, .run = run, .until_ms = CLOCK_NEVER};
+    loop_post(&m->loop, &r->mail);
+}
+
+// Parks a request for up to wait_ms, or its caller's deadline if that is earlier. false: that time is up (or none was given).
+static bool park(struct manager *m, struct request *r, uint64_t task, unsigned signals, uint64_t wait_ms, int64_t now_ms,
+                 bool last)
+{
+    if (last || !wait_ms || m->stopping)
+        return false;
+    if (r->until_ms == CLOCK_NEVER) {
+        int64_t wait = wait_ms < MANAGER_WAIT_MAX_MS ? (int64_t)wait_ms : MANAGER_WAIT_MAX_MS;
+        int64_t caller = nrpc_call_remaining_ms(r->call);
+        r->until_ms = now_ms + (wait < caller ? wait : caller);
+    }
+    parked_add(&m->parked, r, task, signals);
+    return true;
+}
+
+static int page_size(uint32_t asked, int by_default, int max)
+{
+    return !asked ? by_default : asked > (uint32_t)max ? max : (int)asked;
+}
+
+// ---- Create
+
+static void run_create(struct manager *m, struct request *r, int64_t now_ms, bool last)
+{
+    (void)last;
+    const Dtf__V1__CreateRequest *q = r->message;
+    struct nrpc_status st;
+    struct records_new_task t;
+    if (!q->param)
+        nrpc_reply_error(r->call, NRPC_INVALID_ARGUMENT, "param: is missing");
+    else if (param_to_record(q->param, now_ms, &m->arena, &t, &st))
+        nrpc_reply_status(r->call, &st);
+    else {
+        mem_grow(&m->creations, &m->creation_capacity, m->creation_count + 1, sizeof *m->creations);
+        mem_grow(&m->new_tasks, &m->new_task_capacity, m->creation_count + 1, sizeof *m->new_tasks);
+        m->creations[m->creation_count] = (struct creation){r, q->param};
+        m->new_tasks[m->creation_count++] = t;
+    }
+}
+
+static void admit_all(struct manager *m, int64_t now_ms)
+{
+    struct state_task *tasks = arena_alloc(&m->arena, m->creation_count * sizeof *tasks);
+    size_t count = 0;
+    for (size_t i = 0; i < m->creation_count; i++) {
+        const struct records_new_task *t = &m->new_tasks[i];
+        if (t->existed)
+            continue;
+        param_to_state(m->creations[i].param, t->id, t->deadline_ms, t->param, &tasks[count++]);
+        if (t->deadline_ms < m->next_overdue_ms)
+            m->next_overdue_ms = t->deadline_ms;
+    }
+    struct nrpc_status st;
+    if (count && m->env->state->ops->admit(m->env->state, tasks, count, &st)) {
+        log_warn("manager: cannot admit %zu new tasks, will try again: %s", count, st.text);
+        m->next_repair_ms = now_ms + ENV_STORE_RETRY_MS;
+    }
+}
+
+static void answer_created(struct manager *m, const struct creation *c, const struct records_new_task *t, int64_t now_ms)
+{
+    if (!t->existed) {
+        Dtf__V1__Event e = DTF__V1__EVENT__INIT;
+        e.sequence = t->sequence;
+        e.kind = DTF__V1__EVENT_KIND__EVENT_STATUS;
+        e.task_id = t->id;
+        e.status = DTF__V1__TASK_STATUS__TASK_RUNNING;
+        e.time_ms = now_ms;
+        manager_announce(m, &e, now_ms);
+    }
+    Dtf__V1__CreateResponse response = DTF__V1__CREATE_RESPONSE__INIT;
+    response.task_id = t->id;
+    response.existed = t->existed;
+    dtf_v1_task_service_create_reply(c->request->call, &response);
+}
+
+void requests_create_all(struct manager *m, int64_t now_ms)
+{
+    struct nrpc_status st;
+    if (!m->creation_count)
+        return;
+    int code = m->env->records->ops->create(m->env->records, m->new_tasks, m->creation_count, &st);
+    if (code == NRPC_OK)
+        admit_all(m, now_ms);
+    for (size_t i = 0; i < m->creation_count; i++)
+        if (code)
+            nrpc_reply_status(m->creations[i].request->call, &st);
+        else
+            answer_created(m, &m->creations[i], &m->new_tasks[i], now_ms);
+    m->creation_count = 0;
+}
+
+// ---- Get, Wait, List
+
+static int read_task(struct manager *m, uint64_t id, bool with_param, Dtf__V1__Task **out, bool *ended, struct nrpc_status *st)
+{
+    struct records_task t;
+    struct state_progress p = {0};
+    int code = m->env->records->ops->get(m->env->records, id, &m->arena, &t, st);
+    if (code)
+        return code;
+    *ended = model_status_is_terminal(t.status);
+    if (!*ended)
+        code = m->env->state->ops->progress(m->env->state, &id, 1, &m->arena, &p, st);
+    if (code == NRPC_OK)
+        *out = task_message(&t, &p, with_param, &m->arena);
+    return code;
+}
+
+static void run_get(struct manager *m, struct request *r, int64_t now_ms, bool last)
+{
+    (void)now_ms;
+    (void)last;
+    const Dtf__V1__GetRequest *q = r->message;
+    Dtf__V1__GetResponse response = DTF__V1__GET_RESPONSE__INIT;
+    struct nrpc_status st;
+    bool ended;
+    if (read_task(m, q->task_id, true, &response.task, &ended, &st))
+        nrpc_reply_status(r->call, &st);
+    else
+        dtf_v1_task_service_get_reply(r->call, &response);
+}
+
+static void run_wait(struct manager *m, struct request *r, int64_t now_ms, bool last)
+{
+    const Dtf__V1__WaitRequest *q = r->message;
+    Dtf__V1__WaitResponse response = DTF__V1__WAIT_RESPONSE__INIT;
+    struct nrpc_status st;
+    bool ended;
+    if (read_task(m, q->task_id, false, &response.task, &ended, &st))
+        nrpc_reply_status(r->call, &st);
+    else if (ended || !park(m, r, q->task_id, PARKED_END, q->wait_ms, now_ms, last))
+        dtf_v1_task_service_wait_reply(r->call, &response);
+}
+
+static void run_list(struct manager *m, struct request *r, int64_t now_ms, bool last)
+{
+    (void)now_ms;
+    (void)last;
+    const Dtf__V1__ListRequest *q = r->message;
+    Dtf__V1__ListResponse response = DTF__V1__LIST_RESPONSE__INIT;
+    struct records_task *tasks;
+    struct nrpc_status st;
+    size_t count;
+    if (m->env->records->ops->list(m->env->records, (enum model_status)q->status, q->before_id,
+                                   (size_t)page_size(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena, &tasks, &count, &st)) {
+        nrpc_reply_status(r->call, &st);
+        return;
+    }
+    uint64_t *ids = arena_alloc(&m->arena, (count + 1) * sizeof *ids);
+    struct state_progress *p = arena_calloc(&m->arena, (count + 1) * sizeof *p);
+    for (size_t i = 0; i < count; i++)
+        ids[i] = tasks[i].id;
+    if (m->env->state->ops->progress(m->env->state, ids, count, &m->arena, p, &st)) {
+        nrpc_reply_status(r->call, &st);
+        return;
+    }
+    response.tasks = arena_alloc(&m->arena, (count + 1) * sizeof *response.tasks);
+    for (response.n_tasks = 0; response.n_tasks < count; response.n_tasks++)
+        response.tasks[response.n_tasks] =
+            task_message(&tasks[response.n_tasks], &p[response.n_tasks], false, &m->arena);
+    dtf_v1_task_service_list_reply(r->call, &response);
+}
+
+// ---- Pause, Resume, Cancel
+
+static int set_paused(struct manager *m, uint64_t task, bool paused, int64_t now_ms, struct nrpc_status *st)
+{
+    struct records_change change = {.task = task, .event = paused ? MODEL_PAUSE : MODEL_RESUME, .now_ms = now_ms};
+    int code = m->env->records->ops->change(m->env->records, &change, 1, st);
+    if (code)
+        return code;
+    if (change.code == NRPC_NOT_FOUND)
+        return status_set(st, NRPC_NOT_FOUND, "there is no task %llu", (unsigned long long)task);
+    if (change.code)
+        return status_set(st, change.code, "task %llu is %s", (unsigned long long)task, model_status_name(change.status));
+    if (change.changed) {
+        Dtf__V1__Event e = DTF__V1__EVENT__INIT;
+        e.sequence = change.sequence;
+        e.kind = DTF__V1__EVENT_KIND__EVENT_STATUS;
+        e.task_id = task;
+        e.status = (Dtf__V1__TaskStatus)change.status;
+        e.time_ms = now_ms;
+        manager_announce(m, &e, now_ms);
+    }
+    code = m->env->state->ops->pause(m->env->state, task, paused, st);
+    return code == NRPC_NOT_FOUND ? NRPC_OK : code; // it is just ending
+}
+
+static void run_pause(struct manager *m, struct request *r, int64_t now_ms, bool last)
+{
+    (void)last;
+    const Dtf__V1__PauseRequest *q = r->message;
+    Dtf__V1__PauseResponse response = DTF__V1__PAUSE_RESPONSE__INIT;
+    struct nrpc_status st;
+    if (set_paused(m, q->task_id, true, now_ms, &st))
+        nrpc_reply_status(r->call, &st);
+    else
+        dtf_v1_task_service_pause_reply(r->call, &response);
+}
+
+static void run_resume(struct manager *m, struct request *r, int64_t now_ms, bool last)
+{
+    (void)last;
+    const Dtf__V1__ResumeRequest *q = r->message;
+    Dtf__V1__ResumeResponse response = DTF__V1__RESUME_RESPONSE__INIT;
+    struct nrpc_status st;
+    if (set_paused(m, q->task_id, false, now_ms, &st))
+        nrpc_reply_status(r->call, &st);
+    else
+        dtf_v1_task_service_resume_reply(r->call, &response);
+}
+
+static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t now_ms, struct nrpc_status *st)
+{
+    struct records_task t;
+    if (strlen(reason) > REASON_MAX || !utf8_is_valid(reason))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "reason: over %d bytes, or not UTF-8", REASON_MAX);
+    int code = m->env->records->ops->get(m->env->records, task, &m->arena, &t, st);
+    if (code)
+        return code;
+    if (t.status == MODEL_CANCELLED)
+        return NRPC_OK;
+    if (model_status_is_terminal(t.status))
+        return status_set(st, NRPC_FAILED_PRECONDITION, "task %llu is %s", (unsigned long long)task,
+                          model_status_name(t.status));
+    code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, *reason ? reason : "cancelled by request",
+                                    st);
+    if (code != NRPC_NOT_FOUND)
+        return code;
+    m->next_repair_ms = now_ms;
+    return status_set(st, NRPC_UNAVAILABLE, "task %llu is being admitted again; try again", (unsigned long long)task);
+}
+
+static void run_cancel(struct manager *m, struct request *r, int64_t now_ms, bool last)
+{
+    (void)last;
+    const Dtf__V1__CancelRequest *q = r->message;
+    Dtf__V1__CancelResponse response = DTF__V1__CANCEL_RESPONSE__INIT;
+    struct nrpc_status st;
+    if (cancel(m, q->task_id, q->reason, now_ms, &st))
+        nrpc_reply_status(r->call, &st);
+    else
+        dtf_v1_task_service_cancel_reply(r->call, &response);
+}
+
+// ---- Events
+
+static void run_events(struct manager *m, struct request *r, int64_t now_ms, bool last)
+{
+    const Dtf__V1__EventsRequest *q = r->message;
+    Dtf__V1__EventsResponse response = DTF__V1__EVENTS_RESPONSE__INIT;
+    struct records_event *events;
+    struct nrpc_status st;
+    size_t count;
+    if (m->env->records->ops->events(m->env->records, q->after, q->task_id,
+                                     (size_t)page_size(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena, &events, &count,
+                                     &response.first_kept, &st)) {
+        nrpc_reply_status(r->call, &st);
+        return;
+    }
+    if (!count && park(m, r, 0, PARKED_EVENT, q->wait_ms, now_ms, last))
+        return;
+    response.events = arena_alloc(&m->arena, (count + 1) * sizeof *response.events);
+    for (response.n_events = 0; response.n_events < count; response.n_events++) {
+        const struct records_event *in = &events[response.n_events];
+        Dtf__V1__Event *e = arena_alloc(&m->arena, sizeof *e);
+        dtf__v1__event__init(e);
+        e->sequence = in->sequence;
+        e->kind = DTF__V1__EVENT_KIND__EVENT_STATUS;
+        e->task_id = in->task;
+        e->status = (Dtf__V1__TaskStatus)in->status;
+        e->message = (char *)(in->message ? in->message : "");
+        e->time_ms = in->time_ms;
+        response.events[response.n_events] = e;
+    }
+    dtf_v1_task_service_events_reply(r->call, &response);
+}
+
+// ---- Feed
+
+static int check_feed(const Dtf__V1__FeedRequest *q, struct nrpc_status *st)
+{
+    if (q->n_subtasks > FEED_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "subtasks: %zu are over the limit of %d", q->n_subtasks, FEED_MAX);
+    for (size_t i = 0; i < q->n_subtasks; i++) {
+        if (q->subtasks[i]->param.len > DTF_SUBTASK_PARAM_MAX)
+            return status_set(st, NRPC_INVALID_ARGUMENT, "subtasks: entry %zu: param of %zu bytes is over the limit of %d", i,
+                              q->subtasks[i]->param.len, DTF_SUBTASK_PARAM_MAX);
+        if (q->subtasks[i]->timeout_ms > DTF_SUBTASK_TIMEOUT_MAX_MS)
+            return status_set(st, NRPC_INVALID_ARGUMENT, "subtasks: entry %zu: timeout_ms is over %d", i,
+                              DTF_SUBTASK_TIMEOUT_MAX_MS);
+    }
+    return NRPC_OK;
+}
+
+static void run_feed(struct manager *m, struct request *r, int64_t now_ms, bool last)
+{
+    const Dtf__V1__FeedRequest *q = r->message;
+    Dtf__V1__FeedResponse response = DTF__V1__FEED_RESPONSE__INIT;
+    struct nrpc_status st;
+    int code = check_feed(q, &st);
+    struct state_subtask *subtasks = arena_alloc(&m->arena, (q->n_subtasks + 1) * sizeof *subtasks);
+    for (size_t i = 0; i < q->n_subtasks; i++)
+        subtasks[i] = (struct state_subtask){{q->subtasks[i]->param.data, q->subtasks[i]->param.len},
+                                             q->subtasks[i]->timeout_ms};
+    if (code == NRPC_OK)
+        code = m->env->state->ops->feed(m->env->state, q->task_id, q->at, subtasks, q->n_subtasks, q->finish, &response.fed,
+                                        &st);
+    if (code == NRPC_OK)
+        dtf_v1_task_service_feed_reply(r->call, &response);
+    else if (code != NRPC_RESOURCE_EXHAUSTED ||
+             !park(m, r, q->task_id, PARKED_ROOM | PARKED_END, MANAGER_WAIT_MAX_MS, now_ms, last))
+        nrpc_reply_status(r->call, &st);
+}
+
+// ---- Results
+
+static Dtf__V1__Result *result_message(struct arena *a, uint64_t seq, uint32_t attempt, enum model_kind kind, int32_t code,
+                                       const char *message, const void *body, size_t body_bytes, int64_t run_us)
+{
+    Dtf__V1__Result *m = arena_alloc(a, sizeof *m);
+    dtf__v1__result__init(m);
+    m->subtask_id = seq;
+    m->attempt = attempt;
+    m->kind = (Dtf__V1__ResultKind)kind;
+    m->code = code;
+    m->message = (char *)(message ? message : "");
+    m->body.data = (uint8_t *)body;
+    m->body.len = body_bytes;
+    m->run_us = (uint64_t)run_us;
+    return m;
+}
+
+static void add_result(Dtf__V1__ResultsResponse *out, Dtf__V1__Result *result, uint64_t position)
+{
+    out->results[out->n_results++] = result;
+    out->next = position;
+}
+
+static void add_param(Dtf__V1__ResultsResponse *out, const void *data, size_t bytes)
+{
+    out->params[out->n_params].data = (uint8_t *)data;
+    out->params[out->n_params++].len = bytes;
+}
+
+static void make_room(Dtf__V1__ResultsResponse *out, struct arena *a, size_t count)
+{
+    out->results = arena_alloc(a, (count + 1) * sizeof *out->results);
+    out->params = arena_alloc(a, (count + 1) * sizeof *out->params);
+}
+
+static int read_kept(struct manager *m, const Dtf__V1__ResultsRequest *q, bool failures, size_t limit,
+                     Dtf__V1__ResultsResponse *out, struct nrpc_status *st)
+{
+    struct state_result *results;
+    size_t count;
+    bool end = false;
+    const struct state_ops *ops = m->env->state->ops;
+    int code = failures ? ops->failures(m->env->state, q->task_id, q->after, limit, &m->arena, &results, &count, st)
+                        : ops->results(m->env->state, q->task_id, q->after, limit, &m->arena, &results, &count, &end, st);
+    if (code)
+        return code;
+    make_room(out, &m->arena, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct state_result *r = &results[i];
+        add_result(out,
+                   result_message(&m->arena, r->seq, r->attempt, r->kind, r->code, r->message, r->body.data, r->body.bytes,
+                                  r->run_us),
+                   r->position);
+        if (failures)
+            add_param(out, r->param.data, r->param.bytes);
+    }
+    out->end = end;
+    return NRPC_OK;
+}
+
+// The failures of a task that has ended are in its record.
+static int read_recorded_failures(struct manager *m, const Dtf__V1__ResultsRequest *q, size_t limit,
+                                  Dtf__V1__ResultsResponse *out, struct nrpc_status *st)
+{
+    struct records_failure *failures;
+    size_t count;
+    int code = m->env->records->ops->failures(m->env->records, q->task_id, q->after, limit, &m->arena, &failures, &count, st);
+    if (code)
+        return code;
+    make_room(out, &m->arena, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct records_failure *f = &failures[i];
+        add_result(out,
+                   result_message(&m->arena, f->seq, f->attempt, f->kind, f->code, f->message, f->body.data, f->body.bytes,
+                                  f->run_us),
+                   f->seq);
+        add_param(out, f->param.data, f->param.bytes);
+    }
+    out->end = count < limit;
+    return NRPC_OK;
+}
+
+static void run_results(struct manager *m, struct request *r, int64_t now_ms, bool last)
+{
+    const Dtf__V1__ResultsRequest *q = r->message;
+    Dtf__V1__ResultsResponse response = DTF__V1__RESULTS_RESPONSE__INIT;
+    struct nrpc_status st;
+    struct records_task t;
+    response.next = q->after;
+    size_t limit = (size_t)page_size(q->limit, RESULTS_DEFAULT, RESULTS_MAX);
+    int code = m->env->records->ops->get(m->env->records, q->task_id, &m->arena, &t, &st);
+    if (code == NRPC_OK && q->failed_only && model_status_is_terminal(t.status))
+        code = read_recorded_failures(m, q, limit, &response, &st);
+    else if (code == NRPC_OK)
+        code = read_kept(m, q, q->failed_only, limit, &response, &st);
+    if (code)
+        nrpc_reply_status(r->call, &st);
+    else if (response.n_results || response.end ||
+             !park(m, r, q->task_id, PARKED_RESULTS | PARKED_END, q->wait_ms, now_ms, last))
+        dtf_v1_task_service_results_reply(r->call, &response);
+}
+
+// ---- the table
+
+#define HANDLER(name, Type)                                                                                            \
+    static void on_##name(struct nrpc_call *call, const Type *request, void *user)                                     \
+    {                                                                                                                  \
+        post(user, call, request, run_##name);                                                                         \
+    }
+HANDLER(create, Dtf__V1__CreateRequest)
+HANDLER(get, Dtf__V1__GetRequest)
+HANDLER(list, Dtf__V1__ListRequest)
+HANDLER(pause, Dtf__V1__PauseRequest)
+HANDLER(resume, Dtf__V1__ResumeRequest)
+HANDLER(cancel, Dtf__V1__CancelRequest)
+HANDLER(wait, Dtf__V1__WaitRequest)
+HANDLER(events, Dtf__V1__EventsRequest)
+HANDLER(feed, Dtf__V1__FeedRequest)
+HANDLER(results, Dtf__V1__ResultsRequest)
+
+const struct dtf_v1_task_service_handlers manager_handlers = {
+    .create = on_create,
+    .get = on_get,
+    .list = on_list,
+    .pause = on_pause,
+    .resume = on_resume,
+    .cancel = on_cancel,
+    .wait = on_wait,
+    .events = on_events,
+    .feed = on_feed,
+    .results = on_results,
+};

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// task_message.c: copies, field by field.
+#include "task_message.h"
+
+static Dtf__V1__Counters *counters_message(const struct model_counters *c, struct arena *a)
+{
+    Dtf__V1__Counters *m = arena_alloc(a, sizeof *m);
+    dtf__v1__counters__init(m);
+    m->generated = c->generated;
+    m->succeeded = c->succeeded;
+    m->failed = c->failed;
+    m->timed_out = c->timed_out;
+    m->cancelled = c->cancelled;
+    m->retried = c->retried;
+    m->redispatched = c->redispatched;
+    m->running = c->running;
+    m->queued = c->queued;
+    m->generation_done = c->generation_done;
+    return m;
+}
+
+static Dtf__V1__TaskParam *param_message(const struct records_task *t, struct arena *a)
+{
+    Dtf__V1__TaskParam *p = arena_alloc(a, sizeof *p);
+    dtf__v1__task_param__init(p);
+    p->name = (char *)t->name;
+    p->description = (char *)t->description;
+    p->type = (char *)t->type;
+    p->creator = (char *)t->creator;
+    p->creator_uid = t->creator_uid;
+    p->resource_group = (char *)t->group;
+    p->priority = t->priority;
+    return p;
+}
+
+Dtf__V1__Task *task_message(const struct records_task *t, const struct state_progress *p, bool with_param, struct arena *a)
+{
+    bool live = p && p->found && !model_status_is_terminal(t->status);
+    Dtf__V1__Task *m = arena_alloc(a, sizeof *m);
+    dtf__v1__task__init(m);
+    m->id = t->id;
+    m->status = (Dtf__V1__TaskStatus)t->status;
+    m->created_ms = t->created_ms;
+    m->finished_ms = t->finished_ms;
+    m->message = (char *)(live && p->message && *p->message ? p->message : t->message ? t->message : "");
+    m->counters = counters_message(live ? &p->counters : &t->counters, a);
+    m->progress_percent = t->status == MODEL_COMPLETED ? 100 : -1;
+    if (with_param)
+        m->param = dtf__v1__task_param__unpack(&a->allocator, t->param.bytes, t->param.data);
+    if (!m->param)
+        m->param = param_message(t, a);
+    return m;
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// node_table.c: nodes by id, by the time their call must be answered, and by hunger (first come, first served).
+#include "node_table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void node_table_init(struct node_table *t)
+{
+    *t = (struct node_table){0};
+    t->hungry_tail = &t->hungry;
+}
+
+struct node *node_table_find(struct node_table *t, uint64_t id)
+{
+    struct node *n;
+    HASH_FIND(hh, t->all, &id, sizeof id, n);
+    return n;
+}
+
+struct node *node_table_add(struct node_table *t, uint64_t id, const char *types, uint32_t slots)
+{
+    struct node *n = mem_calloc(1, sizeof *n);
+    n->id = id;
+    n->slots = slots;
+    size_t size = strlen(types) + 3;
+    n->types = mem_alloc(size);
+    snprintf(n->types, size, "\n%s\n", types);
+    HASH_ADD(hh, t->all, id, sizeof n->id, n);
+    return n;
+}
+
+static void leave_hungry(struct node_table *t, struct node *n)
+{
+    if (!n->prev_hungry)
+        return;
+    *n->prev_hungry = n->next_hungry;
+    if (n->next_hungry)
+        n->next_hungry->prev_hungry = n->prev_hungry;
+    else
+        t->hungry_tail = n->prev_hungry;
+    n->prev_hungry = NULL;
+    t->hungry_count--;
+}
+
+void node_park(struct node_table *t, struct node *n, struct exchange *x, int64_t until_ms)
+{
+    n->parked = x;
+    n->want = x->request->want;
+    heap_put(&t->waits, &n->wait, until_ms);
+    if (!n->want)
+        return;
+    n->next_hungry = NULL;
+    n->prev_hungry = t->hungry_tail;
+    *t->hungry_tail = n;
+    t->hungry_tail = &n->next_hungry;
+    t->hungry_count++;
+}
+
+struct exchange *node_unpark(struct node_table *t, struct node *n)
+{
+    struct exchange *x = n->parked;
+    heap_remove(&t->waits, &n->wait);
+    leave_hungry(t, n);
+    n->parked = NULL;
+    n->want = 0;
+    return x;
+}
+
+void node_want_less(struct node_table *t, struct node *n, uint32_t less)
+{
+    n->want -= n->want < less ? n->want : less;
+    if (!n->want)
+        leave_hungry(t, n);
+}
+
+void node_add_cancel(struct node *n, uint64_t task)
+{
+    for (size_t i = 0; i < n->cancel_count; i++)
+        if (n->cancels[i] == task)
+            return;
+    mem_grow(&n->cancels, &n->cancel_capacity, n->cancel_count + 1, sizeof *n->cancels);
+    n->cancels[n->cancel_count++] = task;
+}
+
+bool node_can_run(const struct node *n, const char *type)
+{
+    size_t size = strlen(type);
+    for (const char *at = n->types; (at = strchr(at, '\n')) && at[1]; at++)
+        if (!strncmp(at + 1, type, size) && at[1 + size] == '\n')
+            return true;
+    return false;
+}
+
+void node_table_remove(struct node_table *t, struct node *n)
+{
+    HASH_DEL(t->all, n);
+    free(n->types);
+    free(n->cancels);
+    free(n);
+}
+
+void node_table_fini(struct node_table *t)
+{
+    struct node *n, *tmp;
+    HASH_ITER(hh, t->all, n, tmp)
+    node_table_remove(t, n);
+    heap_fini(&t->waits);
+}

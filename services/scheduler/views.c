@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// views.c: keeps lib/sched informed.
+#include "views.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+enum { PAGE = 1000, KEEP_VERSIONS_ROUNDS = 2 };
+
+struct view {
+    struct heap_node retry; // first member; in views.retries while one is due later
+    UT_hash_handle hh;
+    uint64_t task, version, round;
+    bool forgotten; // kept a while, so that old news does not bring it back
+    char *type;
+};
+
+void views_init(struct views *v, const struct env *env)
+{
+    *v = (struct views){.env = env, .sched = sched_create()};
+}
+
+static void drop(struct views *v, struct view *w)
+{
+    heap_remove(&v->retries, &w->retry);
+    HASH_DEL(v->all, w);
+    free(w->type);
+    free(w);
+}
+
+void views_fini(struct views *v)
+{
+    struct view *w, *tmp;
+    HASH_ITER(hh, v->all, w, tmp)
+    drop(v, w);
+    heap_fini(&v->retries);
+    sched_destroy(v->sched);
+}
+
+static struct view *find(struct views *v, uint64_t task)
+{
+    struct view *w;
+    HASH_FIND(hh, v->all, &task, sizeof task, w);
+    return w;
+}
+
+void views_take(struct views *v, const struct state_view *in)
+{
+    struct view *w = find(v, in->task);
+    if (!w) {
+        w = mem_calloc(1, sizeof *w);
+        w->task = in->task;
+        w->type = mem_strdup(in->type);
+        HASH_ADD(hh, v->all, task, sizeof w->task, w);
+    }
+    w->round = v->round;
+    if (w->forgotten || in->version < w->version)
+        return;
+    w->version = in->version;
+    sched_set_task(v->sched, &(struct sched_task){in->task, in->group, in->priority, in->ready, in->running, in->max_running});
+    if (in->next_retry_ms == CLOCK_NEVER)
+        heap_remove(&v->retries, &w->retry);
+    else
+        heap_put(&v->retries, &w->retry, in->next_retry_ms);
+}
+
+void views_forget(struct views *v, uint64_t task)
+{
+    struct view *w = find(v, task);
+    if (!w)
+        return;
+    sched_remove_task(v->sched, task);
+    heap_remove(&v->retries, &w->retry);
+    w->forgotten = true;
+}
+
+static int refresh_groups(struct views *v, struct arena *a, struct nrpc_status *st)
+{
+    struct records_group *groups;
+    size_t count;
+    int code = v->env->records->ops->groups(v->env->records, a, &groups, &count, st);
+    for (size_t i = 0; code == NRPC_OK && i < count; i++)
+        sched_set_group(v->sched, groups[i].name, groups[i].quota);
+    return code;
+}
+
+static int refresh_tasks(struct views *v, int64_t now_ms, struct arena *a, struct nrpc_status *st)
+{
+    uint64_t after = 0;
+    size_t count = PAGE;
+    while (count == PAGE) {
+        struct state_view *page;
+        arena_reset(a);
+        int code = v->env->state->ops->views(v->env->state, now_ms, after, PAGE, a, &page, &count, st);
+        if (code)
+            return code;
+        for (size_t i = 0; i < count; i++)
+            views_take(v, &page[i]);
+        if (count)
+            after = page[count - 1].task;
+    }
+    return NRPC_OK;
+}
+
+int views_refresh(struct views *v, int64_t now_ms, struct nrpc_status *st)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    v->round++;
+    int code = refresh_groups(v, &a, st);
+    if (code == NRPC_OK)
+        code = refresh_tasks(v, now_ms, &a, st);
+    arena_fini(&a);
+    if (code)
+        return code;
+    struct view *w, *tmp;
+    HASH_ITER(hh, v->all, w, tmp)
+    {
+        if (w->round == v->round)
+            continue;
+        views_forget(v, w->task);
+        if (w->round + KEEP_VERSIONS_ROUNDS < v->round)
+            drop(v, w);
+    }
+    return NRPC_OK;
+}
+
+// `due` and below have ripened: read each again.
+int64_t views_ripen(struct views *v, int64_t now_ms)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct view *w;
+    while ((w = (struct view *)heap_top(&v->retries)) && w->retry.key <= now_ms) {
+        struct state_view *one;
+        size_t count;
+        struct nrpc_status st;
+        arena_reset(&a);
+        if (v->env->state->ops->views(v->env->state, now_ms, w->task - 1, 1, &a, &one, &count, &st)) {
+            log_warn("scheduler: cannot read task %llu, will try again: %s", (unsigned long long)w->task, st.text);
+            heap_put(&v->retries, &w->retry, now_ms + ENV_STORE_RETRY_MS);
+            continue;
+        }
+        heap_remove(&v->retries, &w->retry);
+        if (count && one->task == w->task)
+            views_take(v, one);
+    }
+    arena_fini(&a);
+    return w ? w->retry.key : CLOCK_NEVER;
+}
+
+const char *views_type(struct views *v, uint64_t task)
+{
+    struct view *w = find(v, task);
+    return w ? w->type : NULL;
+}

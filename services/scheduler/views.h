@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// views.h: the scheduler's picture of all tasks that may have something to dispatch, fed by hints, repaired by reading.
+// One thread.
+#ifndef SCHEDULER_VIEWS_H
+#define SCHEDULER_VIEWS_H
+
+#include "base/heap.h"
+#include "env.h"
+#include "plugin/registry.h"
+#include "sched/sched.h"
+
+struct view;
+
+struct views {
+    const struct env *env;
+    struct sched *sched;
+    struct view *all;    // hash by task
+    struct heap retries; // by the time when a subtask becomes ready
+    uint64_t round;      // of refreshing
+};
+
+void views_init(struct views *v, const struct env *env);
+void views_fini(struct views *v);
+void views_take(struct views *v, const struct state_view *in); // news of one task; old news is ignored
+void views_forget(struct views *v, uint64_t task);             // it will dispatch nothing more
+int views_refresh(struct views *v, int64_t now_ms, struct nrpc_status *st); // reads all, and the quota groups
+// Reads the tasks again for which a retry became due; returns when the next will be.
+int64_t views_ripen(struct views *v, int64_t now_ms);
+const char *views_type(struct views *v, uint64_t task); // NULL: unknown
+
+#endif

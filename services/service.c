@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// service.c: dtf_service_start and its sisters: the stores, the server, the coordinator roles and the executor of one process.
+#include "service.h"
+
+#include "../clients/c/client.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "coordinator.h"
+#include "embedded/db.h"
+#include "executor/executor.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    GRACE_MS = 10000,
+    NODE_LEASE_MS = 5000,
+    POOL_THREADS = 256, // callbacks that may block at the same time
+};
+
+struct dtf_service {
+    unsigned roles;
+    struct dtf_service_options options;
+    char *name;
+    struct db *db;
+    struct state *state;
+    struct records *records;
+    struct nrpc_server *server;
+    struct coordinator *coordinator;
+    struct nrpc_channel *channel; // the executor's
+    struct executor *executor;
+    pthread_mutex_t mu;
+    pthread_cond_t stop_asked;
+    int stops_asked;
+};
+
+// ---- names of roles
+
+static const struct {
+    const char *name;
+    unsigned roles;
+} role_names[] = {
+    {"manager", DTF_ROLE_MANAGER},       {"generator", DTF_ROLE_GENERATOR},
+    {"scheduler", DTF_ROLE_SCHEDULER},   {"executor", DTF_ROLE_EXECUTOR},
+    {"collector", DTF_ROLE_COLLECTOR},   {"coordinator", DTF_ROLE_COORDINATOR},
+    {"all", DTF_ROLE_ALL},
+};
+
+const char *service_role_name(unsigned role)
+{
+    for (size_t i = 0; i < sizeof role_names / sizeof *role_names; i++)
+        if (role_names[i].roles == role)
+            return role_names[i].name;
+    return "unknown";
+}
+
+static unsigned role_by_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof role_names / sizeof *role_names; i++)
+        if (!strcmp(role_names[i].name, name))
+            return role_names[i].roles;
+    return 0;
+}
+
+int service_parse_roles(const char *text, unsigned *out, struct nrpc_status *st)
+{
+    char *copy = mem_strdup(text), *rest = copy;
+    int code = NRPC_OK;
+    *out = 0;
+    for (char *name; code == NRPC_OK && (name = strsep(&rest, ","));) {
+        unsigned roles = role_by_name(name);
+        *out |= roles;
+        if (!roles)
+            code = status_set(st, NRPC_INVALID_ARGUMENT,
+                              "\"%s\" is no role; there are manager, generator, scheduler, executor, collector, coordinator, "
+                              "all",
+                              name);
+    }
+    free(copy);
+    return code;
+}
+
+// ---- starting
+
+static int check_options(unsigned roles, const struct dtf_service_options *o, struct nrpc_status *st)
+{
+    unsigned coordinator = roles & DTF_ROLE_COORDINATOR;
+    if (!roles || roles & ~(unsigned)DTF_ROLE_ALL)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "roles: 0x%x is no set of roles", roles);
+    if (coordinator && coordinator != DTF_ROLE_COORDINATOR)
+        return status_set(st, NRPC_FAILED_PRECONDITION,
+                          "with the embedded store the manager, generator, scheduler and collector run in one process: start "
+                          "them together");
+    if (!coordinator && !o->join_url)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "an executor without a coordinator in its process needs one to join");
+    if (coordinator && o->join_url)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "an executor beside a coordinator works for that one: it cannot join");
+    if (!coordinator && o->listen_count)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "an executor does not listen");
+    if (o->slots > 4096)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "slots: %u is over 4096", o->slots);
+    if (o->node_lease_ms && (o->node_lease_ms < 500 || o->node_lease_ms > 600000))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "node lease: %lld ms is not in 500..600,000",
+                          (long long)o->node_lease_ms);
+    if (o->grace_ms < 0)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "grace period: it is negative");
+    if (o->node_name && strlen(o->node_name) > DTF_NAME_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "node name: over %d bytes", DTF_NAME_MAX);
+    return NRPC_OK;
+}
+
+static void set_defaults(struct dtf_service_options *o)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    o->slots = o->slots ? o->slots : cores > 0 && cores < 4096 ? (unsigned)cores : 1;
+    o->grace_ms = o->grace_ms ? o->grace_ms : GRACE_MS;
+    o->node_lease_ms = o->node_lease_ms ? o->node_lease_ms : NODE_LEASE_MS;
+}
+
+static int start_coordinator(struct dtf_service *s, struct nrpc_status *st)
+{
+    const struct dtf_service_options *o = &s->options;
+    int code = db_open(o->data_dir, &s->db, st);
+    if (code)
+        return code;
+    s->state = state_sqlite_open(s->db);
+    s->records = records_sqlite_open(s->db);
+    s->server = nrpc_server_create(NULL);
+    code = coordinator_create(s->roles, s->state, s->records, s->server, o, POOL_THREADS, clock_now_ms, &s->coordinator, st);
+    if (code)
+        return code;
+    coordinator_start(s->coordinator);
+    for (size_t i = 0; code == NRPC_OK && i < o->listen_count; i++)
+        code = nrpc_server_listen(s->server, o->listen_urls[i], st);
+    return code;
+}
+
+static int start_executor(struct dtf_service *s, struct nrpc_status *st)
+{
+    char host[DTF_NAME_MAX + 1] = "";
+    gethostname(host, sizeof host - 1);
+    struct executor_options o = {
+        .slots = s->options.slots,
+        .name = s->options.node_name ? s->options.node_name : host,
+        .grace_ms = s->options.grace_ms,
+    };
+    int code = NRPC_OK;
+    if (s->options.join_url)
+        code = nrpc_channel_open(s->options.join_url, NULL, &s->channel, st);
+    else
+        s->channel = nrpc_channel_local(s->server);
+    if (code)
+        return code;
+    s->executor = executor_create(s->channel, &o);
+    executor_start(s->executor);
+    return NRPC_OK;
+}
+
+static void destroy(struct dtf_service *s)
+{
+    if (s->executor)
+        executor_stop(s->executor);
+    nrpc_channel_close(s->channel);
+    executor_destroy(s->executor);
+    if (s->coordinator)
+        coordinator_stop(s->coordinator);
+    nrpc_server_destroy(s->server);
+    coordinator_destroy(s->coordinator);
+    if (s->state)
+        s->state->ops->close(s->state);
+    if (s->records)
+        s->records->ops->close(s->records);
+    db_close(s->db);
+    pthread_mutex_destroy(&s->mu);
+    pthread_cond_destroy(&s->stop_asked);
+    free(s);
+}
+
+int dtf_service_start(unsigned roles, const struct dtf_service_options *options, struct dtf_service **out,
+                      struct nrpc_status *st)
+{
+    static const struct dtf_service_options none;
+    struct nrpc_status own;
+    st = st ? st : &own;
+    *out = NULL;
+    options = options ? options : &none;
+    if (check_options(roles, options, st))
+        return st->code;
+    struct dtf_service *s = mem_calloc(1, sizeof *s);
+    s->roles = roles;
+    s->options = *options;
+    set_defaults(&s->options);
+    pthread_mutex_init(&s->mu, NULL);
+    pthread_cond_init(&s->stop_asked, NULL);
+    int code = roles & DTF_ROLE_COORDINATOR ? start_coordinator(s, st) : NRPC_OK;
+    if (code == NRPC_OK && roles & DTF_ROLE_EXECUTOR)
+        code = start_executor(s, st);
+    if (code)
+        destroy(s);
+    else
+        *out = s;
+    return code;
+}
+
+const char *dtf_service_url(const struct dtf_service *service, size_t index)
+{
+    return service->server ? nrpc_server_url(service->server, index) : NULL;
+}
+
+struct nrpc_server *service_server(struct dtf_service *service)
+{
+    return service->server;
+}
+
+struct dtf_client *dtf_client_local(struct dtf_service *service)
+{
+    return client_on_channel(nrpc_channel_local(service->server));
+}
+
+// ---- stopping
+
+void dtf_service_notify_stop(struct dtf_service *s)
+{
+    pthread_mutex_lock(&s->mu);
+    int asked = s->stops_asked++;
+    pthread_cond_broadcast(&s->stop_asked);
+    pthread_mutex_unlock(&s->mu);
+    if (s->executor)
+        executor_drain(s->executor, asked > 0);
+}
+
+void dtf_service_join(struct dtf_service *s)
+{
+    pthread_mutex_lock(&s->mu);
+    while (!s->stops_asked)
+        pthread_cond_wait(&s->stop_asked, &s->mu);
+    pthread_mutex_unlock(&s->mu);
+    if (s->executor)
+        executor_join(s->executor);
+    if (s->coordinator)
+        coordinator_stop(s->coordinator);
+    destroy(s);
+}

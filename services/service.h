@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// service.h: inside view of a running service, for the daemon, the benchmarks and tests.
+#ifndef SERVICES_SERVICE_H
+#define SERVICES_SERVICE_H
+
+#include "dtf.h"
+#include "nrpc/nrpc.h"
+
+struct nrpc_server *service_server(struct dtf_service *service); // NULL: no coordinator role runs
+
+// "manager,executor" or "all" as an OR of enum dtf_role; INVALID_ARGUMENT names the unknown one.
+int service_parse_roles(const char *text, unsigned *out, struct nrpc_status *st);
+const char *service_role_name(unsigned role); // one bit; "manager"
+
+#endif

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_contract_dispatch.c: views, leases, subtasks put back, holders.
+#include "state_contract_fixture.h"
+
+static void test_views(void **state)
+{
+    struct fixture *f = *state;
+    struct state_view *v;
+    size_t count;
+    for (uint64_t id = 1; id <= 5; id++) {
+        struct state_task task = task_sample(id);
+        task.max_running = (uint32_t)id * 10;
+        admit_task(f, &task);
+        push(f, id, id, id % 2 == 0);
+    }
+    must(f, f->ops->stop(f->s, 3, MODEL_OUTCOME_CANCELLED, "", &f->st));
+    must(f, f->ops->views(f->s, f->now_ms, 0, 3, &f->arena, &v, &count, &f->st));
+    assert_int_equal(count, 3);
+    assert_true(v[0].task == 1 && v[1].task == 2 && v[2].task == 4);
+    assert_string_equal(v[2].group, "blue");
+    assert_string_equal(v[2].type, "count");
+    assert_true(v[2].priority == 7 && v[2].ready == 4 && v[2].running == 0 && v[2].max_running == 40);
+    assert_true(v[2].next_retry_ms == CLOCK_NEVER);
+    uint64_t version = v[2].version;
+    lease(f, node_make(f, CLOCK_NEVER), 4, 1);
+    must(f, f->ops->views(f->s, f->now_ms, 2, 9, &f->arena, &v, &count, &f->st));
+    assert_int_equal(count, 2);
+    assert_true(v[0].task == 4 && v[0].ready == 3 && v[0].running == 1 && v[0].version > version);
+    assert_true(v[1].task == 5);
+}
+
+static void test_lease_in_order(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, CLOCK_NEVER), other = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    admit(f, 2);
+    push(f, 1, 100, false);
+    push(f, 2, 5, true);
+    told(f);
+    char *others = snapshot_except(f, 1);
+    struct works a = lease(f, node, 1, 33);
+    assert_told(f, "view:1");
+    assert_look(f, 1, "generating gen=100 run=33 queued=67 ready=67");
+    struct works b = lease(f, other, 1, 200);
+    assert_int_equal(a.count, 33);
+    assert_int_equal(b.count, 67);
+    for (uint64_t seq = 1; seq <= 100; seq++) {
+        const struct state_work *w = seq <= 33 ? &a.at[seq - 1] : &b.at[seq - 34];
+        const struct state_subtask *s = subtasks(f, seq, 1);
+        assert_true(w->task == 1 && w->seq == seq && w->attempt == 1 && w->timeout_ms == s->timeout_ms);
+        assert_string_equal(w->type, "count");
+        assert_int_equal(w->param.bytes, s->param.bytes);
+        assert_memory_equal(w->param.data, s->param.data, s->param.bytes);
+    }
+    assert_string_equal(snapshot_except(f, 1), others);
+    assert_int_equal(lease(f, node, 1, 1).count, 0);
+    assert_int_equal(lease(f, node, 9, 1).count, 0);
+}
+
+static void test_lease_several(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    for (uint64_t id = 1; id <= 3; id++) {
+        admit(f, id);
+        push(f, id, 40, false);
+    }
+    struct state_pick picks[] = {{2, 3}, {9, 5}, {1, 2}, {2, 1}, {3, 0}};
+    struct works w;
+    must(f, f->ops->lease(f->s, node, f->now_ms, picks, 5, &f->arena, &w.at, &w.count, &f->st));
+    static const uint64_t expected[][2] = {{2, 1}, {2, 2}, {2, 3}, {1, 1}, {1, 2}, {2, 4}};
+    assert_int_equal(w.count, 6);
+    for (size_t i = 0; i < 6; i++)
+        assert_true(w.at[i].task == expected[i][0] && w.at[i].seq == expected[i][1]);
+    char *before = snapshot(f);
+    assert_code(f, NRPC_NOT_FOUND,
+                f->ops->lease(f->s, node + 1, f->now_ms, picks, 5, &f->arena, &w.at, &w.count, &f->st));
+    assert_unchanged(f, before);
+}
+
+static void test_lease_over_budget(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    push(f, 1, 1000, false);
+    char *before = snapshot(f);
+    struct arena small;
+    struct state_pick pick = {1, 1000};
+    struct works w;
+    arena_init(&small, 4096);
+    assert_code(f, NRPC_RESOURCE_EXHAUSTED,
+                f->ops->lease(f->s, node, f->now_ms, &pick, 1, &small, &w.at, &w.count, &f->st));
+    arena_fini(&small);
+    assert_unchanged(f, before);
+}
+
+static void test_max_running(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    struct state_task task = task_sample(1);
+    task.max_running = 5;
+    admit_task(f, &task);
+    push(f, 1, 20, true);
+    struct works w = lease(f, node, 1, 3);
+    assert_int_equal(w.count, 3);
+    assert_int_equal(lease(f, node, 1, 9).count, 2);
+    assert_int_equal(lease(f, node, 1, 9).count, 0);
+    settle(f, &w.at[0], MODEL_SUCCESS);
+    assert_int_equal(lease(f, node, 1, 9).count, 1);
+    settle(f, &w.at[1], MODEL_FAILURE);
+    assert_int_equal(lease(f, node, 1, 9).count, 1);
+    assert_look(f, 1, "draining gen=20 ok=1 retried=1 run=5 queued=14 done ready=13 next=100");
+}
+
+static void test_retries_come_first(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    push(f, 1, 100, true);
+    struct works w = lease(f, node, 1, 60);
+    settle(f, &w.at[2], MODEL_FAILURE);
+    f->now_ms += 50;
+    settle(f, &w.at[40], MODEL_TIMEOUT);
+    assert_look(f, 1, "draining gen=100 retried=2 run=58 queued=42 done ready=40 next=50");
+    struct works fresh = lease(f, node, 1, 1);
+    assert_true(fresh.count == 1 && fresh.at[0].seq == 61);
+    f->now_ms += 50;
+    assert_look(f, 1, "draining gen=100 retried=2 run=59 queued=41 done ready=40 next=50");
+    struct works mixed = lease(f, node, 1, 2);
+    assert_true(mixed.at[0].seq == 3 && mixed.at[0].attempt == 2 && mixed.at[1].seq == 62 &&
+                mixed.at[1].attempt == 1);
+    assert_memory_equal(mixed.at[0].param.data, "p3", 2);
+    f->now_ms += 50;
+    struct works late = lease(f, node, 1, 1);
+    assert_true(late.at[0].seq == 41 && late.at[0].attempt == 2);
+    assert_look(f, 1, "draining gen=100 retried=2 run=62 queued=38 done ready=38");
+}
+
+// One call may pick a task twice; both picks find its retries, wherever they are.
+static void test_retries_in_two_picks(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    push(f, 1, 200, true);
+    struct works w = lease(f, node, 1, 200);
+    for (size_t i = 0; i < 200; i += 40)
+        settle(f, &w.at[i], MODEL_FAILURE);
+    f->now_ms += 100;
+    struct state_pick picks[] = {{1, 2}, {1, 2}, {1, 2}};
+    must(f, f->ops->lease(f->s, node, f->now_ms, picks, 3, &f->arena, &w.at, &w.count, &f->st));
+    assert_int_equal(w.count, 5);
+    assert_look(f, 1, "draining gen=200 retried=5 run=200 done");
+}
+
+static void test_requeue(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    admit(f, 2);
+    push(f, 1, 40, true);
+    push(f, 2, 3, true);
+    struct works w = lease(f, node, 1, 35);
+    lease(f, node, 2, 1);
+    told(f);
+    char *others = snapshot_except(f, 1);
+    struct state_ref refs[] = {ref_of(&w.at[0]), {1, 33, 1}, {1, 1, 1}, {1, 40, 1},
+                               {7, 1, 1},        {1, 2, 9},  {1, 0, 0}};
+    must(f, f->ops->requeue(f->s, refs, 7, STATE_RETURNED, f->now_ms, &f->st));
+    assert_told(f, "view:1");
+    assert_look(f, 1, "draining gen=40 redispatched=2 run=33 queued=7 done ready=7");
+    struct state_ref declined[] = {ref_of(&w.at[1])};
+    must(f, f->ops->requeue(f->s, declined, 1, STATE_DECLINED, f->now_ms + 100, &f->st));
+    assert_look(f, 1, "draining gen=40 redispatched=2 run=32 queued=8 done ready=7 next=100");
+    assert_string_equal(snapshot_except(f, 1), others);
+    assert_int_equal(settle(f, &w.at[0], MODEL_SUCCESS), STATE_STALE);
+    struct works again = lease(f, node, 1, 2);
+    assert_true(again.at[0].seq == 1 && again.at[0].attempt == 2);
+    assert_true(again.at[1].seq == 33 && again.at[1].attempt == 2);
+    assert_int_equal(settle(f, &w.at[0], MODEL_SUCCESS), STATE_STALE);
+    assert_int_equal(settle(f, &again.at[0], MODEL_SUCCESS), STATE_SETTLED);
+}
+
+static void test_returns_do_not_use_up_retries(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    push(f, 1, 1, true);
+    for (int i = 0; i < 20; i++) {
+        struct works w = lease(f, node, 1, 1);
+        assert_int_equal(w.at[0].attempt, i + 1);
+        struct state_ref ref = ref_of(&w.at[0]);
+        must(f, f->ops->requeue(f->s, &ref, 1, STATE_RETURNED, 0, &f->st));
+    }
+    assert_look(f, 1, "draining gen=1 redispatched=20 queued=1 done ready=1");
+    struct works w = lease(f, node, 1, 1);
+    assert_int_equal(settle(f, &w.at[0], MODEL_FAILURE), STATE_RETRIED);
+}
+
+static void test_holders(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t *nodes, a = node_make(f, CLOCK_NEVER), b = node_make(f, CLOCK_NEVER),
+                     third = node_make(f, CLOCK_NEVER);
+    size_t count;
+    admit(f, 1);
+    admit(f, 2);
+    push(f, 1, 200, false);
+    push(f, 2, 10, false);
+    struct works w = lease(f, a, 1, 50);
+    lease(f, b, 1, 50);
+    lease(f, third, 2, 1);
+    must(f, f->ops->holders(f->s, 1, &f->arena, &nodes, &count, &f->st));
+    assert_int_equal(count, 2);
+    assert_true((nodes[0] == a && nodes[1] == b) || (nodes[0] == b && nodes[1] == a));
+    settle_all(f, w, MODEL_SUCCESS);
+    must(f, f->ops->holders(f->s, 1, &f->arena, &nodes, &count, &f->st));
+    assert_true(count == 1 && nodes[0] == b);
+    must(f, f->ops->holders(f->s, 9, &f->arena, &nodes, &count, &f->st));
+    assert_int_equal(count, 0);
+}
+
+static void test_many_retries(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 5000 };
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    push(f, 1, COUNT, true);
+    struct works w = lease(f, node, 1, COUNT);
+    struct state_settle *entries = arena_calloc(&f->arena, COUNT * sizeof *entries);
+    enum state_verdict *verdicts = arena_alloc(&f->arena, COUNT * sizeof *verdicts);
+    for (int i = 0; i < COUNT; i++)
+        entries[i] = (struct state_settle){.ref = ref_of(&w.at[i]), .kind = MODEL_FAILURE};
+    must(f, f->ops->settle(f->s, f->now_ms, entries, COUNT, verdicts, &f->st));
+    assert_look(f, 1, "draining gen=5000 retried=5000 queued=5000 done next=100");
+    f->now_ms += 100;
+    size_t left = COUNT;
+    while (left) { // the view counts some of them, at least one
+        struct state_view *v;
+        size_t count;
+        must(f, f->ops->views(f->s, f->now_ms, 0, 1, &f->arena, &v, &count, &f->st));
+        assert_true(count == 1 && v->ready >= 1 && v->ready <= left);
+        struct works again = lease(f, node, 1, 700);
+        assert_int_equal(again.count, left < 700 ? left : 700);
+        left -= again.count;
+    }
+}
+
+const struct CMUnitTest state_dispatch_tests[] = {
+    TEST(test_views),
+    TEST(test_lease_in_order),
+    TEST(test_lease_several),
+    TEST(test_lease_over_budget),
+    TEST(test_max_running),
+    TEST(test_retries_come_first),
+    TEST(test_retries_in_two_picks),
+    TEST(test_requeue),
+    TEST(test_returns_do_not_use_up_retries),
+    TEST(test_holders),
+    TEST(test_many_retries),
+};
+const size_t state_dispatch_count = sizeof state_dispatch_tests / sizeof *state_dispatch_tests;

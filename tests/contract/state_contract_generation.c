@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_contract_generation.c: claims, pushes and feeds.
+#include "state_contract_fixture.h"
+
+static size_t claim_many(struct fixture *f, uint64_t owner, size_t max, struct state_claim **out)
+{
+    size_t count;
+    must(f, f->ops->claim(f->s, owner, f->now_ms, f->now_ms + 1000, max, &f->arena, out, &count, &f->st));
+    return count;
+}
+
+static void test_claim(void **state)
+{
+    struct fixture *f = *state;
+    struct state_claim *c, *more;
+    for (uint64_t id = 1; id <= 4; id++)
+        admit(f, id);
+    struct state_task fed = task_sample(5);
+    fed.fed = true;
+    admit_task(f, &fed);
+    assert_int_equal(claim_many(f, 50, 3, &c), 3);
+    assert_int_equal(claim_many(f, 60, 9, &more), 1);
+    assert_int_equal(claim_many(f, 60, 9, &more), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(c[i].param.bytes, 5);
+        assert_memory_equal(c[i].param.data, "param", 5);
+        assert_null(c[i].checkpoint.data);
+        assert_true(c[i].generated == 0 && c[i].queued == 0);
+    }
+    f->now_ms += 999;
+    assert_int_equal(claim_many(f, 60, 9, &more), 0);
+    f->now_ms += 1; // their leases have run out
+    assert_int_equal(claim_many(f, 60, 9, &more), 4);
+    for (int i = 0; i < 3; i++)
+        assert_code(f, NRPC_ABORTED, push_raw(f, c[i].task, c[i].fence, 1, false));
+    for (int i = 0; i < 4; i++)
+        must(f, push_raw(f, more[i].task, more[i].fence, 1, false));
+}
+
+static void test_renew_claims(void **state)
+{
+    struct fixture *f = *state;
+    struct state_claim *c, *more;
+    for (uint64_t id = 1; id <= 3; id++)
+        admit(f, id);
+    assert_int_equal(claim_many(f, 50, 2, &c), 2);
+    assert_int_equal(claim_many(f, 60, 9, &more), 1);
+    must(f, f->ops->renew_claims(f->s, 50, f->now_ms + 5000, &f->st));
+    f->now_ms += 1000;
+    assert_int_equal(claim_many(f, 70, 9, &more), 1);
+    for (int i = 0; i < 2; i++)
+        must(f, push_raw(f, c[i].task, c[i].fence, 1, false));
+    f->now_ms += 4000;
+    assert_int_equal(claim_many(f, 80, 9, &more), 3);
+}
+
+static void test_release_claim(void **state)
+{
+    struct fixture *f = *state;
+    struct state_claim *c;
+    admit(f, 1);
+    uint64_t first = claim(f, 1);
+    must(f, f->ops->release_claim(f->s, 7, first, &f->st));
+    told(f);
+    must(f, f->ops->release_claim(f->s, 1, first, &f->st));
+    assert_told(f, "generate:1 view:1");
+    char *before = snapshot(f);
+    assert_code(f, NRPC_ABORTED, push_raw(f, 1, first, 1, false));
+    assert_unchanged(f, before);
+    uint64_t second = claim(f, 1);
+    assert_true(second > first);
+    told(f);
+    must(f, f->ops->release_claim(f->s, 1, first, &f->st)); // late: nothing happens
+    assert_told(f, "");
+    assert_int_equal(claim_many(f, 60, 9, &c), 0);
+    must(f, push_raw(f, 1, second, 1, false));
+}
+
+static void test_push(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t queued = 0;
+    admit(f, 1);
+    admit(f, 2);
+    char *others = snapshot_except(f, 1);
+    uint64_t fence = claim(f, 1);
+    others = snapshot_except(f, 1);
+    told(f);
+    must(f, f->ops->push(f->s, 1, fence, subtasks(f, 1, 100), 100, (struct state_blob){"ck1", 3}, false,
+                         &queued, &f->st));
+    assert_int_equal(queued, 100);
+    assert_told(f, "view:1");
+    assert_look(f, 1, "generating gen=100 queued=100 ready=100");
+    assert_string_equal(snapshot_except(f, 1), others);
+    must(f, push_raw(f, 1, fence, 5, false)); // no checkpoint: the old one stays
+    must(f, f->ops->release_claim(f->s, 1, fence, &f->st));
+    struct state_claim *c;
+    assert_int_equal(claim_many(f, 9, 1, &c), 1);
+    if (c->task != 1)
+        assert_int_equal(claim_many(f, 9, 1, &c), 1);
+    assert_true(c->task == 1 && c->generated == 105 && c->queued == 105);
+    assert_int_equal(c->checkpoint.bytes, 3);
+    assert_memory_equal(c->checkpoint.data, "ck1", 3);
+    told(f);
+    must(f, f->ops->push(f->s, 1, c->fence, NULL, 0, (struct state_blob){0}, true, &queued, &f->st));
+    assert_look(f, 1, "draining gen=105 queued=105 done ready=105");
+    assert_told(f, "view:1");
+}
+
+static void test_push_refused(void **state)
+{
+    struct fixture *f = *state;
+    admit(f, 1);
+    uint64_t fence = claim(f, 1);
+    char *before = snapshot(f);
+    assert_code(f, NRPC_NOT_FOUND, push_raw(f, 9, fence, 1, false));
+    assert_code(f, NRPC_ABORTED, push_raw(f, 1, fence + 1, 1, true));
+    assert_code(f, NRPC_ABORTED, push_raw(f, 1, fence - 1, 1, true));
+    assert_unchanged(f, before);
+    must(f, push_raw(f, 1, fence, 1, true));
+    before = snapshot(f);
+    assert_code(f, NRPC_ABORTED, push_raw(f, 1, fence, 1, true)); // it no longer generates
+    assert_unchanged(f, before);
+}
+
+// A generator that dies after a push is taken over where the push left it.
+static void test_take_over(void **state)
+{
+    struct fixture *f = *state;
+    struct state_claim *c;
+    uint64_t queued;
+    admit(f, 1);
+    uint64_t old = claim(f, 1);
+    must(f, f->ops->push(f->s, 1, old, subtasks(f, 1, 10), 10, (struct state_blob){"ten", 3}, false, &queued,
+                         &f->st));
+    f->now_ms += 10000;
+    assert_int_equal(claim_many(f, 60, 9, &c), 1);
+    assert_true(c->generated == 10 && c->fence > old);
+    assert_memory_equal(c->checkpoint.data, "ten", 3);
+    char *before = snapshot(f);
+    assert_code(f, NRPC_ABORTED, push_raw(f, 1, old, 10, false));
+    assert_unchanged(f, before);
+    must(f, push_raw(f, 1, c->fence, 10, true));
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    struct works w = lease(f, node, 1, 100);
+    assert_int_equal(w.count, 20);
+    for (size_t i = 0; i < w.count; i++)
+        assert_int_equal(w.at[i].seq, i + 1);
+}
+
+static void test_big_params(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 40, BYTES = 256 << 10 };
+    struct state_subtask s[COUNT];
+    uint64_t queued, node = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    uint64_t fence = claim(f, 1);
+    for (int i = 0; i < COUNT; i++) {
+        size_t bytes = i % 3 == 0 ? 0 : i % 3 == 1 ? BYTES : 1;
+        char *data = arena_alloc(&f->arena, bytes + 1);
+        memset(data, 'a' + i % 26, bytes);
+        s[i] = (struct state_subtask){{data, bytes}, 1};
+    }
+    must(f, f->ops->push(f->s, 1, fence, s, COUNT, (struct state_blob){0}, true, &queued, &f->st));
+    struct works w = lease(f, node, 1, COUNT);
+    assert_int_equal(w.count, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(w.at[i].param.bytes, s[i].param.bytes);
+        assert_memory_equal(w.at[i].param.data, s[i].param.data, s[i].param.bytes);
+    }
+}
+
+static void test_queue_limits(void **state)
+{
+    struct fixture *f = *state;
+    struct state_claim *c;
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    push(f, 1, STATE_QUEUE_HIGH - 1, false);
+    assert_int_equal(claim_many(f, 50, 9, &c), 1);
+    must(f, push_raw(f, 1, c->fence, 1, false));
+    must(f, f->ops->release_claim(f->s, 1, c->fence, &f->st));
+    assert_int_equal(claim_many(f, 50, 9, &c), 0);
+    lease(f, node, 1, 1);
+    assert_int_equal(claim_many(f, 50, 9, &c), 1);
+    must(f, f->ops->release_claim(f->s, 1, c->fence, &f->st));
+    told(f);
+    lease(f, node, 1, STATE_QUEUE_HIGH - STATE_QUEUE_LOW - 2);
+    assert_told(f, "view:1");
+    lease(f, node, 1, 1);
+    assert_told(f, "generate:1 view:1"); // the low mark was crossed
+    lease(f, node, 1, 1);
+    assert_told(f, "view:1");
+}
+
+static void test_feed(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fed = 99;
+    struct state_task task = task_sample(1);
+    task.fed = true;
+    admit_task(f, &task);
+    admit(f, 2);
+    told(f);
+    char *others = snapshot_except(f, 1);
+    must(f, feed(f, 1, 0, 10, false, &fed));
+    assert_int_equal(fed, 10);
+    assert_told(f, "view:1");
+    assert_look(f, 1, "generating gen=10 queued=10 ready=10");
+    char *before = snapshot(f);
+    must(f, feed(f, 1, 0, 10, false, &fed)); // again: nothing is new
+    must(f, feed(f, 1, 3, 2, false, &fed));
+    must(f, feed(f, 1, 10, 0, false, &fed));
+    assert_int_equal(fed, 10);
+    assert_code(f, NRPC_OUT_OF_RANGE, feed(f, 1, 11, 1, false, &fed));
+    assert_code(f, NRPC_NOT_FOUND, feed(f, 9, 0, 1, false, &fed));
+    assert_code(f, NRPC_FAILED_PRECONDITION, feed(f, 2, 0, 1, false, &fed));
+    assert_unchanged(f, before);
+    must(f, feed(f, 1, 8, 5, true, &fed)); // two known, three new, and the end
+    assert_int_equal(fed, 13);
+    assert_look(f, 1, "draining gen=13 queued=13 done ready=13");
+    before = snapshot(f);
+    must(f, feed(f, 1, 8, 5, true, &fed));
+    assert_code(f, NRPC_FAILED_PRECONDITION, feed(f, 1, 13, 1, false, &fed));
+    assert_unchanged(f, before);
+    assert_string_equal(snapshot_except(f, 1), others);
+    struct works w = lease(f, node_make(f, CLOCK_NEVER), 1, 20);
+    for (size_t i = 0; i < 13; i++)
+        assert_memory_equal(w.at[i].param.data, subtasks(f, i + 1, 1)->param.data, w.at[i].param.bytes);
+}
+
+static void test_feed_full_and_stopped(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fed;
+    struct state_task task = task_sample(1);
+    task.fed = true;
+    admit_task(f, &task);
+    must(f, feed(f, 1, 0, STATE_QUEUE_HIGH, false, &fed));
+    char *before = snapshot(f);
+    assert_code(f, NRPC_RESOURCE_EXHAUSTED, feed(f, 1, STATE_QUEUE_HIGH, 1, false, &fed));
+    assert_code(f, NRPC_RESOURCE_EXHAUSTED, feed(f, 1, STATE_QUEUE_HIGH - 1, 2, true, &fed));
+    must(f, feed(f, 1, STATE_QUEUE_HIGH - 1, 1, false, &fed)); // known: fine
+    assert_unchanged(f, before);
+    lease(f, node_make(f, CLOCK_NEVER), 1, 1);
+    must(f, feed(f, 1, STATE_QUEUE_HIGH, 1, false, &fed));
+    must(f, f->ops->stop(f->s, 1, MODEL_OUTCOME_CANCELLED, "", &f->st));
+    before = snapshot(f);
+    assert_code(f, NRPC_ABORTED, feed(f, 1, fed, 1, false, &fed));
+    assert_code(f, NRPC_ABORTED, feed(f, 1, fed, 0, true, &fed));
+    assert_unchanged(f, before);
+}
+
+static void test_feed_finish_of_empty(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fed = 99;
+    struct state_task task = task_sample(1);
+    task.fed = true;
+    admit_task(f, &task);
+    must(f, feed(f, 1, 0, 0, true, &fed));
+    assert_int_equal(fed, 0);
+    assert_look(f, 1, "closed completed done");
+    must(f, feed(f, 1, 0, 0, true, &fed)); // the answer was lost: asked again
+    assert_int_equal(fed, 0);
+}
+
+const struct CMUnitTest state_generation_tests[] = {
+    TEST(test_claim),
+    TEST(test_renew_claims),
+    TEST(test_release_claim),
+    TEST(test_push),
+    TEST(test_push_refused),
+    TEST(test_take_over),
+    TEST(test_big_params),
+    TEST(test_queue_limits),
+    TEST(test_feed),
+    TEST(test_feed_full_and_stopped),
+    TEST(test_feed_finish_of_empty),
+};
+const size_t state_generation_count = sizeof state_generation_tests / sizeof *state_generation_tests;

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_contract_whole.c: a store closed and opened again, used by several threads, and walked through at
+// random.
+#include "state_contract_fixture.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static void reopen(struct fixture *f)
+{
+    f->s = f->contract->reopen(f->contract->user, f->s);
+    assert_non_null(f->s);
+    f->ops = f->s->ops;
+}
+
+static void test_reopen(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, f->now_ms + 100000), queued;
+    struct state_task task = task_sample(1);
+    task.keep_results = true;
+    task.max_running = 50;
+    admit_task(f, &task);
+    uint64_t fence = claim(f, 1);
+    must(f, f->ops->push(f->s, 1, fence, subtasks(f, 1, 100), 100, (struct state_blob){"here", 4}, false,
+                         &queued, &f->st));
+    struct works w = lease(f, node, 1, 40);
+    settle(f, &w.at[0], MODEL_SUCCESS);
+    settle(f, &w.at[1], MODEL_FAILURE);
+    admit(f, 2);
+    must(f, f->ops->stop(f->s, 2, MODEL_OUTCOME_CANCELLED, "no", &f->st));
+    admit(f, 3);
+    must(f, f->ops->pause(f->s, 3, true, &f->st));
+    char *before = snapshot(f);
+    reopen(f);
+    assert_unchanged(f, before);
+    must(f, push_raw(f, 1, fence, 1, false)); // the generator goes on
+    assert_int_equal(settle(f, &w.at[2], MODEL_SUCCESS), STATE_SETTLED);
+    assert_int_equal(settle(f, &w.at[0], MODEL_SUCCESS), STATE_STALE);
+    f->now_ms += 200;
+    struct works again = lease(f, node, 1, 1);
+    assert_true(again.at[0].seq == 2 && again.at[0].attempt == 2);
+    f->now_ms += 200000;
+    assert_int_equal(sweep(f).count, 1);
+    reopen(f);
+    assert_look(f, 1, "generating gen=101 ok=2 retried=1 redispatched=38 queued=99 ready=99");
+    assert_true(node_make(f, 0) > node);
+}
+
+// ---- threads
+
+enum { THREADS = 2, ROUNDS = 60, BATCH = 20 };
+
+struct worker {
+    struct fixture *f;
+    uint64_t task, node;
+    _Atomic uint64_t *hints;
+    bool failed;
+};
+
+static void count_hints(void *user, const struct state_hint *hint)
+{
+    _Atomic uint64_t *hints = user;
+    *hints += hint->kind == STATE_HINT_SETTLED ? hint->count : 0;
+}
+
+// Both threads work on both tasks; calls that a test would make of each other's subtasks are just stale or
+// empty.
+static void *work(void *user)
+{
+    struct worker *w = user;
+    struct state *s = w->f->s;
+    struct nrpc_status st;
+    struct arena a;
+    arena_init(&a, 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct state_subtask batch[BATCH];
+        struct state_settle entries[2 * BATCH] = {0};
+        enum state_verdict verdicts[2 * BATCH];
+        struct state_work *works;
+        struct state_pick picks[2] = {{1, BATCH}, {2, BATCH}};
+        size_t count = 0;
+        uint64_t fed;
+        for (int k = 0; k < BATCH; k++)
+            batch[k] = (struct state_subtask){{"x", 1}, 1000};
+        w->failed |=
+            s->ops->feed(s, w->task, (uint64_t)i * BATCH, batch, BATCH, i + 1 == ROUNDS, &fed, &st) != 0;
+        w->failed |= s->ops->lease(s, w->node, 1000, picks, 2, &a, &works, &count, &st) != 0;
+        for (size_t k = 0; k < count; k++)
+            entries[k] = (struct state_settle){.ref = ref_of(&works[k]), .kind = MODEL_SUCCESS};
+        w->failed |= s->ops->settle(s, 1000, entries, count, verdicts, &st) != 0;
+        for (size_t k = 0; k < count; k++)
+            w->failed |= verdicts[k] != STATE_SETTLED;
+        arena_reset(&a);
+    }
+    arena_fini(&a);
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    struct fixture *f = *state;
+    struct worker workers[THREADS];
+    pthread_t threads[THREADS];
+    _Atomic uint64_t hints = 0;
+    for (uint64_t i = 0; i < THREADS; i++) {
+        struct state_task task = task_sample(i + 1);
+        task.fed = true;
+        admit_task(f, &task);
+        workers[i] = (struct worker){f, i + 1, node_make(f, CLOCK_NEVER), &hints, false};
+    }
+    f->s->watch = count_hints;
+    f->s->watch_user = &hints;
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_false(workers[i].failed);
+    }
+    f->s->watch = NULL;
+    for (uint64_t id = 1; id <= THREADS; id++) { // what one thread fed last, after the other had gone
+        f->now_ms = 1000;
+        settle_all(f, lease(f, workers[0].node, id, 1000), MODEL_SUCCESS);
+        assert_look(f, id, "closed completed gen=1200 ok=1200 done");
+    }
+    assert_true(hints <= (uint64_t)THREADS * ROUNDS * BATCH);
+}
+
+const struct CMUnitTest state_whole_tests[] = {
+    TEST(test_reopen),
+    TEST(test_threads),
+    TEST(state_random_test),
+};
+const size_t state_whole_count = sizeof state_whole_tests / sizeof *state_whole_tests;
