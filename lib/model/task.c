@@ -2,6 +2,8 @@
 // task.c: the tables of a task's life, and when a subtask gets another try.
 #include "model/task.h"
 
+#include "dtf.h"
+
 #include <stddef.h>
 
 enum { BACKOFF_DEFAULT_MS = 100, BACKOFF_MAX_MS = 60000, STATUS_COUNT = MODEL_TIMED_OUT + 1 };
@@ -138,4 +140,9 @@ enum model_verdict model_retry(const struct model_policy *policy, enum model_kin
         return MODEL_RETRY;
     }
     return MODEL_SETTLE;
+}
+
+uint32_t model_timeout_ms(uint32_t asked_ms)
+{
+    return asked_ms ? asked_ms : DTF_SUBTASK_TIMEOUT_MS;
 }

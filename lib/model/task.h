@@ -95,6 +95,9 @@ enum model_verdict { MODEL_SETTLE, MODEL_RETRY };
 enum model_verdict model_retry(const struct model_policy *policy, enum model_kind kind, uint32_t failures,
                                uint32_t losses, uint32_t losses_max, int64_t *delay_ms);
 
+// What a subtask's timeout is when this was asked for: 0 means the default.
+uint32_t model_timeout_ms(uint32_t asked_ms);
+
 // retry_backoff_ms (0: 100) doubled per earlier failure, at most 60 s.
 int64_t model_backoff_ms(const struct model_policy *policy, uint32_t failures);
 

@@ -24,7 +24,7 @@ static void call_back(const struct review *r, struct state_settle *e, const stru
     struct state_subtask *subtasks = arena_alloc(a, (followups->count + 1) * sizeof *subtasks);
     for (size_t i = 0; i < e->followup_count; i++)
         subtasks[i] = (struct state_subtask){{followups->specs[i].param, followups->specs[i].param_bytes},
-                                             followups->specs[i].timeout_ms};
+                                             model_timeout_ms(followups->specs[i].timeout_ms)};
     e->followups = subtasks;
     followups_fini(followups);
 }

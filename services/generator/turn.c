@@ -81,7 +81,7 @@ static void add(struct turn *t, const struct dtf_subtask_spec *spec)
     struct turn_batch *b = &t->batch;
     mem_grow(&b->subtasks, &b->capacity, b->count + 1, sizeof *b->subtasks);
     b->subtasks[b->count++] = (struct state_subtask){
-        {arena_dup(&b->arena, spec->param, spec->param_bytes), spec->param_bytes}, spec->timeout_ms};
+        {arena_dup(&b->arena, spec->param, spec->param_bytes), spec->param_bytes}, model_timeout_ms(spec->timeout_ms)};
 }
 
 static int check_spec(const struct turn *t, const struct dtf_subtask_spec *spec, struct nrpc_status *st)

@@ -340,7 +340,7 @@ static void run_feed(struct manager *m, struct request *r, int64_t now_ms, bool 
     struct state_subtask *subtasks = arena_alloc(&m->arena, (q->n_subtasks + 1) * sizeof *subtasks);
     for (size_t i = 0; i < q->n_subtasks; i++)
         subtasks[i] = (struct state_subtask){{q->subtasks[i]->param.data, q->subtasks[i]->param.len},
-                                             q->subtasks[i]->timeout_ms};
+                                             model_timeout_ms(q->subtasks[i]->timeout_ms)};
     if (code == NRPC_OK)
         code = m->env->state->ops->feed(m->env->state, q->task_id, q->at, subtasks, q->n_subtasks, q->finish, &response.fed,
                                         &st);
