@@ -126,7 +126,8 @@ bool cli_duration(struct cli *cli, const char *option, const char *text, int64_t
     char most[DURATION_TEXT];
     duration_format(most, max_ms);
     if (!duration_parse(text, ms))
-        cli->exit_code = cli_usage(cli, "%s %s: give a number with ms, s, m, h or d, such as 30s", option, text);
+        cli->exit_code =
+            cli_usage(cli, "%s %s: give a number with ms, s, m, h or d, such as 30s", option, text);
     else if (*ms <= 0 || *ms > max_ms)
         cli->exit_code = cli_usage(cli, "%s %s: must be above 0 and at most %s", option, text, most);
     else
@@ -134,12 +135,13 @@ bool cli_duration(struct cli *cli, const char *option, const char *text, int64_t
     return false;
 }
 
-bool cli_number(struct cli *cli, const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+bool cli_number(struct cli *cli, const char *option, const char *text, uint64_t min, uint64_t max,
+                uint64_t *out)
 {
     if (number_parse(text, max, out) && *out >= min)
         return true;
-    cli->exit_code = cli_usage(cli, "%s %s: must be a number from %llu to %llu", option, text, (unsigned long long)min,
-                               (unsigned long long)max);
+    cli->exit_code = cli_usage(cli, "%s %s: must be a number from %llu to %llu", option, text,
+                               (unsigned long long)min, (unsigned long long)max);
     return false;
 }
 
@@ -150,9 +152,10 @@ bool cli_operands(struct cli *cli, int argc, char **argv, int min, int max)
         return false;
     int count = argc - optind;
     if (count < min || count > max) {
-        cli->exit_code = count < min ? cli_usage(cli, "too few arguments; usage: dtf %s %s", cli->command->name,
-                                                 cli->command->synopsis)
-                                     : cli_usage(cli, "too many arguments, from \"%s\" on", argv[optind + max]);
+        cli->exit_code = count < min
+                             ? cli_usage(cli, "too few arguments; usage: dtf %s %s", cli->command->name,
+                                         cli->command->synopsis)
+                             : cli_usage(cli, "too many arguments, from \"%s\" on", argv[optind + max]);
         return false;
     }
     return true;

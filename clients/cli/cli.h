@@ -44,22 +44,24 @@ extern const char map_help[], submit_help[], results_help[];
 // ---- options
 
 #define CLI_COMMON_SHORT "hq"
-#define CLI_COMMON_LONG                                                                                                \
-    {"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'}, {"server", required_argument, NULL, 'S'},     \
-        {"output", required_argument, NULL, 'O'},                                                                      \
-    {                                                                                                                  \
-        NULL, 0, NULL, 0                                                                                               \
+#define CLI_COMMON_LONG                                                                                      \
+    {"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'},                                     \
+        {"server", required_argument, NULL, 'S'}, {"output", required_argument, NULL, 'O'},                  \
+    {                                                                                                        \
+        NULL, 0, NULL, 0                                                                                     \
     }
 
 enum { CLI_OPTION_END = -1, CLI_OPTION_STOP = -2 };
 
-// The next option of the command's own, with its argument in optarg; the common ones are taken care of. shorts as
-// getopt_long's, begins with ":" or "+:"; longs ends with CLI_COMMON_LONG. CLI_OPTION_STOP: return cli->exit_code.
+// The next option of the command's own, with its argument in optarg; the common ones are taken care of.
+// shorts as getopt_long's, begins with ":" or "+:"; longs ends with CLI_COMMON_LONG. CLI_OPTION_STOP: return
+// cli->exit_code.
 int cli_option(struct cli *cli, int argc, char **argv, const char *shorts, const struct option *longs);
 
 // Values of options: false after having said what is wrong with them.
 bool cli_duration(struct cli *cli, const char *option, const char *text, int64_t max_ms, int64_t *ms);
-bool cli_number(struct cli *cli, const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+bool cli_number(struct cli *cli, const char *option, const char *text, uint64_t min, uint64_t max,
+                uint64_t *out);
 
 // Takes all options of a command that has none of its own, and its operands. False: return cli->exit_code.
 bool cli_operands(struct cli *cli, int argc, char **argv, int min, int max);
@@ -69,8 +71,9 @@ bool cli_task_id(struct cli *cli, const char *text, uint64_t *id);
 // ---- messages: one line on stderr, "dtf: ..."; control characters are shown as '?'
 
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int cli_usage(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3))); // returns CLI_USAGE
-int cli_fail(const struct nrpc_status *st);                                                    // returns CLI_FAILED
+int cli_usage(struct cli *cli, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));  // returns CLI_USAGE
+int cli_fail(const struct nrpc_status *st); // returns CLI_FAILED
 void cli_print_help(const struct cli_command *command);
 
 // ---- the rest

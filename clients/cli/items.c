@@ -28,7 +28,8 @@ static enum items_next refuse(const struct items *s, const char *problem, struct
     return ITEMS_ERROR;
 }
 
-// Finds the end of the first item in the buffer; what follows the last separator is an item when no more will come.
+// Finds the end of the first item in the buffer; what follows the last separator is an item when no more will
+// come.
 static bool find_item(struct items *s, size_t *bytes)
 {
     const char *from = s->buffer + s->scanned;
@@ -94,7 +95,8 @@ static enum items_next read_more(struct items *s, int wait_ms, struct nrpc_statu
     return ITEMS_ITEM;
 }
 
-enum items_next items_next(struct items *s, int wait_ms, const char **item, size_t *bytes, struct nrpc_status *st)
+enum items_next items_next(struct items *s, int wait_ms, const char **item, size_t *bytes,
+                           struct nrpc_status *st)
 {
     for (;;) {
         if (find_item(s, bytes)) {

@@ -15,8 +15,9 @@ struct items {
     int fd, stop_fd; // what to read; what becomes readable when reading is to stop
     char separator;  // '\n' or 0
     char *buffer;
-    size_t start, end, scanned, capacity; // in the buffer: the first item not given, what was read, and searched
-    uint64_t number;                      // of the item that was given last, counted with the empty ones; from 1
+    size_t start, end, scanned,
+        capacity;    // in the buffer: the first item not given, what was read, and searched
+    uint64_t number; // of the item that was given last, counted with the empty ones; from 1
     bool at_end;
 };
 
@@ -29,9 +30,10 @@ enum items_next {
 };
 
 void items_init(struct items *s, int fd, int stop_fd, char separator);
-// The next item that is not empty; lives until the next call. wait_ms < 0: waits for it. Errors name the line (or the
-// item, if they are not lines): longer than ITEM_MAX, a zero byte in a line, the read error.
-enum items_next items_next(struct items *s, int wait_ms, const char **item, size_t *bytes, struct nrpc_status *st);
+// The next item that is not empty; lives until the next call. wait_ms < 0: waits for it. Errors name the line
+// (or the item, if they are not lines): longer than ITEM_MAX, a zero byte in a line, the read error.
+enum items_next items_next(struct items *s, int wait_ms, const char **item, size_t *bytes,
+                           struct nrpc_status *st);
 void items_fini(struct items *s);
 
 #endif

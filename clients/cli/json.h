@@ -14,7 +14,7 @@ struct json {
 };
 
 void json_begin(struct json *j, FILE *f);
-void json_text(struct json *j, const char *key, const char *text); // NULL: ""
+void json_text(struct json *j, const char *key, const char *text);            // NULL: ""
 void json_bytes(struct json *j, const char *key, const void *data, size_t n); // as text
 void json_base64(struct json *j, const char *key, const void *data, size_t n);
 void json_number(struct json *j, const char *key, int64_t n);

@@ -9,9 +9,10 @@
 static int help_command(struct cli *cli, int argc, char **argv);
 
 static const struct cli_command commands[] = {
-    {"map", "[OPTION...] COMMAND [ARG...]", "Runs a command for every line of standard input, many at a time", map_help,
-     map_command},
-    {"submit", "[OPTION...] [--] [COMMAND [ARG...]]", "Creates a task and prints its id", submit_help, submit_command},
+    {"map", "[OPTION...] COMMAND [ARG...]", "Runs a command for every line of standard input, many at a time",
+     map_help, map_command},
+    {"submit", "[OPTION...] [--] [COMMAND [ARG...]]", "Creates a task and prints its id", submit_help,
+     submit_command},
     {"status", "ID", "Shows a task", NULL, status_command},
     {"list", "[--status STATUS] [--limit N]", "Lists tasks, the newest first",
      "  --status STATUS         only running, paused, cancelled, completed, failed or timed_out ones\n"
@@ -23,8 +24,8 @@ static const struct cli_command commands[] = {
     {"resume", "ID...", "Goes on with paused tasks", NULL, resume_command},
     {"cancel", "ID... [--reason TEXT]", "Ends tasks early: drops what is queued, stops what runs",
      "  --reason TEXT           why; shown in the task's status\n", cancel_command},
-    {"results", "ID [--failed] [--follow]", "Prints the kept results of a task, or its failures", results_help,
-     results_command},
+    {"results", "ID [--failed] [--follow]", "Prints the kept results of a task, or its failures",
+     results_help, results_command},
     {"nodes", "", "Lists the nodes that execute subtasks", NULL, nodes_command},
     {"group", "NAME QUOTA", "Sets the quota of a resource group",
      "A group's share of the slots is its quota divided by the quotas of all groups that have work.\n"

@@ -15,10 +15,14 @@ enum {
     GATHER_MS = 20, // how long a batch that is not full waits for more
 };
 
-// Hands in what has gathered. A task that has ended refuses it: whoever reads its results learns that, too.
+// Hands in what has gathered, however long the task's queue is full. A task that has ended refuses it:
+// whoever reads its results learns that, too.
 static bool hand_in(struct map_feed *f, bool finish)
 {
-    int code = dtf_task_feed(f->client, f->task, f->handed_in, f->batch, f->count, finish, &f->st);
+    int code;
+    do
+        code = dtf_task_feed(f->client, f->task, f->handed_in, f->batch, f->count, finish, &f->st);
+    while (code == NRPC_RESOURCE_EXHAUSTED);
     f->handed_in += f->count;
     f->count = f->batch_bytes = 0;
     arena_reset(&f->arena);
@@ -33,15 +37,18 @@ static bool hand_in(struct map_feed *f, bool finish)
 static bool give_up_input(struct map_feed *f)
 {
     f->input_failed = true;
-    struct nrpc_status why = f->st; // handing in would overwrite it
-    bool handed_in = hand_in(f, true);
-    if (handed_in)
+    struct nrpc_status why = f->st; // handing in overwrites it
+    if (hand_in(f, true))
         f->st = why;
     return false;
 }
 
+// An item of a batch that is handed in late cannot make room in the window: so before waiting for room, hand
+// in.
 static bool add_item(struct map_feed *f, const char *item, size_t bytes)
 {
+    if (f->count && map_window_is_full(f->window) && !hand_in(f, false))
+        return false;
     struct dtf_subtask_spec *spec = &f->batch[f->count];
     struct nrpc_status why;
     if (template_pack(f->template, item, bytes, &f->arena, &spec->param, &spec->param_bytes, &why)) {
@@ -49,23 +56,12 @@ static bool add_item(struct map_feed *f, const char *item, size_t bytes)
                    (unsigned long long)f->items.number, why.text);
         return give_up_input(f);
     }
-    // Nobody but the items in the batch may make room.
-    if (map_window_is_full(f->window) && f->count) {
-        const void *packed = mem_dup(spec->param, spec->param_bytes);
-        bool handed_in = hand_in(f, false);
-        f->batch[0].param = arena_dup(&f->arena, packed, spec->param_bytes);
-        f->batch[0].param_bytes = spec->param_bytes;
-        spec = &f->batch[0];
-        free((void *)packed);
-        if (!handed_in)
-            return false;
-    }
     if (!map_window_add(f->window, item, bytes))
         return false;
     spec->timeout_ms = f->timeout_ms;
     f->count++;
     f->batch_bytes += spec->param_bytes;
-    return f->count < BATCH_ITEMS && f->batch_bytes < BATCH_BYTES ? true : hand_in(f, false);
+    return (f->count < BATCH_ITEMS && f->batch_bytes < BATCH_BYTES) || hand_in(f, false);
 }
 
 // Does one step; false: there is no other.

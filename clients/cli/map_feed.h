@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // map_feed.h: the thread that turns standard input into subtasks while others of them run already.
 //
-// It reads items as they come, and hands them in when enough have gathered or no more has come for a moment. It stops
-// reading while the window is full. When the input has ended, or cannot be read on, it says that no more will come.
+// It reads items as they come, and hands them in when enough have gathered or no more has come for a moment.
+// It stops reading while the window is full. When the input has ended, or cannot be read on, it says that no
+// more will come.
 #ifndef CLI_MAP_FEED_H
 #define CLI_MAP_FEED_H
 
@@ -30,8 +31,8 @@ struct map_feed {
     struct arena arena;
 
     // The outcome, after map_feed_join.
-    bool input_failed;     // part of the input was not used; *st says why
-    bool hand_in_failed;   // the task was cancelled then
+    bool input_failed;   // part of the input was not used; *st says why
+    bool hand_in_failed; // the task was cancelled then
     struct nrpc_status st;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// map_window.h: the items that were fed and not printed yet, and the limit on them. The feeding thread adds, the printing
-// thread takes; everything may be called from both.
+// map_window.h: the items that were fed and not printed yet, and the limit on them. The feeding thread adds,
+// the printing thread takes; everything may be called from both.
 #ifndef CLI_MAP_WINDOW_H
 #define CLI_MAP_WINDOW_H
 

@@ -59,7 +59,8 @@ static void print_nodes(const struct cli *cli, const struct dtf_node_info *nodes
 }
 
 // All nodes, however many: asks again with more room while the answer fills it. Free *out.
-static int read_nodes(struct dtf_client *client, struct dtf_node_info **out, size_t *count, struct nrpc_status *st)
+static int read_nodes(struct dtf_client *client, struct dtf_node_info **out, size_t *count,
+                      struct nrpc_status *st)
 {
     for (size_t capacity = NODES_FIRST;; capacity *= 4) {
         *count = capacity;

@@ -22,8 +22,9 @@ void outcome_free(struct outcome *o)
 const char *outcome_kind_name(int kind)
 {
     static const char *const names[] = {
-        [DTF_RESULT_SUCCESS] = "success",     [DTF_RESULT_FAILURE] = "failure", [DTF_RESULT_TIMEOUT] = "timeout",
-        [DTF_RESULT_CANCELLED] = "cancelled", [DTF_RESULT_LOST] = "lost",
+        [DTF_RESULT_SUCCESS] = "success", [DTF_RESULT_FAILURE] = "failure",
+        [DTF_RESULT_TIMEOUT] = "timeout", [DTF_RESULT_CANCELLED] = "cancelled",
+        [DTF_RESULT_LOST] = "lost",
     };
     return kind >= DTF_RESULT_SUCCESS && kind <= DTF_RESULT_LOST ? names[kind] : "unknown";
 }
@@ -31,7 +32,8 @@ const char *outcome_kind_name(int kind)
 // An output that is not whole is no success: what is missing cannot be had again.
 static const char *cut_output(const struct outcome *o)
 {
-    return o->output && (o->output->out_cut || o->output->err_cut) ? "too much output: the rest is lost" : NULL;
+    return o->output && (o->output->out_cut || o->output->err_cut) ? "too much output: the rest is lost"
+                                                                   : NULL;
 }
 
 const char *outcome_failure(const struct outcome *o, const struct dtf_result *r, char *buffer, size_t size)

@@ -78,7 +78,7 @@ static unsigned columns(void)
 void progress_draw(struct progress *p, struct progress_state state, int64_t now_us)
 {
     measure(p, state.done, now_us);
-    if (!p->on || (p->shown && now_us - p->drawn_us < PROGRESS_EVERY_MS * 1000))
+    if (!p->on || now_us - p->drawn_us < PROGRESS_EVERY_MS * 1000)
         return;
     char line[256];
     state.rate = p->rate;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// progress.h: one line on the terminal that says how far a job is; there between outputs, gone at the end. One thread.
+// progress.h: one line on the terminal that says how far a job is; there between outputs, gone at the end.
+// One thread.
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 
@@ -23,7 +24,7 @@ struct progress {
 };
 
 void progress_init(struct progress *p, bool on, int64_t now_us);
-// Draws the line anew, unless it was drawn less than PROGRESS_EVERY_MS ago and is still there. state.rate is filled in.
+// Draws the line anew, unless it was drawn less than PROGRESS_EVERY_MS ago. state.rate is filled in.
 void progress_draw(struct progress *p, struct progress_state state, int64_t now_us);
 // Takes the line away, before something else is written.
 void progress_hide(struct progress *p);

@@ -139,7 +139,8 @@ static int read_all(struct dtf_client *client, uint64_t id, struct reader *r)
     uint64_t cursor = 0;
     for (bool end = false; !end;) {
         r->count = 0;
-        if (dtf_task_results(client, id, &cursor, r->follow ? FOLLOW_MS : 0, r->failed, print_result, r, &end, &st))
+        if (dtf_task_results(client, id, &cursor, r->follow ? FOLLOW_MS : 0, r->failed, print_result, r, &end,
+                             &st))
             return cli_fail(&st);
         fflush(stdout);
         if (!r->count && !r->follow)

@@ -71,8 +71,9 @@ static void print_counts(const struct dtf_task_info *t)
         const char *name;
         uint64_t n;
     } counts[] = {
-        {"succeeded", t->succeeded}, {"failed", t->failed},   {"timed out", t->timed_out},
-        {"cancelled", t->cancelled}, {"running", t->running}, {"queued", t->queued},
+        {"succeeded", t->succeeded}, {"failed", t->failed},
+        {"timed out", t->timed_out}, {"cancelled", t->cancelled},
+        {"running", t->running},     {"queued", t->queued},
         {"retries", t->retried},     {"redispatches", t->redispatched},
     };
     printf("%-10s %" PRIu64 "%s", "subtasks", t->generated, t->generation_done ? "" : " so far");

@@ -70,7 +70,8 @@ static bool parse_priority(struct cli *cli, const char *text, uint32_t *out)
         *out = (uint32_t)n;
         return true;
     }
-    cli->exit_code = cli_usage(cli, "--priority %s: must be low, medium, high or a number up to %d", text, PRIORITY_MAX);
+    cli->exit_code =
+        cli_usage(cli, "--priority %s: must be low, medium, high or a number up to %d", text, PRIORITY_MAX);
     return false;
 }
 
@@ -163,7 +164,7 @@ static int take_command(struct submit *s, int count, char **args)
     template_init(&t, (size_t)count, args);
     t.max_output_bytes = MAX_OUTPUT_BYTES;
     t.timeout_ms = p->timeout_ms && p->timeout_ms < DTF_SUBTASK_TIMEOUT_MAX_MS ? (uint32_t)p->timeout_ms
-                                                                              : DTF_SUBTASK_TIMEOUT_MAX_MS;
+                                                                               : DTF_SUBTASK_TIMEOUT_MAX_MS;
     p->type = "command";
     p->keep_results = true;
     if (!p->name) {

@@ -51,8 +51,8 @@ static size_t filled_bytes(const struct template *t, size_t item_bytes)
     return bytes;
 }
 
-int template_pack(const struct template *t, const char *item, size_t item_bytes, struct arena *a, const void **out,
-                  size_t *out_bytes, struct nrpc_status *st)
+int template_pack(const struct template *t, const char *item, size_t item_bytes, struct arena *a,
+                  const void **out, size_t *out_bytes, struct nrpc_status *st)
 {
     Dtf__V1__Command command = DTF__V1__COMMAND__INIT;
     bool append = item && !t->has_place;
@@ -68,7 +68,8 @@ int template_pack(const struct template *t, const char *item, size_t item_bytes,
         *out_bytes = dtf__v1__command__get_packed_size(&command);
     }
     if (!command.argv || *out_bytes > DTF_SUBTASK_PARAM_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "the command is longer than %d bytes", DTF_SUBTASK_PARAM_MAX);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "the command is longer than %d bytes",
+                          DTF_SUBTASK_PARAM_MAX);
     unsigned char *packed = arena_alloc(a, *out_bytes);
     dtf__v1__command__pack(&command, packed);
     *out = packed;

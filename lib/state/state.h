@@ -26,6 +26,7 @@ enum {
     STATE_QUEUE_HIGH = 20000,    // fresh subtasks at which a task's generation is to pause (feed refuses beyond)
     STATE_QUEUE_LOW = 10000,     // at which it goes on
     STATE_RESULTS_HIGH = 20000,  // unread kept results at which a task's dispatch pauses
+    STATE_BATCH_BYTES = 2 << 20, // params, or bodies, after which a batch that is given out ends early
     STATE_LOSSES_MAX = 5,        // nodes that may vanish under one subtask before it is settled as lost
 };
 
@@ -70,6 +71,7 @@ struct state_progress {
     struct model_counters counters;
     int64_t deadline_ms;
     const char *type;
+    int progress_percent; // as the generator said last; -1: it did not
 };
 
 struct state_claim { // a generator's ownership of a task
@@ -214,8 +216,9 @@ struct state_ops {
     int (*release_claim)(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st);
     // Queues subtasks, stores the checkpoint (data NULL: leaves the old) and, with done, ends generation, in one step.
     // ABORTED when the fence is old or the task no longer generates; NOT_FOUND. *queued: fresh subtasks after it.
+    // progress_percent: as the generator estimates; -1: it cannot tell.
     int (*push)(struct state *s, uint64_t task, uint64_t fence, const struct state_subtask *subtasks, size_t count,
-                struct state_blob checkpoint, bool done, uint64_t *queued, struct nrpc_status *st);
+                struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued, struct nrpc_status *st);
     // Queues what is new of subtasks `at`..at+count of a fed task; finish ends generation once. RESOURCE_EXHAUSTED, adding
     // nothing, while the queue is at STATE_QUEUE_HIGH; OUT_OF_RANGE if `at` leaves a gap; FAILED_PRECONDITION if the task
     // is not fed, or finished and this would add to it; ABORTED if it is stopping or further. What was fed before may be
@@ -229,7 +232,7 @@ struct state_ops {
                  size_t *count, struct nrpc_status *st);
     // Leases up to pick.count ready subtasks of each task (retries that are due first, then fresh ones in order; fewer if there
     // are fewer, or max_running allows no more) to a node. NOT_FOUND when the node is not registered. A task that is not
-    // here is passed over.
+    // here is passed over. Ends early when the params reach STATE_BATCH_BYTES.
     int (*lease)(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks, size_t pick_count,
                  struct arena *a, struct state_work **out, size_t *count, struct nrpc_status *st);
     // Puts leased subtasks back in the queue, to be ready at ready_ms. Stale ones are passed over.
@@ -255,7 +258,7 @@ struct state_ops {
     int (*settle)(struct state *s, int64_t now_ms, const struct state_settle *entries, size_t count,
                   enum state_verdict *verdicts, struct nrpc_status *st);
     // Kept results after position `after`, oldest first; forgets those up to `after`. *end: the task is gone (or never was
-    // here) and this is all.
+    // here) and nothing is left. May give fewer than max (bodies over STATE_BATCH_BYTES), but none only if there are none.
     int (*results)(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a, struct state_result **out,
                    size_t *count, bool *end, struct nrpc_status *st);
     // Subtasks that failed, timed out or were lost for good, with their parameters; stays until remove.

@@ -37,8 +37,13 @@ struct leasing {
     uint32_t node;
     int64_t now_ms;
     struct state_work *works;
-    size_t count;
+    size_t count, bytes;
 };
+
+static bool is_full(const struct leasing *l)
+{
+    return l->bytes >= STATE_BATCH_BYTES;
+}
 
 static uint64_t dispatchable(const struct sq_task *t)
 {
@@ -77,6 +82,7 @@ static bool lease_one(struct sq_call *c, struct leasing *l, struct sq_task *t, s
     w->attempt = subtask->attempt;
     w->type = t->type_out;
     l->count++;
+    l->bytes += w->param.bytes;
     return true;
 }
 
@@ -85,7 +91,7 @@ static uint64_t lease_retries_of(struct sq_call *c, struct leasing *l, struct sq
 {
     uint64_t taken = 0;
     struct sq_tile *tile = sq_tile_get(c, t->id, number);
-    for (int i = 0; tile && i < SQ_TILE && taken < want; i++) {
+    for (int i = 0; tile && i < SQ_TILE && taken < want && !is_full(l); i++) {
         struct sq_subtask *subtask = &tile->subtasks[i];
         if (subtask->state == SQ_WAITING && subtask->due_ms <= l->now_ms)
             taken += lease_one(c, l, t, tile, subtask, number * SQ_TILE + (uint64_t)i + 1);
@@ -101,7 +107,7 @@ static uint64_t lease_retries(struct sq_call *c, struct leasing *l, struct sq_ta
     struct sq_list tiles = {0};
     sq_list_read(c, &tiles, sq_bind(c, SQL_TILE_RETRIES, "uiu", t->id, l->now_ms, want));
     uint64_t taken = 0;
-    for (size_t i = 0; i < tiles.count && taken < want && !c->code; i++)
+    for (size_t i = 0; i < tiles.count && taken < want && !is_full(l) && !c->code; i++)
         taken += lease_retries_of(c, l, t, tiles.ids[i], want - taken);
     sq_list_free(&tiles);
     return taken;
@@ -109,7 +115,7 @@ static uint64_t lease_retries(struct sq_call *c, struct leasing *l, struct sq_ta
 
 static void lease_fresh(struct sq_call *c, struct leasing *l, struct sq_task *t, uint64_t want)
 {
-    for (; want && sq_fresh(t) && !c->code; want--, t->cursor++) {
+    for (; want && sq_fresh(t) && !is_full(l) && !c->code; want--, t->cursor++) {
         struct sq_tile *tile;
         struct sq_subtask *subtask = sq_subtask_get(c, t->id, t->cursor, &tile);
         if (!subtask || !lease_one(c, l, t, tile, subtask, t->cursor))
@@ -144,7 +150,7 @@ int sq_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_
     if (sq_node_need(&c, node))
         for (size_t i = 0; i < pick_count; i++)
             most += pick_size(&c, &picks[i]);
-    struct leasing l = {(uint32_t)node, now_ms, sq_out(&c, most, sizeof *l.works), 0};
+    struct leasing l = {(uint32_t)node, now_ms, sq_out(&c, most, sizeof *l.works), 0, 0};
     for (size_t i = 0; i < pick_count && !c.code; i++)
         lease_pick(&c, &l, &picks[i]);
     *out = l.works;

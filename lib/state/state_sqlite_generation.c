@@ -88,7 +88,8 @@ static bool may_push(struct sq_call *c, const struct sq_task *t, uint64_t fence)
 }
 
 int sq_push(struct state *s, uint64_t task, uint64_t fence, const struct state_subtask *subtasks,
-            size_t count, struct state_blob checkpoint, bool done, uint64_t *queued, struct nrpc_status *st)
+            size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
+            struct nrpc_status *st)
 {
     struct sq_call c;
     int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
@@ -99,6 +100,7 @@ int sq_push(struct state *s, uint64_t task, uint64_t fence, const struct state_s
         sq_task_append(&c, t, subtasks, count);
         t->made += count;
         t->counters.generation_done = done;
+        t->progress_percent = progress_percent;
         if (checkpoint.data)
             sq_run(&c, sq_bind(&c, SQL_CHECKPOINT_PUT, "ub", task, checkpoint.data, checkpoint.bytes));
         *queued = sq_fresh(t);

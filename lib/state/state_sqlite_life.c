@@ -163,6 +163,7 @@ static void progress_one(struct sq_call *c, uint64_t task, struct state_progress
     out->message = sq_out_text(c, t->message);
     out->counters = t->counters;
     out->deadline_ms = t->deadline_ms;
+    out->progress_percent = t->progress_percent;
     out->type = sq_out_text(c, t->type);
 }
 

@@ -15,22 +15,27 @@ static void result_row(struct sq_call *c, sqlite3_stmt *stmt, struct state_resul
     sq_out_blob(c, stmt, 8, &out->param);
 }
 
-static void read_rows(struct sq_call *c, enum sq_sql sql, uint64_t task, uint64_t after, size_t max,
+// true: these are all.
+static bool read_rows(struct sq_call *c, enum sq_sql sql, uint64_t task, uint64_t after, size_t max,
                       struct state_result **out, size_t *count)
 {
     struct state_result *rows = NULL;
-    size_t capacity = 0, n = 0;
+    size_t capacity = 0, n = 0, bytes = 0;
     sqlite3_stmt *stmt =
         sq_bind(c, (int)sql, "uui", task, after, (int64_t)(max < INT32_MAX ? max : INT32_MAX));
-    while (sq_step(c, stmt)) {
+    while (bytes < STATE_BATCH_BYTES && sq_step(c, stmt)) {
         mem_grow(&rows, &capacity, n + 1, sizeof *rows);
-        result_row(c, stmt, &rows[n++]);
+        result_row(c, stmt, &rows[n]);
+        bytes += rows[n].body.bytes + rows[n].param.bytes;
+        n++;
     }
+    db_done(stmt);
     *count = n;
     *out = sq_out(c, n, sizeof **out);
     if (*out && n)
         memcpy(*out, rows, n * sizeof **out);
     free(rows);
+    return n < max && bytes < STATE_BATCH_BYTES;
 }
 
 static void forget_read(struct sq_call *c, struct sq_task *t, uint64_t after)
@@ -65,8 +70,8 @@ int sq_results(struct state *s, uint64_t task, uint64_t after, size_t max, struc
         forget_read(&c, t, after);
     if (gone)
         sq_run(&c, sq_bind(&c, SQL_RESULT_FORGET, "uu", task, after));
-    read_rows(&c, SQL_RESULT_READ, task, after, max, out, count);
-    *end = !t && (!gone || *count < max);
+    bool all = read_rows(&c, SQL_RESULT_READ, task, after, max, out, count);
+    *end = !t && (!gone || all);
     if (gone && !*count && max)
         sq_results_drop(&c, task);
     return sq_end(&c);
@@ -79,7 +84,7 @@ int sq_failures(struct state *s, uint64_t task, uint64_t after, size_t max, stru
     int code = sq_begin(&c, s, DB_READ, a, st);
     if (code)
         return code;
-    read_rows(&c, SQL_FAILURE_READ, task, after, max, out, count);
+    (void)read_rows(&c, SQL_FAILURE_READ, task, after, max, out, count);
     return sq_end(&c);
 }
 

@@ -22,7 +22,8 @@ static const char *const tables =
     "DEFAULT 0,"
     "  generation_done INTEGER NOT NULL DEFAULT 0, made INTEGER NOT NULL DEFAULT 0, cursor INTEGER NOT NULL "
     "DEFAULT 1,"
-    "  results INTEGER NOT NULL DEFAULT 0, results_read INTEGER NOT NULL DEFAULT 0);"
+    "  results INTEGER NOT NULL DEFAULT 0, results_read INTEGER NOT NULL DEFAULT 0,"
+    "  progress INTEGER NOT NULL DEFAULT -1);"
     "CREATE INDEX task_phase ON task(phase);"
     "CREATE INDEX task_deadline ON task(deadline) WHERE phase <= 2;"
     "CREATE INDEX task_claim ON task(claim_at) WHERE claim_at IS NOT NULL;"
@@ -56,7 +57,7 @@ const struct db_migrations state_migrations = {"state", steps, sizeof steps / si
     "fed, closing_callback, phase, claim_at, owner, owner_until, fence, version, paused, outcome, message, " \
     "generated, succeeded, failed, timed_out, cancelled, retried, redispatched, running, queued, "           \
     "generation_done, "                                                                                      \
-    "made, cursor, results, results_read"
+    "made, cursor, results, results_read, progress"
 
 const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_TASK_INSERT] = "INSERT OR IGNORE INTO task(id, type, task_group, priority, deadline, max_retries, "
@@ -67,7 +68,7 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
         "UPDATE task SET owner_until = ?2, fence = ?3, version = ?4, paused = ?5, outcome = ?6, "
         "message = ?7, generated = ?8, succeeded = ?9, failed = ?10, timed_out = ?11, "
         "cancelled = ?12, retried = ?13, redispatched = ?14, running = ?15, queued = ?16, "
-        "generation_done = ?17, made = ?18, cursor = ?19, results = ?20, results_read = ?21 "
+        "generation_done = ?17, made = ?18, cursor = ?19, results = ?20, results_read = ?21, progress = ?22 "
         "WHERE id = ?1",
     [SQL_TASK_PLACE] = "UPDATE task SET phase = ?2, claim_at = nullif(?3, 9223372036854775807), owner = ?4 "
                        "WHERE id = ?1",

@@ -40,6 +40,7 @@ struct sq_task *sq_task_row(sqlite3_stmt *stmt, struct arena *a)
     t->cursor = db_u64(stmt, i++);
     t->results = db_u64(stmt, i++);
     t->results_read = db_u64(stmt, i++);
+    t->progress_percent = (int)db_i64(stmt, i++);
     t->stored.phase = t->phase;
     t->stored.claim_at_ms = t->claim_at_ms;
     t->stored.owner = t->owner;
@@ -146,17 +147,17 @@ static void task_place(struct sq_call *c, struct sq_task *t)
 static void task_write(struct sq_call *c, const struct sq_task *t)
 {
     const struct model_counters *n = &t->counters;
-    sq_run(c, sq_bind(c, SQL_TASK_UPDATE, "uiuuiituuuuuuuuuiuuuu", t->id, t->owner_until_ms, t->fence,
+    sq_run(c, sq_bind(c, SQL_TASK_UPDATE, "uiuuiituuuuuuuuuiuuuui", t->id, t->owner_until_ms, t->fence,
                       t->version, (int64_t)t->paused, (int64_t)t->outcome, t->message, n->generated,
                       n->succeeded, n->failed, n->timed_out, n->cancelled, n->retried, n->redispatched,
                       n->running, n->queued, (int64_t)n->generation_done, t->made, t->cursor, t->results,
-                      t->results_read));
+                      t->results_read, (int64_t)t->progress_percent));
 }
 
 void sq_task_flush(struct sq_call *c, struct sq_task *t)
 {
     task_advance(c, t);
-    if (t->phase == MODEL_GENERATING && !t->paused && !t->fed && t->fresh_before > STATE_QUEUE_LOW &&
+    if (t->phase == MODEL_GENERATING && !t->paused && t->fresh_before > STATE_QUEUE_LOW &&
         sq_fresh(t) <= STATE_QUEUE_LOW)
         t->hints |= SQ_HINT_GENERATE;
     t->version++;

@@ -131,7 +131,8 @@ static void exchange_failed(struct executor *e, struct flight *f, const struct n
 
 // ---- answers (on nng's threads)
 
-static void take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
+// Returns how many subtasks came.
+static size_t take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
 {
     struct item_list items;
     item_list_init(&items);
@@ -143,10 +144,12 @@ static void take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
                                               w->param.len));
         }
     }
-    if (items.count)
+    size_t count = items.count;
+    if (count)
         slots_queue(e->slots, &items);
     for (size_t i = 0; i < r->n_cancel_tasks; i++)
         slots_cancel_task(e->slots, r->cancel_tasks[i], clock_now_ms());
+    return count;
 }
 
 static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__ExchangeResponse *r)
@@ -161,8 +164,9 @@ static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__E
         e->backoff_ms = 0;
         drop(&f->results);
         drop(&f->returned);
-        if (e->stage == REGISTERED)
-            take_work(e, r);
+        size_t count = e->stage == REGISTERED ? take_work(e, r) : 0;
+        if (f == &e->flights[REPORT] && e->flights[POLL].out) // what it did not bring, the poll may
+            e->flights[POLL].want += f->want > count ? f->want - (uint32_t)count : 0;
     }
     pthread_mutex_unlock(&e->mu);
     loop_wake(&e->loop);
@@ -312,7 +316,7 @@ static uint32_t wanted(struct executor *e)
     slots_load(e->slots, &l);
     if (e->draining || l.held_bytes > HELD_BYTES_MAX)
         return 0;
-    uint64_t prefetch = l.average_run_us ? (uint64_t)e->options.slots * PREFETCH_US / (uint64_t)l.average_run_us : 0;
+    uint64_t prefetch = l.average_run_us > 0 ? (uint64_t)e->options.slots * PREFETCH_US / (uint64_t)l.average_run_us : 0;
     uint64_t window = e->options.slots + (prefetch < PREFETCH_MAX ? prefetch : PREFETCH_MAX);
     uint64_t taken = l.queued + l.running + e->flights[POLL].want * e->flights[POLL].out +
                      e->flights[REPORT].want * e->flights[REPORT].out;

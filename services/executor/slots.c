@@ -12,7 +12,7 @@
 
 enum {
     CANCEL_PATIENCE_MS = 5000, // after which a cancelled callback that still runs is reported as cancelled
-    AVERAGE_OVER = 16,
+    AVERAGE_OVER = 16, // runs
     MESSAGE_MAX = 1000,
 };
 
@@ -33,7 +33,7 @@ struct slots {
     struct slot *slots;
     unsigned count, running, idle;
     struct item_list queued, done;
-    int64_t average_run_us;
+    int64_t average_sum_us; // AVERAGE_OVER times the average run time; 0: nothing ran yet
     int64_t looked_until_ms; // slots_expire is called by then
     bool stopping;
     void (*on_done)(void *user);
@@ -160,7 +160,9 @@ static void end(struct slot *s, int64_t run_us)
 {
     struct slots *o = s->owner;
     struct item *i = s->item;
-    o->average_run_us += (run_us - o->average_run_us) / AVERAGE_OVER;
+    run_us = run_us < 1 ? 1 : run_us;
+    o->average_sum_us = o->average_sum_us ? o->average_sum_us + run_us - o->average_sum_us / AVERAGE_OVER
+                                          : AVERAGE_OVER * run_us;
     i->run_us = run_us;
     if (s->abandoned)
         item_destroy(i);
@@ -294,7 +296,7 @@ void slots_load(struct slots *s, struct slots_load *out)
 {
     pthread_mutex_lock(&s->mu);
     *out = (struct slots_load){s->queued.count, s->running, s->done.count, s->queued.bytes + s->done.bytes,
-                               s->average_run_us};
+                               s->average_sum_us / AVERAGE_OVER};
     pthread_mutex_unlock(&s->mu);
 }
 

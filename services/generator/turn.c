@@ -135,6 +135,11 @@ static enum dtf_next fill(struct turn *t, struct nrpc_status *st)
     return next;
 }
 
+static int progress(const struct turn *t)
+{
+    return t->type->generator->query_progress ? t->type->generator->query_progress(t->state) : -1;
+}
+
 // Stores the batch. It stays, to be tried again, if the store does not answer.
 static enum turn_end push(struct turn *t)
 {
@@ -143,7 +148,7 @@ static enum turn_end push(struct turn *t)
     struct state_blob checkpoint = {b->taken ? (b->checkpoint.data ? b->checkpoint.data : (void *)"") : NULL,
                                     b->checkpoint.size};
     int code = t->env->state->ops->push(t->env->state, t->task, t->fence, b->subtasks, b->count, checkpoint, b->done,
-                                        &t->queued, &st);
+                                        progress(t), &t->queued, &st);
     if (code == NRPC_ABORTED || code == NRPC_NOT_FOUND)
         return TURN_OVER;
     if (code) {

@@ -44,7 +44,7 @@ Dtf__V1__Task *task_message(const struct records_task *t, const struct state_pro
     m->finished_ms = t->finished_ms;
     m->message = (char *)(live && p->message && *p->message ? p->message : t->message ? t->message : "");
     m->counters = counters_message(live ? &p->counters : &t->counters, a);
-    m->progress_percent = t->status == MODEL_COMPLETED ? 100 : -1;
+    m->progress_percent = live ? p->progress_percent : t->status == MODEL_COMPLETED ? 100 : -1;
     if (with_param)
         m->param = dtf__v1__task_param__unpack(&a->allocator, t->param.bytes, t->param.data);
     if (!m->param)

@@ -44,18 +44,20 @@ static void leave_hungry(struct node_table *t, struct node *n)
     t->hungry_count--;
 }
 
-void node_park(struct node_table *t, struct node *n, struct exchange *x, int64_t until_ms)
+static void join_hungry(struct node_table *t, struct node *n)
 {
-    n->parked = x;
-    n->want = x->request->want;
-    heap_put(&t->waits, &n->wait, until_ms);
-    if (!n->want)
-        return;
     n->next_hungry = NULL;
     n->prev_hungry = t->hungry_tail;
     *t->hungry_tail = n;
     t->hungry_tail = &n->next_hungry;
     t->hungry_count++;
+}
+
+void node_park(struct node_table *t, struct node *n, struct exchange *x, int64_t until_ms)
+{
+    n->parked = x;
+    heap_put(&t->waits, &n->wait, until_ms);
+    node_set_want(t, n, x->request->want);
 }
 
 struct exchange *node_unpark(struct node_table *t, struct node *n)
@@ -68,11 +70,13 @@ struct exchange *node_unpark(struct node_table *t, struct node *n)
     return x;
 }
 
-void node_want_less(struct node_table *t, struct node *n, uint32_t less)
+void node_set_want(struct node_table *t, struct node *n, uint32_t want)
 {
-    n->want -= n->want < less ? n->want : less;
-    if (!n->want)
+    n->want = want;
+    if (!want)
         leave_hungry(t, n);
+    else if (!n->prev_hungry)
+        join_hungry(t, n);
 }
 
 void node_add_cancel(struct node *n, uint64_t task)

@@ -39,7 +39,7 @@ void node_table_remove(struct node_table *t, struct node *n); // its call must h
 // Parks a call that wants `want` subtasks until until_ms; takes the parked call out again.
 void node_park(struct node_table *t, struct node *n, struct exchange *x, int64_t until_ms);
 struct exchange *node_unpark(struct node_table *t, struct node *n);
-void node_want_less(struct node_table *t, struct node *n, uint32_t less); // the parked call wants so many fewer
+void node_set_want(struct node_table *t, struct node *n, uint32_t want); // of the parked call
 
 void node_add_cancel(struct node *n, uint64_t task);
 bool node_can_run(const struct node *n, const char *type);

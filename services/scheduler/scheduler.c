@@ -265,7 +265,7 @@ static void dispatch(struct scheduler *s, int64_t now_ms)
         if (count)
             answer_parked(s, n, work, count);
         else if (vetted) // the call waits for the vetting, wanting less
-            node_want_less(&s->nodes, n, (uint32_t)vetted);
+            node_set_want(&s->nodes, n, n->want - (uint32_t)vetted);
     }
 }
 
@@ -311,18 +311,21 @@ static int reconcile(struct scheduler *s, struct node *n, const Dtf__V1__Exchang
     return code;
 }
 
-// A call that does not wait, beside the parked one: it brought results, and takes what is ready now.
+// A call that does not wait, beside the parked one: it brought results, and takes what is ready now. What it wanted and did
+// not get, the parked call may bring.
 static void report(struct scheduler *s, struct node *n, struct exchange *x, int64_t now_ms)
 {
     struct state_work *work = NULL;
-    size_t vetted, count = 0;
+    size_t vetted = 0, count = 0;
     uint64_t id = n->id;
     if (x->request->want && sched_ready(s->views.sched))
         count = give(s, n, x->request->want, s->nodes.hungry_count + 1, now_ms, &work, &vetted);
     n = node_table_find(&s->nodes, id);
-    if (n)
+    if (n) {
+        if (n->parked)
+            node_set_want(&s->nodes, n, n->want + x->request->want - (uint32_t)(count + vetted));
         answer_call(s, n, x, work, count);
-    else
+    } else
         nrpc_reply_error(x->call, NRPC_NOT_FOUND, "node %llu: its lease has ended", (unsigned long long)id);
 }
 

@@ -69,7 +69,7 @@ static void push(uint64_t task, uint64_t fence, size_t count, bool done)
     for (size_t i = 0; i < count; i++)
         subtasks[i] = (struct state_subtask){{param, sizeof param}, 300000};
     struct state_blob checkpoint = {&queued, sizeof queued};
-    must(store->ops->push(store, task, fence, subtasks, count, checkpoint, done, &queued, &st), &st);
+    must(store->ops->push(store, task, fence, subtasks, count, checkpoint, done, -1, &queued, &st), &st);
 }
 
 static size_t lease(const struct state_pick *picks, size_t pick_count, struct arena *a,

@@ -296,7 +296,7 @@ int push_raw(struct fixture *f, uint64_t task, uint64_t fence, size_t count, boo
 {
     uint64_t queued;
     const struct state_subtask *s = subtasks(f, generated(f, task) + 1, count);
-    return f->ops->push(f->s, task, fence, s, count, (struct state_blob){0}, done, &queued, &f->st);
+    return f->ops->push(f->s, task, fence, s, count, (struct state_blob){0}, done, -1, &queued, &f->st);
 }
 
 void push(struct fixture *f, uint64_t task, size_t count, bool done)

@@ -86,7 +86,7 @@ static void test_push(void **state)
     uint64_t fence = claim(f, 1);
     others = snapshot_except(f, 1);
     told(f);
-    must(f, f->ops->push(f->s, 1, fence, subtasks(f, 1, 100), 100, (struct state_blob){"ck1", 3}, false,
+    must(f, f->ops->push(f->s, 1, fence, subtasks(f, 1, 100), 100, (struct state_blob){"ck1", 3}, false, -1,
                          &queued, &f->st));
     assert_int_equal(queued, 100);
     assert_told(f, "view:1");
@@ -102,7 +102,7 @@ static void test_push(void **state)
     assert_int_equal(c->checkpoint.bytes, 3);
     assert_memory_equal(c->checkpoint.data, "ck1", 3);
     told(f);
-    must(f, f->ops->push(f->s, 1, c->fence, NULL, 0, (struct state_blob){0}, true, &queued, &f->st));
+    must(f, f->ops->push(f->s, 1, c->fence, NULL, 0, (struct state_blob){0}, true, -1, &queued, &f->st));
     assert_look(f, 1, "draining gen=105 queued=105 done ready=105");
     assert_told(f, "view:1");
 }
@@ -131,7 +131,7 @@ static void test_take_over(void **state)
     uint64_t queued;
     admit(f, 1);
     uint64_t old = claim(f, 1);
-    must(f, f->ops->push(f->s, 1, old, subtasks(f, 1, 10), 10, (struct state_blob){"ten", 3}, false, &queued,
+    must(f, f->ops->push(f->s, 1, old, subtasks(f, 1, 10), 10, (struct state_blob){"ten", 3}, false, -1, &queued,
                          &f->st));
     f->now_ms += 10000;
     assert_int_equal(claim_many(f, 60, 9, &c), 1);
@@ -162,12 +162,19 @@ static void test_big_params(void **state)
         memset(data, 'a' + i % 26, bytes);
         s[i] = (struct state_subtask){{data, bytes}, 1};
     }
-    must(f, f->ops->push(f->s, 1, fence, s, COUNT, (struct state_blob){0}, true, &queued, &f->st));
-    struct works w = lease(f, node, 1, COUNT);
-    assert_int_equal(w.count, COUNT);
-    for (int i = 0; i < COUNT; i++) {
-        assert_int_equal(w.at[i].param.bytes, s[i].param.bytes);
-        assert_memory_equal(w.at[i].param.data, s[i].param.data, s[i].param.bytes);
+    must(f, f->ops->push(f->s, 1, fence, s, COUNT, (struct state_blob){0}, true, -1, &queued, &f->st));
+    for (size_t i = 0, calls = 0; i < COUNT; calls++) {
+        struct works w = lease(f, node, 1, COUNT);
+        size_t bytes = 0;
+        assert_true(w.count > 0);
+        for (size_t k = 0; k < w.count; k++, i++) {
+            assert_true(bytes < STATE_BATCH_BYTES); // a batch ends when it is large enough
+            bytes += w.at[k].param.bytes;
+            assert_int_equal(w.at[k].seq, i + 1);
+            assert_int_equal(w.at[k].param.bytes, s[i].param.bytes);
+            assert_memory_equal(w.at[k].param.data, s[i].param.data, s[i].param.bytes);
+        }
+        assert_true(calls < COUNT);
     }
 }
 

@@ -255,7 +255,7 @@ static void do_push(struct walk *w)
     uint64_t fence = roll(w, 5) ? t->fence : t->fence + 1;
     bool legal = t->phase == MODEL_GENERATING && fence == t->fence && fence;
     int code = w->f->ops->push(w->f->s, t->as.id, fence, subtasks(w->f, t->n.generated + 1, count), count,
-                               (struct state_blob){"at", 2}, done, &queued, &w->f->st);
+                               (struct state_blob){"at", 2}, done, -1, &queued, &w->f->st);
     assert_code(w->f, legal ? NRPC_OK : NRPC_ABORTED, code);
     if (!legal)
         return;

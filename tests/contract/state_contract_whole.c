@@ -22,7 +22,7 @@ static void test_reopen(void **state)
     task.max_running = 50;
     admit_task(f, &task);
     uint64_t fence = claim(f, 1);
-    must(f, f->ops->push(f->s, 1, fence, subtasks(f, 1, 100), 100, (struct state_blob){"here", 4}, false,
+    must(f, f->ops->push(f->s, 1, fence, subtasks(f, 1, 100), 100, (struct state_blob){"here", 4}, false, -1,
                          &queued, &f->st));
     struct works w = lease(f, node, 1, 40);
     settle(f, &w.at[0], MODEL_SUCCESS);

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+// dtf_bench.c: the figures of the task framework: throughput, latency, dtf map against xargs, an idle daemon.
+//
+// Everything runs on this machine over TCP loopback: a coordinator process, node processes, this process as the client.
+// Each figure is printed as min / median / max over the runs. See README.md for what they are compared with.
+#include "base/clock.h"
+#include "dtf.h"
+#include "system/daemon.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { NODES = 2, RUNS_MAX = 25 };
+
+static char plugin[4200];
+
+struct cluster {
+    char folder[300];
+    struct daemon coordinator, nodes[NODES];
+    struct dtf_client *client;
+};
+
+static _Noreturn void die(const char *what, const struct nrpc_status *st)
+{
+    fprintf(stderr, "dtf_bench: %s: %s\n", what, st ? st->text : "failed");
+    exit(1);
+}
+
+static void cluster_start(struct cluster *c, const char *slots)
+{
+    struct nrpc_status st;
+    *c = (struct cluster){0};
+    daemon_folder(c->folder, sizeof c->folder);
+    if (!daemon_start(&c->coordinator, "dtfd",
+                      (const char *[]){"--role", "coordinator", "--data", c->folder, "--listen", "tcp://127.0.0.1:0",
+                                       "--plugin", plugin, "--log", "warn", NULL}))
+        die("dtfd", NULL);
+    for (int i = 0; i < NODES; i++)
+        if (!daemon_start(&c->nodes[i], "dtfd",
+                          (const char *[]){"--role", "executor", "--join", c->coordinator.url, "--slots", slots, "--plugin",
+                                           plugin, "--log", "warn", NULL}))
+            die("node", NULL);
+    if (dtf_client_open(c->coordinator.url, &c->client, &st))
+        die("client", &st);
+    struct dtf_node_info nodes[NODES];
+    for (size_t n = 0; n < NODES;) {
+        n = NODES;
+        if (dtf_nodes(c->client, nodes, &n, &st))
+            die("nodes", &st);
+    }
+}
+
+static void cluster_stop(struct cluster *c)
+{
+    dtf_client_close(c->client);
+    for (int i = 0; i < NODES; i++)
+        daemon_kill(&c->nodes[i], SIGTERM);
+    daemon_kill(&c->coordinator, SIGTERM);
+    daemon_remove(c->folder);
+}
+
+// ---- figures
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void print_figure(const char *name, double *values, size_t count, const char *unit)
+{
+    qsort(values, count, sizeof *values, by_value);
+    printf("%-58s %11.1f / %11.1f / %11.1f %s\n", name, values[0], values[count / 2], values[count - 1], unit);
+    fflush(stdout);
+}
+
+// CPU seconds of a process, all threads.
+static double cpu_of(pid_t pid)
+{
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f)
+        fclose(f);
+    text[n] = 0;
+    unsigned long user = 0, system = 0;
+    const char *rest = strrchr(text, ')');
+    if (rest)
+        sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double resident_mib(pid_t pid)
+{
+    char path[64], line[200];
+    long kib = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        sscanf(line, "VmRSS: %ld", &kib);
+    if (f)
+        fclose(f);
+    return (double)kib / 1024;
+}
+
+// ---- throughput
+
+static uint64_t create(struct cluster *c, uint64_t subtasks)
+{
+    struct nrpc_status st;
+    struct dtf_task_param p = {.type = "noop", .type_param = &subtasks, .type_param_bytes = sizeof subtasks};
+    uint64_t id;
+    if (dtf_task_create(c->client, &p, &id, &st))
+        die("create", &st);
+    return id;
+}
+
+static void wait_for(struct cluster *c, uint64_t id, uint64_t subtasks)
+{
+    struct nrpc_status st;
+    struct dtf_task_info info;
+    if (dtf_task_wait(c->client, id, 600000, &info, &st))
+        die("wait", &st);
+    if (info.status != DTF_TASK_COMPLETED || info.succeeded != subtasks)
+        die("the task did not complete", NULL);
+}
+
+static double run_tasks(struct cluster *c, size_t tasks, uint64_t subtasks)
+{
+    uint64_t *ids = calloc(tasks, sizeof *ids);
+    int64_t start_us = clock_mono_us();
+    for (size_t i = 0; i < tasks; i++)
+        ids[i] = create(c, subtasks);
+    for (size_t i = 0; i < tasks; i++)
+        wait_for(c, ids[i], subtasks);
+    free(ids);
+    return (double)(tasks * subtasks) / ((double)(clock_mono_us() - start_us) / 1e6);
+}
+
+static void bench_throughput(size_t runs, size_t tasks, uint64_t subtasks)
+{
+    double rate[RUNS_MAX], cpu[RUNS_MAX];
+    char name[100];
+    struct cluster c;
+    cluster_start(&c, "2");
+    run_tasks(&c, 1, 1000);
+    for (size_t i = 0; i < runs; i++) {
+        double before = cpu_of(c.coordinator.pid) + cpu_of(c.nodes[0].pid) + cpu_of(c.nodes[1].pid);
+        rate[i] = run_tasks(&c, tasks, subtasks);
+        cpu[i] = cpu_of(c.coordinator.pid) + cpu_of(c.nodes[0].pid) + cpu_of(c.nodes[1].pid) - before;
+        cpu[i] = cpu[i] * 1e3 / (double)(tasks * subtasks) * 1e3;
+    }
+    snprintf(name, sizeof name, "noop: %zu task(s) of %llu subtasks", tasks, (unsigned long long)subtasks);
+    print_figure(name, rate, runs, "subtasks/s");
+    print_figure("  CPU of coordinator and nodes", cpu, runs, "ms per 1,000");
+    double rss = resident_mib(c.coordinator.pid);
+    print_figure("  resident memory of the coordinator afterwards", &rss, 1, "MiB");
+    cluster_stop(&c);
+}
+
+// ---- latency
+
+static void bench_latency(size_t runs, size_t count)
+{
+    double p50[RUNS_MAX], p99[RUNS_MAX], max[RUNS_MAX];
+    double *us = calloc(count, sizeof *us);
+    struct cluster c;
+    cluster_start(&c, "2");
+    run_tasks(&c, 1, 1000);
+    for (size_t r = 0; r < runs; r++) {
+        for (size_t i = 0; i < count; i++) {
+            int64_t start_us = clock_mono_us();
+            wait_for(&c, create(&c, 1), 1);
+            us[i] = (double)(clock_mono_us() - start_us);
+        }
+        qsort(us, count, sizeof *us, by_value);
+        p50[r] = us[count / 2] / 1e3;
+        p99[r] = us[count * 99 / 100] / 1e3;
+        max[r] = us[count - 1] / 1e3;
+    }
+    print_figure("one task of one subtask, create to completed, p50", p50, runs, "ms");
+    print_figure("  p99", p99, runs, "ms");
+    print_figure("  max", max, runs, "ms");
+    free(us);
+    cluster_stop(&c);
+}
+
+// ---- dtf map
+
+static double seconds_of(const char *command)
+{
+    int64_t start_us = clock_mono_us();
+    if (system(command))
+        die(command, NULL);
+    return (double)(clock_mono_us() - start_us) / 1e6;
+}
+
+static void bench_map(size_t runs, size_t items)
+{
+    double ours[RUNS_MAX], xargs[RUNS_MAX], ratio[RUNS_MAX];
+    char map[4400], peer[200];
+    snprintf(map, sizeof map, "seq %zu | %s/dtf map -j 2 true >/dev/null", items, daemon_bin());
+    snprintf(peer, sizeof peer, "seq %zu | xargs -P2 -n1 true", items);
+    for (size_t r = 0; r < runs; r++) {
+        xargs[r] = (double)items / seconds_of(peer);
+        ours[r] = (double)items / seconds_of(map);
+        ratio[r] = ours[r] / xargs[r];
+    }
+    print_figure("dtf map -j 2 true", ours, runs, "items/s");
+    print_figure("xargs -P2 -n1 true", xargs, runs, "items/s");
+    print_figure("  ratio, pair by pair", ratio, runs, "");
+}
+
+// ---- idle
+
+static void bench_idle(size_t runs, int64_t seconds)
+{
+    double cpu[RUNS_MAX], rss[RUNS_MAX], node[RUNS_MAX];
+    struct cluster c;
+    cluster_start(&c, "2");
+    run_tasks(&c, 1, 1000);
+    for (size_t r = 0; r < runs; r++) {
+        double before = cpu_of(c.coordinator.pid), node_before = cpu_of(c.nodes[0].pid);
+        sleep((unsigned)seconds); // the thing measured is that nothing happens
+        cpu[r] = (cpu_of(c.coordinator.pid) - before) / (double)seconds * 100;
+        node[r] = (cpu_of(c.nodes[0].pid) - node_before) / (double)seconds * 100;
+        rss[r] = resident_mib(c.coordinator.pid);
+    }
+    print_figure("idle coordinator with two nodes: CPU", cpu, runs, "% of one core");
+    print_figure("  resident memory", rss, runs, "MiB");
+    print_figure("  CPU of a node", node, runs, "% of one core");
+    cluster_stop(&c);
+}
+
+// ---- which
+
+static void all_noop(void)
+{
+    bench_throughput(5, 1, 200000);
+    bench_throughput(5, 100, 2000);
+}
+static void long_noop(void)
+{
+    bench_throughput(3, 1, 1000000);
+}
+static void latency(void)
+{
+    bench_latency(5, 1000);
+}
+static void map(void)
+{
+    bench_map(5, 10000);
+}
+static void idle(void)
+{
+    bench_idle(3, 10);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} benches[] = {
+    {"noop", all_noop}, {"long", long_noop}, {"latency", latency}, {"map", map}, {"idle", idle},
+};
+
+int main(int argc, char **argv)
+{
+    daemon_path(plugin, sizeof plugin, "noop.so");
+    printf("%-58s %11s / %11s / %11s\n", "", "min", "median", "max");
+    for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
+        bool wanted = argc < 2;
+        for (int k = 1; k < argc; k++)
+            wanted |= !strcmp(argv[k], benches[i].name);
+        if (wanted)
+            benches[i].run();
+    }
+    return 0;
+}
