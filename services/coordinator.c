@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+enum { ROLES = 4 };
+
 struct coordinator {
     struct env env;
     unsigned roles;
@@ -21,6 +23,7 @@ struct coordinator {
     struct collector *collector;
     struct admin *admin;
     struct nrpc_publisher *events;
+    int64_t due_ms[ROLES]; // for coordinator_step
 };
 
 // ---- hints: from the state to whom they may concern
@@ -172,22 +175,27 @@ void coordinator_destroy(struct coordinator *c)
     free(c);
 }
 
-int64_t coordinator_step(struct coordinator *c, int64_t now_ms, bool *busy)
+bool coordinator_step(struct coordinator *c, int64_t now_ms, int64_t *next_ms)
 {
     const struct {
         int64_t (*step)(void *self, int64_t now_ms);
         void *role;
-    } roles[] = {
-        {manager_step, c->manager},
-        {generator_step, c->generator},
-        {scheduler_step, c->scheduler},
-        {collector_step, c->collector},
+        struct loop *loop;
+    } roles[ROLES] = {
+        {manager_step, c->manager, manager_loop(c->manager)},
+        {generator_step, c->generator, generator_loop(c->generator)},
+        {scheduler_step, c->scheduler, scheduler_loop(c->scheduler)},
+        {collector_step, c->collector, collector_loop(c->collector)},
     };
-    int64_t next_ms = CLOCK_NEVER;
-    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
-        int64_t at_ms = roles[i].role ? roles[i].step(roles[i].role, now_ms) : CLOCK_NEVER;
-        next_ms = at_ms < next_ms ? at_ms : next_ms;
+    bool did = false;
+    *next_ms = CLOCK_NEVER;
+    for (size_t i = 0; i < ROLES; i++) {
+        bool woken = loop_was_woken(roles[i].loop);
+        if (woken || now_ms >= c->due_ms[i]) {
+            c->due_ms[i] = roles[i].step(roles[i].role, now_ms);
+            did |= woken || c->due_ms[i] <= now_ms;
+        }
+        *next_ms = c->due_ms[i] < *next_ms ? c->due_ms[i] : *next_ms;
     }
-    *busy = pool_run_all(c->env.pool) > 0;
-    return next_ms;
+    return pool_run_all(c->env.pool) > 0 || did;
 }

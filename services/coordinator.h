@@ -16,8 +16,8 @@ void coordinator_start(struct coordinator *c);
 void coordinator_stop(struct coordinator *c);
 void coordinator_destroy(struct coordinator *c);
 
-// For a test that drives everything in one thread: one step of each role, and the pool's jobs. Returns when the next step is
-// due; call again until nothing was done (*busy false).
-int64_t coordinator_step(struct coordinator *c, int64_t now_ms, bool *busy);
+// For a test that drives everything in one thread (pool_threads 0): a step of each role that has mail or is due, and the
+// pool's jobs. false: there was nothing to do; *next_ms: when there will be, if nothing arrives.
+bool coordinator_step(struct coordinator *c, int64_t now_ms, int64_t *next_ms);
 
 #endif

@@ -4,6 +4,7 @@
 // The five roles are sisters. Each has, in services/<role>/<role>.h:
 //     <role>_create(env)    makes it; touches nothing yet
 //     <role>_step(self, now_ms)  everything that waits, as one batch; returns when it must run next
+//     <role>_loop(self)      its inbox, for whoever calls the step
 //     <role>_hint(self, hint)    something changed in the state; any thread
 //     <role>_start, <role>_stop  its thread; a test calls the step itself instead
 //     <role>_destroy

@@ -146,6 +146,7 @@ static int start_executor(struct dtf_service *s, struct nrpc_status *st)
         .slots = s->options.slots,
         .name = s->options.node_name ? s->options.node_name : host,
         .grace_ms = s->options.grace_ms,
+        .now_ms = clock_now_ms,
     };
     int code = NRPC_OK;
     if (s->options.join_url)

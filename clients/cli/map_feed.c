@@ -12,7 +12,7 @@
 enum {
     BATCH_ITEMS = 2000,
     BATCH_BYTES = 1 << 20,
-    GATHER_MS = 20, // how long a batch that is not full waits for more
+    GATHER_MS = 5, // how long a batch that is not full waits for more
 };
 
 // Hands in what has gathered, however long the task's queue is full. A task that has ended refuses it:

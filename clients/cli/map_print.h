@@ -17,7 +17,8 @@ struct map_print {
     bool keep_order, shares_terminal; // shares_terminal: the progress line and the output
     struct map_item *waiting;         // by id: those whose turn has not come
     uint64_t printed;                 // with keep_order: the id that was printed last
-    uint64_t done, failed;            // results that have come; those that are failures
+    uint64_t done, failed;            // items with a result; those of them that are failures
+    uint64_t cancelled;               // items that were stopped, or never begun, because the task ended early
     char *failures[MAP_FAILURES_SHOWN];
     int write_error; // errno of the first output that could not be written
 };

@@ -101,7 +101,7 @@ static void print_row(struct reader *r, const struct dtf_task_result *t, const s
            t->result.code, time);
     print_preview(t, o);
     if (r->failed && o->command) {
-        fputs(" :", stdout);
+        putchar(':');
         print_command(o->command);
     }
     putchar('\n');

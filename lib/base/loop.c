@@ -99,6 +99,15 @@ void loop_wake(struct loop *l)
     pthread_mutex_unlock(&l->mu);
 }
 
+bool loop_was_woken(struct loop *l)
+{
+    pthread_mutex_lock(&l->mu);
+    bool was = l->woken;
+    l->woken = false;
+    pthread_mutex_unlock(&l->mu);
+    return was;
+}
+
 struct mail *loop_take(struct loop *l)
 {
     pthread_mutex_lock(&l->mu);

@@ -36,4 +36,7 @@ void loop_post(struct loop *l, struct mail *m);
 void loop_wake(struct loop *l);
 struct mail *loop_take(struct loop *l); // all mail, oldest first; NULL if there is none
 
+// For whoever calls the step itself: whether mail or a wake-up came since this was asked last.
+bool loop_was_woken(struct loop *l);
+
 #endif

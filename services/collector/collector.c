@@ -315,6 +315,11 @@ int64_t collector_step(void *self, int64_t now_ms)
     return c->next_look_ms;
 }
 
+struct loop *collector_loop(struct collector *c)
+{
+    return &c->loop;
+}
+
 void collector_start(struct collector *c)
 {
     loop_start(&c->loop);

@@ -9,6 +9,7 @@ struct collector;
 
 struct collector *collector_create(const struct env *env);
 int64_t collector_step(void *self, int64_t now_ms);
+struct loop *collector_loop(struct collector *c);
 void collector_hint(struct collector *c, const struct state_hint *hint);
 void collector_start(struct collector *c);
 void collector_stop(struct collector *c);

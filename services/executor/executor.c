@@ -76,7 +76,7 @@ struct executor *executor_create(struct nrpc_channel *channel, const struct exec
     pthread_mutex_init(&e->mu, NULL);
     pthread_cond_init(&e->drained, NULL);
     loop_init(&e->loop, "executor", executor_step, e);
-    e->slots = slots_create(options->slots, wake, e);
+    e->slots = slots_create(options->slots, options->now_ms, wake, e);
     for (int i = 0; i < EXCHANGE_KINDS; i++) {
         e->flights[i].owner = e;
         item_list_init(&e->flights[i].results);
@@ -100,7 +100,7 @@ static void back_off(struct executor *e, const struct nrpc_status *st, const cha
     if (e->backoff_ms > BACKOFF_MAX_MS)
         e->backoff_ms = BACKOFF_MAX_MS;
     int64_t jitter = (int64_t)(ids_random() % (uint64_t)e->backoff_ms) / 2;
-    e->backoff_until_ms = clock_now_ms() + e->backoff_ms / 2 + jitter;
+    e->backoff_until_ms = e->options.now_ms() + e->backoff_ms / 2 + jitter;
     log_line(e->backoff_ms == BACKOFF_FIRST_MS ? LOG_INFO : LOG_DEBUG, "node %llu: %s: %s (%s)",
              (unsigned long long)e->node_id, what, st->text, nrpc_code_name(st->code));
 }
@@ -148,7 +148,7 @@ static size_t take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
     if (count)
         slots_queue(e->slots, &items);
     for (size_t i = 0; i < r->n_cancel_tasks; i++)
-        slots_cancel_task(e->slots, r->cancel_tasks[i], clock_now_ms());
+        slots_cancel_task(e->slots, r->cancel_tasks[i], e->options.now_ms());
     return count;
 }
 
@@ -447,6 +447,16 @@ int64_t executor_step(void *self, int64_t now_ms)
 
 // ---- start, stop
 
+struct loop *executor_loop(struct executor *e)
+{
+    return &e->loop;
+}
+
+bool executor_run_one(struct executor *e)
+{
+    return slots_run_one(e->slots);
+}
+
 void executor_start(struct executor *e)
 {
     slots_start(e->slots);
@@ -456,7 +466,7 @@ void executor_start(struct executor *e)
 void executor_drain(struct executor *e, bool at_once)
 {
     pthread_mutex_lock(&e->mu);
-    int64_t until_ms = clock_now_ms() + (at_once ? 0 : e->options.grace_ms);
+    int64_t until_ms = e->options.now_ms() + (at_once ? 0 : e->options.grace_ms);
     if (!e->draining || until_ms < e->grace_until_ms)
         e->grace_until_ms = until_ms;
     e->draining = true;

@@ -12,6 +12,7 @@ struct executor_options {
     unsigned slots;
     const char *name;
     int64_t grace_ms; // for running subtasks when it stops
+    int64_t (*now_ms)(void);
 };
 
 struct executor;
@@ -19,6 +20,9 @@ struct executor;
 // The channel stays the caller's and must outlive the executor.
 struct executor *executor_create(struct nrpc_channel *channel, const struct executor_options *options);
 int64_t executor_step(void *self, int64_t now_ms);
+struct loop *executor_loop(struct executor *e);
+// For a test that drives everything in one thread: runs a queued subtask here. false: none is queued.
+bool executor_run_one(struct executor *e);
 void executor_start(struct executor *e);
 // Begins to drain: takes nothing new, hands back what has not begun. `at_once`: running subtasks get no more time.
 void executor_drain(struct executor *e, bool at_once);

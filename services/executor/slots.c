@@ -36,6 +36,7 @@ struct slots {
     int64_t average_sum_us; // AVERAGE_OVER times the average run time; 0: nothing ran yet
     int64_t looked_until_ms; // slots_expire is called by then
     bool stopping;
+    int64_t (*now_ms)(void);
     void (*on_done)(void *user);
     void *user;
 };
@@ -138,22 +139,15 @@ static int execute(struct slot *s, struct nrpc_status *st)
     return i->type->executor->execute(i->type->user, &subtask, &s->execution, st);
 }
 
-// Takes the next item; called and returns with the mutex held. NULL: the thread is to end.
-static struct item *begin_next(struct slot *s)
+// With the mutex held.
+static void begin(struct slot *s)
 {
     struct slots *o = s->owner;
-    while (!o->queued.first && !o->stopping) {
-        o->idle++;
-        pthread_cond_wait(&o->work, &o->mu);
-        o->idle--;
-    }
-    if (o->stopping)
-        return NULL;
     s->item = item_list_pop(&o->queued);
     s->cancelled = s->abandoned = s->told = false;
+    s->limit_ms = o->now_ms() + s->item->timeout_ms;
     execution_init(&s->execution);
     o->running++;
-    return s->item;
 }
 
 static void end(struct slot *s, int64_t run_us)
@@ -172,39 +166,61 @@ static void end(struct slot *s, int64_t run_us)
     o->running--;
 }
 
+// Runs the next queued item; called and returns with the mutex held.
+static void run_next(struct slot *s)
+{
+    struct slots *o = s->owner;
+    begin(s);
+    bool look = s->limit_ms < o->looked_until_ms;
+    pthread_mutex_unlock(&o->mu);
+    if (look)
+        o->on_done(o->user); // who calls slots_expire learns of the new limit
+    struct nrpc_status st = {0};
+    int64_t start_us = clock_mono_us();
+    int code = execute(s, &st);
+    int64_t run_us = clock_mono_us() - start_us;
+    pthread_mutex_lock(&o->mu);
+    fill_outcome(s->item, s, code, &st);
+    s->execution.body = NULL; // the item's now
+    execution_fini(&s->execution);
+    end(s, run_us);
+    pthread_mutex_unlock(&o->mu);
+    o->on_done(o->user);
+    pthread_mutex_lock(&o->mu);
+}
+
 static void *slot_main(void *arg)
 {
     struct slot *s = arg;
     struct slots *o = s->owner;
     pthread_setname_np(pthread_self(), "slot");
     pthread_mutex_lock(&o->mu);
-    while (begin_next(s)) {
-        int64_t now_ms = clock_now_ms();
-        s->limit_ms = now_ms + s->item->timeout_ms;
-        bool look = s->limit_ms < o->looked_until_ms;
-        pthread_mutex_unlock(&o->mu);
-        if (look)
-            o->on_done(o->user); // it calls slots_expire, and learns of the new limit
-        struct nrpc_status st = {0};
-        int64_t start_us = clock_mono_us();
-        int code = execute(s, &st);
-        int64_t run_us = clock_mono_us() - start_us;
-        pthread_mutex_lock(&o->mu);
-        fill_outcome(s->item, s, code, &st);
-        s->execution.body = NULL; // the item's now
-        execution_fini(&s->execution);
-        end(s, run_us);
-        pthread_mutex_unlock(&o->mu);
-        o->on_done(o->user);
-        pthread_mutex_lock(&o->mu);
+    while (!o->stopping) {
+        if (o->queued.first) {
+            run_next(s);
+            continue;
+        }
+        o->idle++;
+        pthread_cond_wait(&o->work, &o->mu);
+        o->idle--;
     }
     pthread_mutex_unlock(&o->mu);
     return NULL;
 }
 
+bool slots_run_one(struct slots *o)
+{
+    pthread_mutex_lock(&o->mu);
+    bool any = o->queued.first != NULL;
+    if (any)
+        run_next(&o->slots[0]);
+    pthread_mutex_unlock(&o->mu);
+    return any;
+}
+
 // ---- life
 
-struct slots *slots_create(unsigned count, void (*on_done)(void *user), void *user)
+struct slots *slots_create(unsigned count, int64_t (*now_ms)(void), void (*on_done)(void *user), void *user)
 {
     struct slots *s = mem_calloc(1, sizeof *s);
     pthread_mutex_init(&s->mu, NULL);
@@ -213,6 +229,7 @@ struct slots *slots_create(unsigned count, void (*on_done)(void *user), void *us
     item_list_init(&s->done);
     s->slots = mem_calloc(count, sizeof *s->slots);
     s->count = count;
+    s->now_ms = now_ms;
     s->on_done = on_done;
     s->user = user;
     s->looked_until_ms = CLOCK_NEVER;

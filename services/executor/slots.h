@@ -42,8 +42,9 @@ struct item *item_list_pop(struct item_list *l);                    // NULL: emp
 struct slots;
 
 // on_done runs, without locks, after an item was added to the done list.
-struct slots *slots_create(unsigned count, void (*on_done)(void *user), void *user);
+struct slots *slots_create(unsigned count, int64_t (*now_ms)(void), void (*on_done)(void *user), void *user);
 void slots_start(struct slots *s);
+bool slots_run_one(struct slots *s); // instead of slots_start: runs a queued item in this thread; false: none is queued
 void slots_destroy(struct slots *s); // queued items are dropped; waits for running callbacks
 
 void slots_queue(struct slots *s, struct item_list *items); // takes them

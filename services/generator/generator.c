@@ -237,6 +237,11 @@ int64_t generator_step(void *self, int64_t now_ms)
     return g->active && g->next_renew_ms < next_ms ? g->next_renew_ms : next_ms;
 }
 
+struct loop *generator_loop(struct generator *g)
+{
+    return &g->loop;
+}
+
 void generator_start(struct generator *g)
 {
     loop_start(&g->loop);

@@ -328,6 +328,11 @@ int64_t manager_step(void *self, int64_t now_ms)
     return next_ms;
 }
 
+struct loop *manager_loop(struct manager *m)
+{
+    return &m->loop;
+}
+
 void manager_start(struct manager *m)
 {
     loop_start(&m->loop);

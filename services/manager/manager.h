@@ -10,6 +10,7 @@ struct manager;
 
 struct manager *manager_create(const struct env *env);
 int64_t manager_step(void *self, int64_t now_ms);
+struct loop *manager_loop(struct manager *m);
 void manager_hint(struct manager *m, const struct state_hint *hint);
 void manager_start(struct manager *m);
 void manager_stop(struct manager *m);

@@ -440,6 +440,8 @@ static void stop_task(struct scheduler *s, uint64_t task)
 static void take_vetted(struct scheduler *s, struct vet *v)
 {
     struct node *n = node_table_find(&s->nodes, v->node);
+    if (n && n->parked)
+        node_set_want(&s->nodes, n, n->want + (uint32_t)v->declined);
     if (!n || !v->count) { // its node is gone, and its lease with it; or all was declined
         vet_destroy(v);
         return;
@@ -598,6 +600,11 @@ int64_t scheduler_step(void *self, int64_t now_ms)
 }
 
 // ---- start, stop
+
+struct loop *scheduler_loop(struct scheduler *s)
+{
+    return &s->loop;
+}
 
 void scheduler_start(struct scheduler *s)
 {

@@ -9,6 +9,7 @@ struct scheduler;
 
 struct scheduler *scheduler_create(const struct env *env);
 int64_t scheduler_step(void *self, int64_t now_ms);
+struct loop *scheduler_loop(struct scheduler *s);
 void scheduler_hint(struct scheduler *s, const struct state_hint *hint);
 void scheduler_start(struct scheduler *s);
 void scheduler_stop(struct scheduler *s);

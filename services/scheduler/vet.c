@@ -36,6 +36,7 @@ static void run(struct pool_job *job)
         v->work[kept++] = *w;
     }
     v->count = kept;
+    v->declined = declined_count;
     put_back(v, declined, declined_count);
     free(declined);
     loop_post(v->loop, &v->mail);

@@ -15,7 +15,7 @@ struct vet {
     const struct dtf_task_type *type;
     uint64_t node;
     struct state_work *work; // of one task; after the vetting only what may go
-    size_t count;
+    size_t count, declined;
 };
 
 // Copies the work. The declined is put back in the queue, to be asked about again later.

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// output.c: written under another name, synced, renamed.
+#include "files/output.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CREATED_SLACK_MS = 1000 }; // file systems keep time in coarser steps
+
+char *output_name(const char *output, const struct dtf_task *task, const char *suffix)
+{
+    size_t size = strlen(output) + strlen(suffix) + 48;
+    char *name = mem_alloc(size);
+    snprintf(name, size, "%s.%" PRIu64 "-%" PRId64 ".%s", output, task->id, task->created_ms, suffix);
+    return name;
+}
+
+int output_take_path(const char *what, const void *data, size_t size, char **out, struct nrpc_status *st)
+{
+    const char *text = data;
+    if (!size || *text != '/' || memchr(text, 0, size))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "%s: an absolute path is needed", what);
+    *out = mem_alloc(size + 1);
+    memcpy(*out, text, size);
+    (*out)[size] = 0;
+    return NRPC_OK;
+}
+
+static int fail(struct nrpc_status *st, int error, const char *verb, const char *path)
+{
+    char what[200];
+    snprintf(what, sizeof what, "cannot %s %.170s", verb, path);
+    return status_errno(st, error, what);
+}
+
+int output_open(struct output *o, const char *path, const struct dtf_task *task, struct nrpc_status *st)
+{
+    *o = (struct output){.path = mem_strdup(path), .temp = output_name(path, task, "tmp")};
+    o->f = fopen(o->temp, "we");
+    if (o->f)
+        return NRPC_OK;
+    int error = errno;
+    output_abort(o);
+    return fail(st, error, "write", path);
+}
+
+void output_abort(struct output *o)
+{
+    if (o->f) {
+        fclose(o->f);
+        unlink(o->temp);
+    }
+    free(o->path);
+    free(o->temp);
+    *o = (struct output){0};
+}
+
+// The rename is durable when its directory is.
+static int sync_directory(const char *path)
+{
+    char *copy = mem_strdup(path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rv = fd < 0 ? -1 : fsync(fd);
+    if (fd >= 0)
+        close(fd);
+    free(copy);
+    return rv;
+}
+
+int output_commit(struct output *o, struct nrpc_status *st)
+{
+    int code = NRPC_OK;
+    if (fflush(o->f) || ferror(o->f) || fsync(fileno(o->f)) || rename(o->temp, o->path) || sync_directory(o->path))
+        code = fail(st, errno, "write", o->path);
+    output_abort(o); // the temporary name is gone if the rename worked
+    return code;
+}
+
+bool output_is_newer(const char *path, const struct dtf_task *task)
+{
+    struct stat s;
+    if (stat(path, &s))
+        return false;
+    int64_t written_ms = (int64_t)s.st_mtim.tv_sec * 1000 + s.st_mtim.tv_nsec / 1000000;
+    return written_ms + CREATED_SLACK_MS >= task->created_ms;
+}
+
+bool output_must_escape(const void *name, size_t size)
+{
+    return memchr(name, '\\', size) || memchr(name, '\n', size) || memchr(name, '\r', size);
+}
+
+void output_print_name(FILE *f, const void *name, size_t size)
+{
+    const char *s = name;
+    for (size_t i = 0; i < size; i++)
+        if (s[i] == '\\')
+            fputs("\\\\", f);
+        else if (s[i] == '\n')
+            fputs("\\n", f);
+        else if (s[i] == '\r')
+            fputs("\\r", f);
+        else
+            putc(s[i], f);
+}

@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: Apache-2.0
+// roles_test.c: all roles together in one thread under a fake clock: the life of tasks, and what happens when nodes and
+// coordinators go away in the middle of it.
+#include "sim/sim.h"
+
+#include "base/log.h"
+#include "dtf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+// ---- the task type of this test: param "<count> <depth>"; each subtask of the tree has `count` children down to `depth`
+
+enum { TASKS_MAX = 4096, SEQ_MAX = 5000 };
+
+static struct { // what the plugin saw, by task
+    uint16_t executed[SEQ_MAX + 1], collected[SEQ_MAX + 1];
+    unsigned begun, ended, cancelled, completed;
+} seen[64];
+static unsigned declines;      // before_dispatch says no so many times
+static unsigned failures;      // execute fails so many times
+static unsigned dispatched;
+
+struct gen {
+    uint64_t task;
+    unsigned made, total;
+};
+
+static int gen_begin(void *user, const struct dtf_task *task, const void *saved, size_t saved_bytes, void **state,
+                     struct nrpc_status *st)
+{
+    (void)user;
+    unsigned total = 0;
+    if (task->param_bytes != sizeof total)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "no number");
+    memcpy(&total, task->param, sizeof total);
+    struct gen *g = calloc(1, sizeof *g);
+    *g = (struct gen){task->id, 0, total};
+    if (saved_bytes == sizeof g->made)
+        memcpy(&g->made, saved, sizeof g->made);
+    seen[task->id % 64].begun++;
+    *state = g;
+    return NRPC_OK;
+}
+
+static enum dtf_next gen_next(void *state, struct dtf_subtask_spec *out, struct nrpc_status *st)
+{
+    (void)st;
+    struct gen *g = state;
+    if (g->made == g->total)
+        return DTF_NEXT_FINISHED;
+    g->made++;
+    *out = (struct dtf_subtask_spec){.param = &g->made, .param_bytes = sizeof g->made, .timeout_ms = 1000};
+    return DTF_NEXT_SUBTASK;
+}
+
+static void gen_save(void *state, struct dtf_buffer *out)
+{
+    dtf_buffer_append(out, &((struct gen *)state)->made, sizeof(unsigned));
+}
+
+static void gen_cancel(void *state)
+{
+    seen[((struct gen *)state)->task % 64].cancelled++;
+}
+
+static void gen_end(void *state)
+{
+    seen[((struct gen *)state)->task % 64].ended++;
+    free(state);
+}
+
+static int run(void *user, const struct dtf_subtask *s, struct dtf_execution *x, struct nrpc_status *st)
+{
+    (void)user;
+    (void)x;
+    if (s->id <= SEQ_MAX)
+        seen[s->task_id % 64].executed[s->id]++;
+    if (failures) {
+        failures--;
+        return status_set(st, NRPC_UNKNOWN, "failed on purpose");
+    }
+    return NRPC_OK;
+}
+
+static bool may_go(void *user, const struct dtf_subtask *s)
+{
+    (void)user;
+    (void)s;
+    if (!declines)
+        return true;
+    declines--;
+    return false;
+}
+
+static void went(void *user, const struct dtf_subtask *s)
+{
+    (void)user;
+    (void)s;
+    dispatched++;
+}
+
+static void collect(void *user, const struct dtf_subtask *s, const struct dtf_result *r, struct dtf_followups *f,
+                    bool *finished)
+{
+    (void)user;
+    (void)finished;
+    if (s->id <= SEQ_MAX)
+        seen[s->task_id % 64].collected[s->id]++;
+    unsigned depth;
+    memcpy(&depth, s->param, sizeof depth);
+    if (r->kind != DTF_RESULT_SUCCESS || depth < 1000000)
+        return;
+    for (unsigned i = 0; depth > 1000000 && i < 3; i++) { // a tree: 1,000,003 has three levels below it
+        unsigned child = depth - 1;
+        assert_int_equal(dtf_followup_add(f, &(struct dtf_subtask_spec){&child, sizeof child, 1000}, NULL), NRPC_OK);
+    }
+}
+
+static int completed(void *user, const struct dtf_task *task, const struct dtf_task_summary *summary, struct nrpc_status *st)
+{
+    (void)user;
+    (void)summary;
+    (void)st;
+    seen[task->id % 64].completed++;
+    return NRPC_OK;
+}
+
+static const struct dtf_generator generator = {
+    .begin = gen_begin, .next = gen_next, .save_status = gen_save, .cancel = gen_cancel, .end = gen_end};
+static const struct dtf_executor executor = {.execute = run};
+static const struct dtf_scheduler_callback scheduler = {.before_dispatch = may_go, .after_dispatch = went};
+static const struct dtf_collector_callback collector = {.after_execution = collect, .after_task_completed = completed};
+static const struct dtf_task_type plain = {.name = "plain", .generator = &generator, .executor = &executor};
+static const struct dtf_task_type watched = {.name = "watched",
+                                             .conf = {.iteration = DTF_ITERATION_COLLECTOR},
+                                             .generator = &generator,
+                                             .executor = &executor,
+                                             .scheduler = &scheduler,
+                                             .collector = &collector};
+
+// ---- helpers
+
+static int setup(void **state)
+{
+    static struct sim sim;
+    memset(seen, 0, sizeof seen);
+    declines = failures = dispatched = 0;
+    sim_open(&sim, 2);
+    *state = &sim;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    sim_close(*state);
+    return 0;
+}
+
+static uint64_t create(struct sim *s, const char *type, unsigned count, void (*with)(Dtf__V1__TaskParam *p))
+{
+    Dtf__V1__TaskParam p = DTF__V1__TASK_PARAM__INIT;
+    p.type = (char *)type;
+    p.type_param.data = (uint8_t *)&count;
+    p.type_param.len = sizeof count;
+    if (with)
+        with(&p);
+    return sim_create(s, &p);
+}
+
+static void freeze(struct sim *s, bool frozen)
+{
+    for (size_t i = 0; i < s->node_count; i++)
+        s->nodes[i].frozen = frozen;
+}
+
+static void assert_completed(struct sim *s, uint64_t task, uint64_t count)
+{
+    struct sim_view v = sim_get(s, task);
+    if (v.status != DTF_TASK_COMPLETED)
+        print_error("task %lu is %s: %lu of %lu succeeded, %lu running, %lu queued\n", (unsigned long)task,
+                    dtf_task_status_name(v.status), (unsigned long)v.succeeded, (unsigned long)v.generated,
+                    (unsigned long)v.running, (unsigned long)v.queued);
+    assert_int_equal(v.status, DTF_TASK_COMPLETED);
+    assert_int_equal(v.generated, count);
+    assert_int_equal(v.succeeded, count);
+    assert_int_equal(v.failed + v.timed_out + v.cancelled + v.running + v.queued, 0);
+}
+
+// ---- tests
+
+static void test_life(void **state)
+{
+    struct sim *s = *state;
+    uint64_t a = create(s, "plain", 4000, NULL), b = create(s, "watched", 100, NULL), none = create(s, "plain", 0, NULL);
+    sim_advance(s, 1000);
+    assert_completed(s, a, 4000);
+    assert_completed(s, b, 100);
+    assert_completed(s, none, 0);
+    for (unsigned i = 1; i <= 4000; i++)
+        assert_int_equal(seen[a].executed[i], 1);
+    for (unsigned i = 1; i <= 100; i++)
+        assert_int_equal(seen[b].collected[i], 1);
+    assert_int_equal(dispatched, 100);
+    assert_int_equal(seen[b].completed, 1);
+    assert_int_equal(seen[a].begun, 1);
+    assert_int_equal(seen[a].ended, 1);
+    assert_int_equal(seen[a].cancelled, 0);
+}
+
+static void test_followups(void **state)
+{
+    struct sim *s = *state;
+    Dtf__V1__TaskParam p = DTF__V1__TASK_PARAM__INIT;
+    unsigned root = 1000003;
+    p.type = "watched";
+    p.fed = true;
+    uint64_t task = sim_create(s, &p);
+    uint64_t fed;
+    struct nrpc_status st;
+    assert_int_equal(s->state->ops->feed(s->state, task, 0, &(struct state_subtask){{&root, sizeof root}, 1000}, 1, true, &fed,
+                                         &st),
+                     NRPC_OK);
+    sim_advance(s, 1000);
+    assert_completed(s, task, 1 + 3 + 9 + 27);
+    assert_int_equal(seen[task].completed, 1);
+}
+
+static void test_lost_node(void **state)
+{
+    struct sim *s = *state;
+    s->nodes[0].lazy = s->nodes[1].lazy = true; // they take work and sit on it
+    uint64_t task = create(s, "plain", 4, NULL);
+    assert_int_equal(sim_get(s, task).running, 4);
+    s->nodes[0].frozen = true;
+    s->nodes[1].lazy = false;
+    sim_advance(s, SIM_LEASE_MS / 2);
+    assert_int_equal(sim_get(s, task).succeeded, 2);
+    sim_advance(s, SIM_LEASE_MS * 2);
+    assert_completed(s, task, 4);
+    assert_int_equal(sim_get(s, task).redispatched, 2);
+    s->nodes[0].frozen = s->nodes[0].lazy = false; // it comes back, runs what it had, and is not listened to
+    sim_advance(s, SIM_LEASE_MS * 2);
+    assert_completed(s, task, 4);
+    uint64_t more = create(s, "plain", 100, NULL);
+    sim_advance(s, SIM_LEASE_MS);
+    assert_completed(s, more, 100);
+}
+
+static void test_decline(void **state)
+{
+    struct sim *s = *state;
+    declines = 25;
+    uint64_t task = create(s, "watched", 10, NULL);
+    assert_int_equal(sim_get(s, task).status, DTF_TASK_RUNNING);
+    assert_int_equal(dispatched, 0);
+    sim_advance(s, 1000);
+    assert_completed(s, task, 10);
+    assert_int_equal(declines, 0);
+    assert_int_equal(dispatched, 10);
+    assert_int_equal(sim_get(s, task).redispatched, 0);
+}
+
+static void test_pause(void **state)
+{
+    struct sim *s = *state;
+    freeze(s, true);
+    uint64_t task = create(s, "plain", 1000, NULL);
+    assert_int_equal(sim_pause(s, task), NRPC_OK);
+    assert_int_equal(sim_pause(s, task), NRPC_OK); // again: harmless
+    freeze(s, false);
+    sim_advance(s, 60000);
+    struct sim_view v = sim_get(s, task);
+    assert_int_equal(v.status, DTF_TASK_PAUSED);
+    assert_true(v.succeeded <= 4); // what the nodes had been given before
+    assert_int_equal(v.running, 0);
+    assert_int_equal(sim_resume(s, task), NRPC_OK);
+    sim_advance(s, 1000);
+    assert_completed(s, task, 1000);
+    assert_int_equal(sim_pause(s, task), NRPC_FAILED_PRECONDITION);
+    assert_int_equal(sim_pause(s, 999), NRPC_NOT_FOUND);
+}
+
+static void test_cancel(void **state)
+{
+    struct sim *s = *state;
+    s->nodes[0].lazy = s->nodes[1].lazy = true;
+    uint64_t task = create(s, "watched", 5000, NULL);
+    assert_int_equal(sim_cancel(s, task), NRPC_OK);
+    sim_advance(s, 100);
+    struct sim_view v = sim_get(s, task);
+    assert_int_equal(v.status, DTF_TASK_CANCELLED);
+    assert_int_equal(v.cancelled, v.generated);
+    assert_int_equal(v.running + v.queued, 0);
+    assert_int_equal(seen[task].completed, 1);
+    assert_int_equal(seen[task].ended, seen[task].begun);
+    assert_int_equal(sim_cancel(s, task), NRPC_OK);
+    assert_int_equal(sim_resume(s, task), NRPC_FAILED_PRECONDITION);
+}
+
+static void with_timeout(Dtf__V1__TaskParam *p)
+{
+    p->timeout_ms = 10000;
+}
+
+static void test_task_timeout(void **state)
+{
+    struct sim *s = *state;
+    freeze(s, true);
+    uint64_t task = create(s, "plain", 10, with_timeout);
+    sim_advance(s, 9999);
+    assert_int_equal(sim_get(s, task).status, DTF_TASK_RUNNING);
+    sim_advance(s, 2 * SIM_LEASE_MS);
+    struct sim_view v = sim_get(s, task);
+    assert_int_equal(v.status, DTF_TASK_TIMED_OUT);
+    assert_int_equal(v.succeeded, 0);
+}
+
+static void test_subtask_timeout(void **state)
+{
+    struct sim *s = *state;
+    s->nodes[0].lazy = s->nodes[1].lazy = true; // in touch, but never done: the backstop beyond the subtask's second
+    uint64_t task = create(s, "plain", 1, NULL);
+    sim_advance(s, 30000);
+    assert_int_equal(sim_get(s, task).status, DTF_TASK_RUNNING);
+    sim_advance(s, 10000);
+    struct sim_view v = sim_get(s, task);
+    assert_int_equal(v.status, DTF_TASK_FAILED);
+    assert_int_equal(v.timed_out, 1);
+}
+
+static void with_retries(Dtf__V1__TaskParam *p)
+{
+    p->max_retries = 3;
+    p->retry_backoff_ms = 1000;
+}
+
+static void test_retries(void **state)
+{
+    struct sim *s = *state;
+    failures = 3;
+    uint64_t task = create(s, "plain", 1, with_retries);
+    sim_advance(s, 900);
+    assert_int_equal(sim_get(s, task).retried, 1);
+    sim_advance(s, 200);
+    assert_int_equal(seen[task].executed[1], 2);
+    sim_advance(s, 1900 + 4000);
+    assert_completed(s, task, 1);
+    assert_int_equal(seen[task].executed[1], 4);
+    failures = 4;
+    uint64_t fails = create(s, "plain", 1, with_retries);
+    sim_advance(s, 60000);
+    struct sim_view v = sim_get(s, fails);
+    assert_int_equal(v.status, DTF_TASK_FAILED);
+    assert_int_equal(v.failed, 1);
+    assert_string_equal(v.message, "1 subtasks failed, 0 tolerated");
+}
+
+static void test_bad_generator(void **state)
+{
+    struct sim *s = *state;
+    Dtf__V1__TaskParam p = DTF__V1__TASK_PARAM__INIT;
+    p.type = "plain";
+    uint64_t task = sim_create(s, &p);
+    struct sim_view v = sim_get(s, task);
+    assert_int_equal(v.status, DTF_TASK_FAILED);
+    assert_string_equal(v.message, "no number");
+}
+
+static void test_many_tasks(void **state)
+{
+    struct sim *s = *state;
+    enum { TASKS = 1000 };
+    uint64_t first = 0;
+    for (int i = 0; i < TASKS; i++) {
+        uint64_t id = create(s, "plain", 1, NULL);
+        first = first ? first : id;
+    }
+    sim_advance(s, 1000);
+    for (uint64_t id = first; id < first + TASKS; id++)
+        assert_completed(s, id, 1);
+}
+
+// Random events; in the end everything must have come to its end, counted exactly once.
+static void soak(struct sim *s, unsigned seed)
+{
+    enum { TASKS = 12, EVENTS = 150 };
+    uint64_t ids[TASKS];
+    unsigned counts[TASKS];
+    bool was_cancelled[TASKS] = {false};
+    size_t tasks = 0;
+    srandom(seed);
+    for (int e = 0; e < EVENTS; e++) {
+        long what = random() % 10, which = tasks ? random() % (long)tasks : 0;
+        struct sim_node *n = &s->nodes[random() % (long)s->node_count];
+        if (what <= 1 && tasks < TASKS) {
+            counts[tasks] = (unsigned)(random() % 300);
+            ids[tasks] = create(s, random() % 2 ? "plain" : "watched", counts[tasks], NULL);
+            tasks++;
+        } else if (what == 2) {
+            n->frozen = !n->frozen;
+        } else if (what == 3) {
+            n->lazy = !n->lazy;
+        } else if (what == 4 && tasks) {
+            (void)sim_pause(s, ids[which]);
+        } else if (what == 5 && tasks) {
+            (void)sim_resume(s, ids[which]);
+        } else if (what == 6 && tasks && random() % 4 == 0) {
+            was_cancelled[which] |= sim_cancel(s, ids[which]) == NRPC_OK;
+        } else if (what == 7 && random() % 4 == 0) {
+            sim_restart(s);
+        } else {
+            declines += (unsigned)(random() % 3);
+            sim_advance(s, random() % (2 * SIM_LEASE_MS));
+        }
+    }
+    freeze(s, false);
+    for (size_t i = 0; i < s->node_count; i++)
+        s->nodes[i].lazy = false;
+    for (size_t i = 0; i < tasks; i++)
+        (void)sim_resume(s, ids[i]);
+    sim_advance(s, 600000);
+    for (size_t i = 0; i < tasks; i++) {
+        struct sim_view v = sim_get(s, ids[i]);
+        if (v.status == DTF_TASK_COMPLETED)
+            assert_completed(s, ids[i], counts[i]);
+        else if (v.status == DTF_TASK_FAILED) // lazy nodes run into the backstop's timeout
+            assert_true(v.timed_out > 0);
+        else if (v.status != DTF_TASK_CANCELLED || !was_cancelled[i])
+            fail_msg("task %zu is %s: %lu of %lu succeeded, %lu running, %lu queued", i, dtf_task_status_name(v.status),
+                     (unsigned long)v.succeeded, (unsigned long)v.generated, (unsigned long)v.running, (unsigned long)v.queued);
+        else
+            assert_true(was_cancelled[i] && v.status == DTF_TASK_CANCELLED);
+        assert_int_equal(v.generated, v.succeeded + v.failed + v.timed_out + v.cancelled);
+        assert_int_equal(seen[ids[i] % 64].begun, seen[ids[i] % 64].ended);
+    }
+}
+
+static void test_soak(void **state)
+{
+    const char *given = getenv("SIM_SEED");
+    unsigned first = given ? (unsigned)atoi(given) : 1, rounds = given ? 1 : 60;
+    for (unsigned seed = first; seed < first + rounds; seed++) {
+        print_message("seed %u\n", seed);
+        soak(*state, seed);
+        teardown(state);
+        setup(state);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_followups, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lost_node, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_decline, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_task_timeout, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_subtask_timeout, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_retries, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_generator, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_tasks, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_soak, setup, teardown),
+    };
+    log_set_level(getenv("SIM_LOG") ? LOG_DEBUG : LOG_ERROR);
+    if (dtf_register_task_type(&plain, NULL) || dtf_register_task_type(&watched, NULL))
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
