@@ -256,7 +256,8 @@ static bool explain_end(const struct map *m)
         return cli_fail(&st) == CLI_OK;
     if (info.status == DTF_TASK_COMPLETED)
         return true;
-    cli_say("the task ended as %s%s%s", dtf_task_status_name(info.status), *info.message ? ": " : "", info.message);
+    cli_say("the task ended as %s%s%s", dtf_task_status_name(info.status), *info.message ? ": " : "",
+            info.message);
     return false;
 }
 

@@ -152,8 +152,8 @@ int status_wait(const struct cli *cli, struct dtf_client *client, uint64_t id, i
         status_print(cli, &info);
     if (info.status == DTF_TASK_COMPLETED)
         return CLI_OK;
-    cli_say("task %" PRIu64 " ended as %s%s%s", id, dtf_task_status_name(info.status), *info.message ? ": " : "",
-            info.message);
+    cli_say("task %" PRIu64 " ended as %s%s%s", id, dtf_task_status_name(info.status),
+            *info.message ? ": " : "", info.message);
     return CLI_FAILED;
 }
 

@@ -6,9 +6,6 @@
 #include "checksum/checksum.pb-c.h"
 #include "dtf.h"
 
-#define CHECKSUM_SPOOL "spool"    // the suffix of the file that gathers results (output_name)
-#define CHECKSUM_ERRORS ".errors" // added to the manifest's name: the files that have no digest, and why
-
 enum { CHECKSUM_DIGEST_BYTES = 32 };
 
 // Unpacks and checks a task's parameter; NULL and *st if it is wrong. Paths are checked where they are used.

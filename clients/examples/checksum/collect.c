@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // collect.c: puts each result into the task's spool, and makes the manifest of it at the end.
 //
-// The process may be killed at any moment; then the callback comes again. So results go under their subtask's number, the
-// manifest is put in place by a rename, and the spool is removed last.
+// The process may be killed at any moment; then the callback comes again for the same result: it goes under
+// its subtask's number, where the last one counts.
 #include "base/log.h"
 #include "base/mem.h"
 #include "checksum/checksum.h"
@@ -12,29 +12,13 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 // ---- results
 
-static const char *failure_of(const struct dtf_result *r)
-{
-    if (r->message && *r->message)
-        return r->message;
-    switch (r->kind) {
-    case DTF_RESULT_TIMEOUT:
-        return "timed out";
-    case DTF_RESULT_CANCELLED:
-        return "cancelled";
-    case DTF_RESULT_LOST:
-        return "lost with its node, too often";
-    default:
-        return "failed";
-    }
-}
-
 // The record of a subtask that did not succeed: the same error for each of its files.
-static int spool_failure(const char *spool, const struct dtf_subtask *subtask, const Examples__Checksum__V1__Subtask *s,
-                         const struct dtf_result *result, struct nrpc_status *st)
+static int spool_failure(const char *spool, const struct dtf_subtask *subtask,
+                         const Examples__Checksum__V1__Subtask *s, const struct dtf_result *result,
+                         struct nrpc_status *st)
 {
     Examples__Checksum__V1__Result r = EXAMPLES__CHECKSUM__V1__RESULT__INIT;
     Examples__Checksum__V1__File *files = mem_calloc(s->n_items, sizeof *files);
@@ -44,7 +28,7 @@ static int spool_failure(const char *spool, const struct dtf_subtask *subtask, c
         r.files[i] = &files[i];
         examples__checksum__v1__file__init(&files[i]);
         files[i].path = s->items[i]->path;
-        files[i].error = (char *)failure_of(result);
+        files[i].error = (char *)report_failure(result);
     }
     size_t size = examples__checksum__v1__result__get_packed_size(&r);
     uint8_t *packed = mem_alloc(size);
@@ -56,7 +40,8 @@ static int spool_failure(const char *spool, const struct dtf_subtask *subtask, c
     return code;
 }
 
-static int spool_result(const struct dtf_subtask *subtask, const struct dtf_result *result, struct nrpc_status *st)
+static int spool_result(const struct dtf_subtask *subtask, const struct dtf_result *result,
+                        struct nrpc_status *st)
 {
     Examples__Checksum__V1__Subtask *s =
         examples__checksum__v1__subtask__unpack(NULL, subtask->param_bytes, subtask->param);
@@ -87,17 +72,8 @@ static void after_execution(void *user, const struct dtf_subtask *subtask, const
 
 // ---- the end
 
-static int write_manifest(const char *manifest, const char *spool, const struct dtf_task *task,
-                          const struct dtf_task_summary *summary, struct nrpc_status *st)
-{
-    int code = manifest_write(manifest, spool, task, summary, st);
-    if (code == NRPC_NOT_FOUND && output_is_newer(manifest, task))
-        return status_ok(st); // all was done before this process, or the one before it, was killed
-    return code;
-}
-
-static int after_task_completed(void *user, const struct dtf_task *task, const struct dtf_task_summary *summary,
-                                struct nrpc_status *st)
+static int after_task_completed(void *user, const struct dtf_task *task,
+                                const struct dtf_task_summary *summary, struct nrpc_status *st)
 {
     (void)user;
     char *manifest = NULL;
@@ -105,16 +81,10 @@ static int after_task_completed(void *user, const struct dtf_task *task, const s
     if (!t)
         return st->code;
     int code = output_take_path("manifest", t->manifest.data, t->manifest.len, &manifest, st);
-    examples__checksum__v1__task__free_unpacked(t, NULL);
-    if (code)
-        return code;
-    char *spool = output_name(manifest, task, CHECKSUM_SPOOL);
-    if (!strcmp(summary->outcome, "completed")) // a manifest with holes helps nobody
-        code = write_manifest(manifest, spool, task, summary, st);
     if (!code)
-        spool_remove(spool);
-    free(spool);
+        code = report_end_task(manifest, task, summary, &manifest_format, NULL, st);
     free(manifest);
+    examples__checksum__v1__task__free_unpacked(t, NULL);
     return code;
 }
 

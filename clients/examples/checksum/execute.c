@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// execute.c: hashes the files of one subtask. A file that cannot be read is reported; it does not fail the subtask.
+// execute.c: hashes the files of one subtask. A file that cannot be read is reported; it does not fail the
+// subtask.
 #include "base/mem.h"
 #include "checksum/checksum.h"
 #include "files/beneath.h"
@@ -107,7 +108,8 @@ static int hash_items(struct hashing *h, const Examples__Checksum__V1__Subtask *
 {
     size_t count = 0;
     bool going = true;
-    File *files = mem_calloc(s->n_items, sizeof *files), **pointers = mem_calloc(s->n_items, sizeof *pointers);
+    File *files = mem_calloc(s->n_items, sizeof *files),
+         **pointers = mem_calloc(s->n_items, sizeof *pointers);
     for (; going && count < s->n_items; count++) {
         pointers[count] = &files[count];
         going = hash_item(h, s->items[count], &files[count]);
@@ -135,20 +137,23 @@ static int run(const Examples__Checksum__V1__Subtask *s, struct dtf_execution *x
         return status_errno(st, errno, "cannot open the tree's root");
     h.md = EVP_MD_CTX_new();
     h.buffer = mem_alloc(READ_BYTES);
-    int code = h.md ? hash_items(&h, s, st) : status_set(st, NRPC_RESOURCE_EXHAUSTED, "no memory for a digest");
+    int code =
+        h.md ? hash_items(&h, s, st) : status_set(st, NRPC_RESOURCE_EXHAUSTED, "no memory for a digest");
     free(h.buffer);
     EVP_MD_CTX_free(h.md);
     close(h.root);
     return code;
 }
 
-static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x, struct nrpc_status *st)
+static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x,
+                   struct nrpc_status *st)
 {
     (void)user;
     Examples__Checksum__V1__Subtask *s =
         examples__checksum__v1__subtask__unpack(NULL, subtask->param_bytes, subtask->param);
     if (!s)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "the subtask's parameter is no examples.checksum.v1.Subtask");
+        return status_set(st, NRPC_INVALID_ARGUMENT,
+                          "the subtask's parameter is no examples.checksum.v1.Subtask");
     int code = run(s, x, st);
     examples__checksum__v1__subtask__free_unpacked(s, NULL);
     return code;

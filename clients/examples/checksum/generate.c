@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// generate.c: splits a tree into subtasks of a few files each. The checkpoint is the path of the last file given.
+// generate.c: splits a tree into subtasks of a few files each. The checkpoint is the path of the last file
+// given.
 #include "base/mem.h"
 #include "checksum/checksum.h"
 #include "checksum/walk.h"
 #include "files/output.h"
+#include "files/report.h"
 #include "files/spool.h"
 
 #include <stdlib.h>
@@ -67,15 +69,14 @@ static void find_own(struct generation *g)
     g->own[2] = g->spool + n;
 }
 
-static int take_paths(struct generation *g, const Examples__Checksum__V1__Task *t, const struct dtf_task *task,
-                      struct nrpc_status *st)
+static int take_paths(struct generation *g, const Examples__Checksum__V1__Task *t,
+                      const struct dtf_task *task, struct nrpc_status *st)
 {
     if (output_take_path("root", t->root.data, t->root.len, &g->root, st) ||
         output_take_path("manifest", t->manifest.data, t->manifest.len, &g->manifest, st))
         return st->code;
-    g->errors = mem_alloc(strlen(g->manifest) + sizeof CHECKSUM_ERRORS);
-    strcpy(stpcpy(g->errors, g->manifest), CHECKSUM_ERRORS);
-    g->spool = output_name(g->manifest, task, CHECKSUM_SPOOL);
+    g->errors = report_errors_name(g->manifest);
+    g->spool = report_spool_name(g->manifest, task);
     find_own(g);
     return spool_create(g->spool, st); // so that a wrong path is noticed now
 }
@@ -156,7 +157,8 @@ static enum dtf_next next(void *state, struct dtf_subtask_spec *out, struct nrpc
     struct walk_item found;
     size_t count = 0, path_bytes = 0;
     uint64_t bytes = 0;
-    while (count < g->files_max && bytes < g->bytes_max && path_bytes < PATHS_BYTES && walk_next(g->walk, &found)) {
+    while (count < g->files_max && bytes < g->bytes_max && path_bytes < PATHS_BYTES &&
+           walk_next(g->walk, &found)) {
         fill_item(&g->items[count++], &found);
         bytes += found.size;
         path_bytes += strlen(found.path);

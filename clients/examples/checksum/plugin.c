@@ -6,14 +6,16 @@ enum { FILES_MAX = 500 }; // a subtask's result must fit into DTF_RESULT_BODY_MA
 
 Examples__Checksum__V1__Task *checksum_read_task(const struct dtf_task *task, struct nrpc_status *st)
 {
-    Examples__Checksum__V1__Task *t = examples__checksum__v1__task__unpack(NULL, task->param_bytes, task->param);
+    Examples__Checksum__V1__Task *t =
+        examples__checksum__v1__task__unpack(NULL, task->param_bytes, task->param);
     if (!t) {
         status_set(st, NRPC_INVALID_ARGUMENT, "the task's parameter is no examples.checksum.v1.Task");
         return NULL;
     }
     if (t->files_per_subtask <= FILES_MAX)
         return t;
-    status_set(st, NRPC_INVALID_ARGUMENT, "files_per_subtask: %u is over %d", t->files_per_subtask, FILES_MAX);
+    status_set(st, NRPC_INVALID_ARGUMENT, "files_per_subtask: %u is over %d", t->files_per_subtask,
+               FILES_MAX);
     examples__checksum__v1__task__free_unpacked(t, NULL);
     return NULL;
 }

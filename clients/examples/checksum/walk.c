@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // walk.c: a stack of sorted directory listings.
 //
-// A directory's name is kept with a slash at its end: so the order of names in a directory is that of the whole paths.
+// A directory's name is kept with a slash at its end: so the order of names in a directory is that of the
+// whole paths.
 #include "checksum/walk.h"
 
 #include "base/mem.h"
@@ -214,7 +215,8 @@ void walk_skip(struct walk *w, bool (*is_skipped)(void *user, const char *path),
     w->skip_user = user;
 }
 
-int walk_open(const char *root, const char *after, bool one_file_system, struct walk **out, struct nrpc_status *st)
+int walk_open(const char *root, const char *after, bool one_file_system, struct walk **out,
+              struct nrpc_status *st)
 {
     char what[200];
     struct stat s;

@@ -10,10 +10,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-enum { CREATED_SLACK_MS = 1000 }; // file systems keep time in coarser steps
 
 char *output_name(const char *output, const struct dtf_task *task, const char *suffix)
 {
@@ -78,19 +75,11 @@ static int sync_directory(const char *path)
 int output_commit(struct output *o, struct nrpc_status *st)
 {
     int code = NRPC_OK;
-    if (fflush(o->f) || ferror(o->f) || fsync(fileno(o->f)) || rename(o->temp, o->path) || sync_directory(o->path))
+    if (fflush(o->f) || ferror(o->f) || fsync(fileno(o->f)) || rename(o->temp, o->path) ||
+        sync_directory(o->path))
         code = fail(st, errno, "write", o->path);
     output_abort(o); // the temporary name is gone if the rename worked
     return code;
-}
-
-bool output_is_newer(const char *path, const struct dtf_task *task)
-{
-    struct stat s;
-    if (stat(path, &s))
-        return false;
-    int64_t written_ms = (int64_t)s.st_mtim.tv_sec * 1000 + s.st_mtim.tv_nsec / 1000000;
-    return written_ms + CREATED_SLACK_MS >= task->created_ms;
 }
 
 bool output_must_escape(const void *name, size_t size)

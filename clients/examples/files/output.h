@@ -24,9 +24,6 @@ int output_open(struct output *o, const char *path, const struct dtf_task *task,
 int output_commit(struct output *o, struct nrpc_status *st);
 void output_abort(struct output *o);
 
-// Whether `path` was written since the task was created.
-bool output_is_newer(const char *path, const struct dtf_task *task);
-
 // Prints a file's name as sha256sum does: with backslash, newline and carriage return escaped.
 bool output_must_escape(const void *name, size_t size);
 void output_print_name(FILE *f, const void *name, size_t size);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +91,8 @@ static bool read_entry(const unsigned char *map, size_t size, size_t offset, str
     if (size - offset < sizeof h)
         return false;
     memcpy(&h, map + offset, sizeof h);
-    if (h.mark != MARK || h.size > size - offset - sizeof h || h.check != check_sum(&h, map + offset + sizeof h))
+    if (h.mark != MARK || h.size > size - offset - sizeof h ||
+        h.check != check_sum(&h, map + offset + sizeof h))
         return false;
     *out = (struct entry){h.id, offset + sizeof h, h.size};
     return true;

@@ -5,10 +5,10 @@
 #include "progress.h"
 #include "table.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 #include <stdlib.h>
@@ -47,10 +47,11 @@ static void json_escapes(void **state)
     json_end(&j);
     json_begin(&j, f);
     json_end(&j);
-    assert_text(f, "{\"none\":\"\",\"hard\":\"\\\"\\\\\\n\\t\\u0001\\u001b\\u007f\\u0000\xef\xbf\xbd\xef\xbf\xbd\","
-                   "\"good\":\"\xc3\xa9\xf0\x9f\xa6\x8a/'\",\"sly\":\"\\u202e\\u009b\","
-                   "\"least\":-9223372036854775808,\"most\":18446744073709551615,\"yes\":true,"
-                   "\"list\":[\"a\",\"\"],\"empty\":[],\"no\":false}\n{}\n");
+    assert_text(
+        f, "{\"none\":\"\",\"hard\":\"\\\"\\\\\\n\\t\\u0001\\u001b\\u007f\\u0000\xef\xbf\xbd\xef\xbf\xbd\","
+           "\"good\":\"\xc3\xa9\xf0\x9f\xa6\x8a/'\",\"sly\":\"\\u202e\\u009b\","
+           "\"least\":-9223372036854775808,\"most\":18446744073709551615,\"yes\":true,"
+           "\"list\":[\"a\",\"\"],\"empty\":[],\"no\":false}\n{}\n");
 }
 
 static void json_base64_encodes(void **state)
@@ -101,12 +102,14 @@ static void the_progress_line(void **state)
     (void)state;
     assert_progress((struct progress_state){0}, 79, "0/0+");
     assert_progress((struct progress_state){.done = 5, .total = 9, .rate = 1.25}, 79, "5/9+  1.2/s");
-    assert_progress((struct progress_state){.done = 50, .total = 100, .rate = 10, .total_known = true, .failed = 3}, 79,
-                    "[############            ] 50/100  10/s  5.0 s left  3 failed");
+    assert_progress(
+        (struct progress_state){.done = 50, .total = 100, .rate = 10, .total_known = true, .failed = 3}, 79,
+        "[############            ] 50/100  10/s  5.0 s left  3 failed");
     assert_progress((struct progress_state){.done = 9, .total = 9, .rate = 10, .total_known = true}, 79,
                     "[########################] 9/9  10/s");
     assert_progress((struct progress_state){.total_known = true}, 79, "[                        ] 0/0");
-    assert_progress((struct progress_state){.done = 9, .total = 9, .rate = 10, .total_known = true}, 9, "[########");
+    assert_progress((struct progress_state){.done = 9, .total = 9, .rate = 10, .total_known = true}, 9,
+                    "[########");
     assert_progress((struct progress_state){.done = UINT64_MAX, .total = UINT64_MAX, .rate = 1e300}, 20,
                     "18446744073709551615");
 }
@@ -122,7 +125,8 @@ static void failures_in_words(void **state)
     assert_null(outcome_failure(&none, &r, buffer, sizeof buffer));
     assert_null(outcome_failure(&whole, &r, buffer, sizeof buffer));
     output.err_cut = true;
-    assert_string_equal(outcome_failure(&whole, &r, buffer, sizeof buffer), "too much output: the rest is lost");
+    assert_string_equal(outcome_failure(&whole, &r, buffer, sizeof buffer),
+                        "too much output: the rest is lost");
     r.kind = DTF_RESULT_FAILURE;
     r.code = 3;
     assert_string_equal(outcome_failure(&whole, &r, buffer, sizeof buffer), "exit code 3");
@@ -140,7 +144,8 @@ static void garbage_is_no_output(void **state)
 {
     (void)state;
     struct outcome o;
-    struct dtf_task_result t = {.result = {.body = "\xff\xff\xff", .body_bytes = 3}, .param = "\xff", .param_bytes = 1};
+    struct dtf_task_result t = {
+        .result = {.body = "\xff\xff\xff", .body_bytes = 3}, .param = "\xff", .param_bytes = 1};
     outcome_read(&o, &t, true);
     assert_null(o.output);
     assert_null(o.command);
@@ -150,9 +155,12 @@ static void garbage_is_no_output(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_escapes),          cmocka_unit_test(json_base64_encodes),
-        cmocka_unit_test(tables_are_aligned_and_safe), cmocka_unit_test(the_progress_line),
-        cmocka_unit_test(failures_in_words),     cmocka_unit_test(garbage_is_no_output),
+        cmocka_unit_test(json_escapes),
+        cmocka_unit_test(json_base64_encodes),
+        cmocka_unit_test(tables_are_aligned_and_safe),
+        cmocka_unit_test(the_progress_line),
+        cmocka_unit_test(failures_in_words),
+        cmocka_unit_test(garbage_is_no_output),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

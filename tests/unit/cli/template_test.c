@@ -5,10 +5,10 @@
 #include "dtf.h"
 #include "dtf/v1/command.pb-c.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 #include <stdio.h>
@@ -47,12 +47,12 @@ static char *filled(size_t count, char *const *args, const char *item, size_t it
     return text;
 }
 
-#define ASSERT_FILLED(item, expected, ...)                                                                             \
-    do {                                                                                                               \
-        char *const args[] = {__VA_ARGS__};                                                                            \
-        char *text = filled(LENGTH(args), args, item, strlen(item));                                                   \
-        assert_string_equal(text, expected);                                                                           \
-        free(text);                                                                                                    \
+#define ASSERT_FILLED(item, expected, ...)                                                                   \
+    do {                                                                                                     \
+        char *const args[] = {__VA_ARGS__};                                                                  \
+        char *text = filled(LENGTH(args), args, item, strlen(item));                                         \
+        assert_string_equal(text, expected);                                                                 \
+        free(text);                                                                                          \
     } while (0)
 
 static void an_item_takes_its_places(void **state)

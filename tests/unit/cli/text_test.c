@@ -2,10 +2,10 @@
 // text_test.c: bytes from elsewhere are shown, quoted and cleaned so that they cannot steer a terminal.
 #include "text.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 #include <stdlib.h>
@@ -17,7 +17,10 @@ struct bytes {
     const char *data;
     size_t n;
 };
-#define BYTES(literal) {literal, sizeof(literal) - 1}
+#define BYTES(literal)                                                                                       \
+    {                                                                                                        \
+        literal, sizeof(literal) - 1                                                                         \
+    }
 
 static void assert_written(char *text, const char *expected)
 {
@@ -36,13 +39,13 @@ static void print_shows_what_is_plain(void **state)
         {BYTES(""), ""},
         {BYTES("a\x1b[31mb\n\t\r\x7f\0c"), "a?[31mb?????c"},
         {BYTES("caf\xc3\xa9 \xf0\x9f\xa6\x8a"), "caf\xc3\xa9 \xf0\x9f\xa6\x8a"},
-        {BYTES("\xc2\x9b"), "?"},                         // C1: CSI
-        {BYTES("\xe2\x80\xae\xe2\x81\xa6"), "??"},         // direction marks
-        {BYTES("\xff\xfe"), "??"},                        // never in UTF-8
-        {BYTES("\xc0\x80"), "??"},                        // overlong
-        {BYTES("\xed\xa0\x80"), "???"},                   // surrogate
-        {BYTES("\xf4\x90\x80\x80"), "????"},              // above U+10FFFF
-        {BYTES("\xf0\x9f\xa6"), "???"},                   // cut off
+        {BYTES("\xc2\x9b"), "?"},                  // C1: CSI
+        {BYTES("\xe2\x80\xae\xe2\x81\xa6"), "??"}, // direction marks
+        {BYTES("\xff\xfe"), "??"},                 // never in UTF-8
+        {BYTES("\xc0\x80"), "??"},                 // overlong
+        {BYTES("\xed\xa0\x80"), "???"},            // surrogate
+        {BYTES("\xf4\x90\x80\x80"), "????"},       // above U+10FFFF
+        {BYTES("\xf0\x9f\xa6"), "???"},            // cut off
         {BYTES("\xc3\x28"), "?("},
     };
     for (size_t i = 0; i < LENGTH(cases); i++) {
@@ -52,7 +55,8 @@ static void print_shows_what_is_plain(void **state)
         text_print(f, cases[i].in.data, cases[i].in.n);
         fclose(f);
         assert_written(text, cases[i].out);
-        assert_int_equal(text_width(cases[i].in.data, cases[i].in.n), text_width(cases[i].out, strlen(cases[i].out)));
+        assert_int_equal(text_width(cases[i].in.data, cases[i].in.n),
+                         text_width(cases[i].out, strlen(cases[i].out)));
     }
 }
 

@@ -2,10 +2,10 @@
 // window_test.c: what a map has under way is bounded, by number and by bytes.
 #include "map_window.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 #include <string.h>
