@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // dtf.h: the public interface of Pterergate, the distributed task framework.
 //
-// In six steps: (1) implement the callback tables that the job needs, (2) put them into a dtf_task_type, (3) register it,
-// or export it from a plugin, (4) start a service with the roles that this process is to play, (5) create tasks, (6) wait
-// and join. README.md shows all six; clients/examples has two complete plugins.
+// In six steps: (1) implement the callback tables that the job needs, (2) put them into a dtf_task_type, (3)
+// register it, or export it from a plugin, (4) start a service with the roles that this process is to play,
+// (5) create tasks, (6) wait and join. README.md shows all six; clients/examples has two complete plugins.
 //
-// Errors: a function that can fail returns a code of enum nrpc_code (0: success) and writes a sentence to *st unless st is
-// NULL. Strings are UTF-8. Times are milliseconds since 1970, durations milliseconds. Every function may be called from
-// any thread unless it says otherwise.
+// Errors: a function that can fail returns a code of enum nrpc_code (0: success) and writes a sentence to *st
+// unless st is NULL. Strings are UTF-8. Times are milliseconds since 1970, durations milliseconds. Every
+// function may be called from any thread unless it says otherwise.
 #ifndef DTF_H
 #define DTF_H
 
@@ -23,8 +23,8 @@ extern "C" {
 
 // ---------------------------------------------------------------- limits
 
-#define DTF_NAME_MAX 100            // bytes in names, groups, creators, idempotency keys
-#define DTF_DESCRIPTION_MAX 255     // bytes
+#define DTF_NAME_MAX 100             // bytes in names, groups, creators, idempotency keys
+#define DTF_DESCRIPTION_MAX 255      // bytes
 #define DTF_TYPE_PARAM_MAX (1 << 20) // bytes in a task's parameter
 #define DTF_SUBTASK_PARAM_MAX (256 << 10)
 #define DTF_RESULT_BODY_MAX (256 << 10)
@@ -49,9 +49,9 @@ struct dtf_task { // lives during the callback
     size_t param_bytes;
 };
 
-struct dtf_subtask { // lives during the callback
-    uint64_t task_id, id;  // ids count from 1 within their task
-    uint32_t attempt;      // 1 for the first dispatch, one more with each further one
+struct dtf_subtask {      // lives during the callback
+    uint64_t task_id, id; // ids count from 1 within their task
+    uint32_t attempt;     // 1 for the first dispatch, one more with each further one
     const char *type;
     uint32_t timeout_ms;
     const void *param;
@@ -77,12 +77,13 @@ struct dtf_result {
 
 // ---------------------------------------------------------------- callbacks
 //
-// Calls of one table for one task never overlap; different tasks run side by side, so what `user` points to must be safe
-// for that. A callback that blocks delays its own task only. Every callback may be NULL unless marked "needed".
+// Calls of one table for one task never overlap; different tasks run side by side, so what `user` points to
+// must be safe for that. A callback that blocks delays its own task only. Every callback may be NULL unless
+// marked "needed".
 
 struct dtf_subtask_spec {
-    const void *param; // copied before the next call
-    size_t param_bytes; // at most DTF_SUBTASK_PARAM_MAX
+    const void *param;   // copied before the next call
+    size_t param_bytes;  // at most DTF_SUBTASK_PARAM_MAX
     uint32_t timeout_ms; // 0: DTF_SUBTASK_TIMEOUT_MS
 };
 
@@ -100,38 +101,42 @@ void dtf_buffer_append(struct dtf_buffer *buffer, const void *data, size_t size)
 
 // Splits a task into subtasks, lazily. The calls for one task: begin, (next... save_status)..., end.
 struct dtf_generator {
-    // Starts, or goes on after `saved` (what save_status wrote last; NULL at the first start) in whatever process. *state
-    // is handed to the other calls. Failing: the task fails with that error; `end` is not called. Needed.
+    // Starts, or goes on after `saved` (what save_status wrote last; NULL at the first start) in whatever
+    // process. *state is handed to the other calls. Failing: the task fails with that error; `end` is not
+    // called. Needed.
     int (*begin)(void *user, const struct dtf_task *task, const void *saved, size_t saved_bytes, void **state,
                  struct nrpc_status *st);
-    // The next subtask. Called many times in a row; calls are batched and what they gave is stored together with the
-    // status saved after the last of them, in one step. Needed.
+    // The next subtask. Called many times in a row; calls are batched and what they gave is stored together
+    // with the status saved after the last of them, in one step. Needed.
     enum dtf_next (*next)(void *state, struct dtf_subtask_spec *out, struct nrpc_status *st);
-    // Writes all that `begin` needs to go on right after the last `next`; at most DTF_CHECKPOINT_MAX. NULL: after a crash
-    // the generator starts again from its beginning, skipping as many subtasks as it had generated (it must be
-    // deterministic then).
+    // Writes all that `begin` needs to go on right after the last `next`; at most DTF_CHECKPOINT_MAX. NULL:
+    // after a crash the generator starts again from its beginning, skipping as many subtasks as it had
+    // generated (it must be deterministic then).
     void (*save_status)(void *state, struct dtf_buffer *out);
     // How far it is, 0..100, or -1 if it cannot tell.
     int (*query_progress)(void *state);
     // The task was cancelled or timed out: `end` follows.
     void (*cancel)(void *state);
-    // Frees *state. Called once after each successful begin, whatever the reason; not when the process is killed.
+    // Frees *state. Called once after each successful begin, whatever the reason; not when the process is
+    // killed.
     void (*end)(void *state);
 };
 
 // One run of execute.
 struct dtf_execution;
-bool dtf_execution_is_cancelled(const struct dtf_execution *x); // the task ended, or the time is up: return soon
-int dtf_execution_cancel_fd(const struct dtf_execution *x);     // becomes readable at that moment, for poll()
+bool dtf_execution_is_cancelled(
+    const struct dtf_execution *x);                         // the task ended, or the time is up: return soon
+int dtf_execution_cancel_fd(const struct dtf_execution *x); // becomes readable at that moment, for poll()
 void dtf_execution_set_code(struct dtf_execution *x, int32_t code);
 // The result's body; copied; at most DTF_RESULT_BODY_MAX, or the subtask fails.
 void dtf_execution_set_body(struct dtf_execution *x, const void *data, size_t size);
 
 struct dtf_executor {
-    // Does the work. 0: success; otherwise a failure with the text in *st. Calls of *different subtasks* of one task do
-    // run at the same time. A subtask that is still running at its timeout is reported as timed out; it keeps its slot
-    // until execute returns. Needed.
-    int (*execute)(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x, struct nrpc_status *st);
+    // Does the work. 0: success; otherwise a failure with the text in *st. Calls of *different subtasks* of
+    // one task do run at the same time. A subtask that is still running at its timeout is reported as timed
+    // out; it keeps its slot until execute returns. Needed.
+    int (*execute)(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x,
+                   struct nrpc_status *st);
     // The running subtask is to stop; called from another thread, at most once, while execute runs.
     void (*cancel)(void *user, const struct dtf_subtask *subtask);
 };
@@ -143,8 +148,8 @@ struct dtf_scheduler_callback {
     void (*after_dispatch)(void *user, const struct dtf_subtask *subtask);
 };
 
-// Collects follow-up subtasks during after_execution. Refused beyond DTF_FOLLOWUPS_MAX (RESOURCE_EXHAUSTED), for an
-// oversized param (INVALID_ARGUMENT), or if the type does not iterate (FAILED_PRECONDITION).
+// Collects follow-up subtasks during after_execution. Refused beyond DTF_FOLLOWUPS_MAX (RESOURCE_EXHAUSTED),
+// for an oversized param (INVALID_ARGUMENT), or if the type does not iterate (FAILED_PRECONDITION).
 struct dtf_followups;
 int dtf_followup_add(struct dtf_followups *f, const struct dtf_subtask_spec *spec, struct nrpc_status *st);
 
@@ -155,15 +160,16 @@ struct dtf_task_summary {
 };
 
 struct dtf_collector_callback {
-    // A result arrived whose attempt is the current one. *finished is true when called; set to false to have the subtask
-    // dispatched again (as a failure is, if the task's retries allow it). Follow-ups are stored in the same step in which the
-    // result is counted. Called at least once for every counted result; again if a process died in between.
+    // A result arrived whose attempt is the current one. *finished is true when called; set to false to have
+    // the subtask dispatched again (as a failure is, if the task's retries allow it). Follow-ups are stored
+    // in the same step in which the result is counted. Called at least once for every counted result; again
+    // if a process died in between.
     void (*after_execution)(void *user, const struct dtf_subtask *subtask, const struct dtf_result *result,
                             struct dtf_followups *followups, bool *finished);
-    // The last subtask is settled; the task is recorded as ended when this returned. Called at least once. param is the
-    // task's. Failing: the task ends as failed with that error.
-    int (*after_task_completed)(void *user, const struct dtf_task *task, const struct dtf_task_summary *summary,
-                                struct nrpc_status *st);
+    // The last subtask is settled; the task is recorded as ended when this returned. Called at least once.
+    // param is the task's. Failing: the task ends as failed with that error.
+    int (*after_task_completed)(void *user, const struct dtf_task *task,
+                                const struct dtf_task_summary *summary, struct nrpc_status *st);
 };
 
 // ---------------------------------------------------------------- task types and plugins
@@ -189,8 +195,8 @@ struct dtf_task_type {
     void *user;                                     // handed to the callbacks
 };
 
-// Registers a type for all services of this process. The type and what it points to stay the caller's and must live as
-// long as the process. Before the first dtf_service_start.
+// Registers a type for all services of this process. The type and what it points to stay the caller's and
+// must live as long as the process. Before the first dtf_service_start.
 int dtf_register_task_type(const struct dtf_task_type *type, struct nrpc_status *st);
 
 // A plugin is a shared object that exports this symbol.
@@ -219,7 +225,7 @@ enum dtf_role {
 };
 
 struct dtf_service_options {
-    const char *data_dir;          // where state and records live; NULL: in memory, gone with the process
+    const char *data_dir;           // where state and records live; NULL: in memory, gone with the process
     const char *const *listen_urls; // what to listen on; none: this process only
     size_t listen_count;
     const char *join_url;  // executor: the coordinator; NULL: the one in this process
@@ -232,13 +238,14 @@ struct dtf_service_options {
 
 struct dtf_service;
 
-// Starts the roles (an OR of enum dtf_role) and returns when they work. Several services may run in one process.
+// Starts the roles (an OR of enum dtf_role) and returns when they work. Several services may run in one
+// process.
 int dtf_service_start(unsigned roles, const struct dtf_service_options *options, struct dtf_service **out,
                       struct nrpc_status *st);
 // The url (with the real port) of listener `index`, NULL past the last; lives as long as the service.
 const char *dtf_service_url(const struct dtf_service *service, size_t index);
-// Begins an orderly stop: no new work; running subtasks get the grace period, then are cancelled and handed back. Safe
-// to call again: the second call ends the grace period.
+// Begins an orderly stop: no new work; running subtasks get the grace period, then are cancelled and handed
+// back. Safe to call again: the second call ends the grace period.
 void dtf_service_notify_stop(struct dtf_service *service);
 // Waits until the service has stopped, then frees it.
 void dtf_service_join(struct dtf_service *service);
@@ -281,7 +288,7 @@ struct dtf_task_param { // zero is a good default for all but `type`; proto/dtf/
 
 struct dtf_task_info {
     uint64_t id;
-    int status; // enum dtf_task_status
+    int status;           // enum dtf_task_status
     int progress_percent; // -1: unknown
     uint32_t priority;
     char name[DTF_NAME_MAX + 1], type[DTF_NAME_MAX + 1], resource_group[DTF_NAME_MAX + 1];
@@ -296,18 +303,20 @@ int dtf_task_create(struct dtf_client *c, const struct dtf_task_param *param, ui
 int dtf_task_pause(struct dtf_client *c, uint64_t task_id, struct nrpc_status *st);
 int dtf_task_resume(struct dtf_client *c, uint64_t task_id, struct nrpc_status *st);
 int dtf_task_cancel(struct dtf_client *c, uint64_t task_id, const char *reason, struct nrpc_status *st);
-int dtf_task_status(struct dtf_client *c, uint64_t task_id, struct dtf_task_info *out, struct nrpc_status *st);
-// Until the task has ended (then *out is its final state) or timeout_ms passed (DEADLINE_EXCEEDED, *out as it is then).
-// timeout_ms < 0: for ever.
+int dtf_task_status(struct dtf_client *c, uint64_t task_id, struct dtf_task_info *out,
+                    struct nrpc_status *st);
+// Until the task has ended (then *out is its final state) or timeout_ms passed (DEADLINE_EXCEEDED, *out as it
+// is then). timeout_ms < 0: for ever.
 int dtf_task_wait(struct dtf_client *c, uint64_t task_id, int64_t timeout_ms, struct dtf_task_info *out,
                   struct nrpc_status *st);
 // Newest first; status 0: all; before_id 0: from the newest. *count is capacity in, number out.
-int dtf_task_list(struct dtf_client *c, int status, uint64_t before_id, struct dtf_task_info *out, size_t *count,
-                  struct nrpc_status *st);
+int dtf_task_list(struct dtf_client *c, int status, uint64_t before_id, struct dtf_task_info *out,
+                  size_t *count, struct nrpc_status *st);
 
-// Appends subtasks to a task made with `fed`; `at` is how many were fed before. Waits while the task's queue is full.
-int dtf_task_feed(struct dtf_client *c, uint64_t task_id, uint64_t at, const struct dtf_subtask_spec *subtasks,
-                  size_t count, bool finish, struct nrpc_status *st);
+// Appends subtasks to a task made with `fed`; `at` is how many were fed before. Waits while the task's queue
+// is full.
+int dtf_task_feed(struct dtf_client *c, uint64_t task_id, uint64_t at,
+                  const struct dtf_subtask_spec *subtasks, size_t count, bool finish, struct nrpc_status *st);
 
 struct dtf_task_result {
     uint64_t subtask_id;
@@ -316,11 +325,12 @@ struct dtf_task_result {
     const void *param; // the subtask's; only when failures are read
     size_t param_bytes;
 };
-// Reads kept results after *cursor (0 at first), waiting up to wait_ms for one. Calls `each` for every result (what it
-// points to lives during the call), moves *cursor, and sets *end when the task is over and all were read.
+// Reads kept results after *cursor (0 at first), waiting up to wait_ms for one. Calls `each` for every result
+// (what it points to lives during the call), moves *cursor, and sets *end when the task is over and all were
+// read.
 typedef void (*dtf_result_fn)(void *user, const struct dtf_task_result *result);
-int dtf_task_results(struct dtf_client *c, uint64_t task_id, uint64_t *cursor, int64_t wait_ms, bool failed_only,
-                     dtf_result_fn each, void *user, bool *end, struct nrpc_status *st);
+int dtf_task_results(struct dtf_client *c, uint64_t task_id, uint64_t *cursor, int64_t wait_ms,
+                     bool failed_only, dtf_result_fn each, void *user, bool *end, struct nrpc_status *st);
 
 struct dtf_node_info {
     uint64_t id;

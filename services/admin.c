@@ -21,7 +21,8 @@ struct admin {
     void *user;
 };
 
-struct admin *admin_create(const struct env *env, unsigned roles, void (*groups_changed)(void *user), void *user)
+struct admin *admin_create(const struct env *env, unsigned roles, void (*groups_changed)(void *user),
+                           void *user)
 {
     struct admin *a = mem_calloc(1, sizeof *a);
     *a = (struct admin){env, roles, env->now_ms(), groups_changed, user};
@@ -60,7 +61,8 @@ static char **split_types(struct arena *a, const char *types, size_t *count)
     return names;
 }
 
-static Dtf__V1__Node *node_message(struct arena *a, const struct state_node *in, int64_t now_ms, int64_t lease_ms)
+static Dtf__V1__Node *node_message(struct arena *a, const struct state_node *in, int64_t now_ms,
+                                   int64_t lease_ms)
 {
     Dtf__V1__Node *n = arena_alloc(a, sizeof *n);
     dtf__v1__node__init(n);
@@ -125,9 +127,11 @@ static void on_set_group(struct nrpc_call *call, const Dtf__V1__SetGroupRequest 
     struct nrpc_status st;
     size_t size = strlen(request->name);
     if (size < 1 || size > DTF_NAME_MAX || !utf8_is_valid(request->name)) {
-        nrpc_reply_error(call, NRPC_INVALID_ARGUMENT, "name: 1 to %d bytes of UTF-8 are needed", DTF_NAME_MAX);
+        nrpc_reply_error(call, NRPC_INVALID_ARGUMENT, "name: 1 to %d bytes of UTF-8 are needed",
+                         DTF_NAME_MAX);
     } else if (request->quota < 1 || request->quota > SCHED_QUOTA_MAX) {
-        nrpc_reply_error(call, NRPC_INVALID_ARGUMENT, "quota: %u is not in 1..%d", request->quota, SCHED_QUOTA_MAX);
+        nrpc_reply_error(call, NRPC_INVALID_ARGUMENT, "quota: %u is not in 1..%d", request->quota,
+                         SCHED_QUOTA_MAX);
     } else if (a->env->records->ops->set_group(a->env->records, request->name, request->quota, &st)) {
         nrpc_reply_status(call, &st);
     } else {

@@ -8,7 +8,8 @@
 struct admin;
 
 // groups_changed (NULL: nobody cares) is called after a quota was set.
-struct admin *admin_create(const struct env *env, unsigned roles, void (*groups_changed)(void *user), void *user);
+struct admin *admin_create(const struct env *env, unsigned roles, void (*groups_changed)(void *user),
+                           void *user);
 int admin_add_service(struct admin *a, struct nrpc_server *server, struct nrpc_status *st);
 void admin_destroy(struct admin *a);
 

@@ -100,9 +100,10 @@ static void groups_changed(void *scheduler)
     scheduler_reload_groups(scheduler);
 }
 
-int coordinator_create(unsigned roles, struct state *state, struct records *records, struct nrpc_server *server,
-                       const struct dtf_service_options *options, unsigned pool_threads, int64_t (*now_ms)(void),
-                       struct coordinator **out, struct nrpc_status *st)
+int coordinator_create(unsigned roles, struct state *state, struct records *records,
+                       struct nrpc_server *server, const struct dtf_service_options *options,
+                       unsigned pool_threads, int64_t (*now_ms)(void), struct coordinator **out,
+                       struct nrpc_status *st)
 {
     struct coordinator *c = mem_calloc(1, sizeof *c);
     *out = NULL;

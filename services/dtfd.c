@@ -24,9 +24,11 @@ struct settings {
 
 static const char help[] =
     "usage: dtfd [OPTION]...\n"
-    "Runs roles of the distributed task framework until SIGTERM or SIGINT. The first signal lets running subtasks\n"
+    "Runs roles of the distributed task framework until SIGTERM or SIGINT. The first signal lets running "
+    "subtasks\n"
     "finish or hands them back; the second ends the grace period.\n\n"
-    "  --role LIST        manager, generator, scheduler, collector, executor, coordinator (all but the executor),\n"
+    "  --role LIST        manager, generator, scheduler, collector, executor, coordinator (all but the "
+    "executor),\n"
     "                     all (the default); separated by commas\n"
     "  --plugin FILE.so   load task types; may be repeated\n"
     "  --data DIR         where state and records live (made if missing); needed by the coordinator\n"
@@ -41,16 +43,38 @@ static const char help[] =
     "  --log LEVEL        debug, info, warn, error; default info\n"
     "  --help, --version\n";
 
-enum option_id { ROLE = 1, PLUGIN, DATA, MEMORY, LISTEN, EVENTS, JOIN, SLOTS, NAME, GRACE, NODE_LEASE, LOG, HELP, VERSION };
+enum option_id {
+    ROLE = 1,
+    PLUGIN,
+    DATA,
+    MEMORY,
+    LISTEN,
+    EVENTS,
+    JOIN,
+    SLOTS,
+    NAME,
+    GRACE,
+    NODE_LEASE,
+    LOG,
+    HELP,
+    VERSION
+};
 
 static const struct option long_options[] = {
-    {"role", required_argument, NULL, ROLE},     {"plugin", required_argument, NULL, PLUGIN},
-    {"data", required_argument, NULL, DATA},     {"memory", no_argument, NULL, MEMORY},
-    {"listen", required_argument, NULL, LISTEN}, {"events", required_argument, NULL, EVENTS},
-    {"join", required_argument, NULL, JOIN},     {"slots", required_argument, NULL, SLOTS},
-    {"name", required_argument, NULL, NAME},     {"grace", required_argument, NULL, GRACE},
-    {"node-lease", required_argument, NULL, NODE_LEASE}, {"log", required_argument, NULL, LOG},
-    {"help", no_argument, NULL, HELP},           {"version", no_argument, NULL, VERSION},
+    {"role", required_argument, NULL, ROLE},
+    {"plugin", required_argument, NULL, PLUGIN},
+    {"data", required_argument, NULL, DATA},
+    {"memory", no_argument, NULL, MEMORY},
+    {"listen", required_argument, NULL, LISTEN},
+    {"events", required_argument, NULL, EVENTS},
+    {"join", required_argument, NULL, JOIN},
+    {"slots", required_argument, NULL, SLOTS},
+    {"name", required_argument, NULL, NAME},
+    {"grace", required_argument, NULL, GRACE},
+    {"node-lease", required_argument, NULL, NODE_LEASE},
+    {"log", required_argument, NULL, LOG},
+    {"help", no_argument, NULL, HELP},
+    {"version", no_argument, NULL, VERSION},
     {0},
 };
 

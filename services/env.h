@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// env.h: what every coordinator role is given, and how the roles of a process reach each other without knowing each other.
+// env.h: what every coordinator role is given, and how the roles of a process reach each other without
+// knowing each other.
 //
 // The five roles are sisters. Each has, in services/<role>/<role>.h:
 //     <role>_create(env)    makes it; touches nothing yet
@@ -18,8 +19,8 @@
 #include "records/records.h"
 #include "state/state.h"
 
-// A node's Exchange call on its way: first its results through the collector, then its free slots to the scheduler, which
-// answers. Lives in the call's memory.
+// A node's Exchange call on its way: first its results through the collector, then its free slots to the
+// scheduler, which answers. Lives in the call's memory.
 struct exchange {
     struct mail mail; // in the inbox of the role that has it
     struct nrpc_call *call;
@@ -30,8 +31,8 @@ struct exchange {
 struct env {
     struct state *state;
     struct records *records;
-    struct pool *pool;        // for callbacks
-    int64_t (*now_ms)(void);  // for what runs on the pool; roles are given the time
+    struct pool *pool;       // for callbacks
+    int64_t (*now_ms)(void); // for what runs on the pool; roles are given the time
     int64_t node_lease_ms;
     struct nrpc_publisher *events; // NULL: none are published
     // The next station of an exchange; set by who puts the roles together.

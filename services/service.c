@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// service.c: dtf_service_start and its sisters: the stores, the server, the coordinator roles and the executor of one process.
+// service.c: dtf_service_start and its sisters: the stores, the server, the coordinator roles and the
+// executor of one process.
 #include "service.h"
 
 #include "../clients/c/client.h"
@@ -43,9 +44,8 @@ static const struct {
     const char *name;
     unsigned roles;
 } role_names[] = {
-    {"manager", DTF_ROLE_MANAGER},       {"generator", DTF_ROLE_GENERATOR},
-    {"scheduler", DTF_ROLE_SCHEDULER},   {"executor", DTF_ROLE_EXECUTOR},
-    {"collector", DTF_ROLE_COLLECTOR},   {"coordinator", DTF_ROLE_COORDINATOR},
+    {"manager", DTF_ROLE_MANAGER},   {"generator", DTF_ROLE_GENERATOR}, {"scheduler", DTF_ROLE_SCHEDULER},
+    {"executor", DTF_ROLE_EXECUTOR}, {"collector", DTF_ROLE_COLLECTOR}, {"coordinator", DTF_ROLE_COORDINATOR},
     {"all", DTF_ROLE_ALL},
 };
 
@@ -75,7 +75,8 @@ int service_parse_roles(const char *text, unsigned *out, struct nrpc_status *st)
         *out |= roles;
         if (!roles)
             code = status_set(st, NRPC_INVALID_ARGUMENT,
-                              "\"%s\" is no role; there are manager, generator, scheduler, executor, collector, coordinator, "
+                              "\"%s\" is no role; there are manager, generator, scheduler, executor, "
+                              "collector, coordinator, "
                               "all",
                               name);
     }
@@ -92,12 +93,15 @@ static int check_options(unsigned roles, const struct dtf_service_options *o, st
         return status_set(st, NRPC_INVALID_ARGUMENT, "roles: 0x%x is no set of roles", roles);
     if (coordinator && coordinator != DTF_ROLE_COORDINATOR)
         return status_set(st, NRPC_FAILED_PRECONDITION,
-                          "with the embedded store the manager, generator, scheduler and collector run in one process: start "
+                          "with the embedded store the manager, generator, scheduler and collector run in "
+                          "one process: start "
                           "them together");
     if (!coordinator && !o->join_url)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "an executor without a coordinator in its process needs one to join");
+        return status_set(st, NRPC_INVALID_ARGUMENT,
+                          "an executor without a coordinator in its process needs one to join");
     if (coordinator && o->join_url)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "an executor beside a coordinator works for that one: it cannot join");
+        return status_set(st, NRPC_INVALID_ARGUMENT,
+                          "an executor beside a coordinator works for that one: it cannot join");
     if (!coordinator && o->listen_count)
         return status_set(st, NRPC_INVALID_ARGUMENT, "an executor does not listen");
     if (o->slots > 4096)
@@ -129,7 +133,8 @@ static int start_coordinator(struct dtf_service *s, struct nrpc_status *st)
     s->state = state_sqlite_open(s->db);
     s->records = records_sqlite_open(s->db);
     s->server = nrpc_server_create(NULL);
-    code = coordinator_create(s->roles, s->state, s->records, s->server, o, POOL_THREADS, clock_now_ms, &s->coordinator, st);
+    code = coordinator_create(s->roles, s->state, s->records, s->server, o, POOL_THREADS, clock_now_ms,
+                              &s->coordinator, st);
     if (code)
         return code;
     coordinator_start(s->coordinator);

@@ -38,6 +38,7 @@ enum {
     MAX_OUTPUT_BYTES = 114688, // of each command; more would not fit into a result
     WAIT_MS = 30000,           // for results, when there is no progress to show
     GONE_MAX_MS = 300000,      // how long the server may stay away
+    SIGNAL_AGAIN_US = 300000,
 };
 #define TASK_TIMEOUT_MS (30 * 86400000ll)
 
@@ -116,15 +117,21 @@ static void block_signals(sigset_t *set)
     signal(SIGPIPE, SIG_IGN); // an output that cannot be written is an error like others
 }
 
-// The first signal cancels the task, a second one ends the program at once.
+// The first signal cancels the task, a second one ends the program at once; unless it is the same that came
+// twice, to the process and to its group, as timeout(1) sends it.
 static void *wait_for_signals(void *arg)
 {
     struct map *m = arg;
     sigset_t set;
+    int64_t first_us = 0;
     block_signals(&set);
     for (int number; !sigwait(&set, &number) && number != SIGUSR1;) {
-        if (atomic_exchange(&m->signal, number))
+        if (first_us && clock_mono_us() - first_us > SIGNAL_AGAIN_US)
             _exit(128 + number);
+        if (first_us)
+            continue;
+        first_us = clock_mono_us();
+        atomic_store(&m->signal, number);
         dtf_task_cancel(m->client, m->task, "interrupted", NULL);
     }
     return NULL;
@@ -274,7 +281,7 @@ static int outcome(struct map *m)
     if (number)
         cli_say("interrupted");
     if (left)
-        cli_say("%" PRIu64 " items were not done", left);
+        cli_say("%" PRIu64 " %s not done", left, left == 1 ? "item was" : "items were");
     if (number)
         return 128 + number;
     bool all_done = ended_well && !m->failed && !m->print.failed && !left && !m->print.write_error &&

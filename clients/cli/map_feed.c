@@ -28,7 +28,8 @@ static bool hand_in(struct map_feed *f, bool finish)
     arena_reset(&f->arena);
     if (!code)
         return true;
-    f->hand_in_failed = code != NRPC_ABORTED;
+    bool has_ended = code == NRPC_ABORTED || code == NRPC_NOT_FOUND || code == NRPC_FAILED_PRECONDITION;
+    f->hand_in_failed = !has_ended;
     if (f->hand_in_failed)
         dtf_task_cancel(f->client, f->task, "not all items could be handed in", NULL);
     return false;

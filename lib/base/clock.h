@@ -8,8 +8,8 @@
 // "Never": later than every time.
 #define CLOCK_NEVER INT64_MAX
 
-// Milliseconds since 1970, from the wall clock read once at process start and the monotonic clock since: a clock step
-// while the process runs moves nothing. This is the `now_ms` of all roles and stores.
+// Milliseconds since 1970, from the wall clock read once at process start and the monotonic clock since: a
+// clock step while the process runs moves nothing. This is the `now_ms` of all roles and stores.
 int64_t clock_now_ms(void);
 
 // Microseconds on the monotonic clock, for measuring durations.

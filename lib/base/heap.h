@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// heap.h: a binary heap of pointers to structs that carry their own key and place. The smallest key is on top.
+// heap.h: a binary heap of pointers to structs that carry their own key and place. The smallest key is on
+// top.
 #ifndef BASE_HEAP_H
 #define BASE_HEAP_H
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // loop.h: the one shape of a role: a step function that does everything that waits, and an inbox.
 //
-// A loop's owner has a step(self, now_ms): it takes all mail, does what is due, and returns when it must run next
-// (CLOCK_NEVER: not before mail comes). loop_start gives it a thread; a test calls step itself, with times of its own.
-// Only the step touches the owner's data; everybody else posts mail. loop_post and loop_wake may be called from any thread.
+// A loop's owner has a step(self, now_ms): it takes all mail, does what is due, and returns when it must run
+// next (CLOCK_NEVER: not before mail comes). loop_start gives it a thread; a test calls step itself, with
+// times of its own. Only the step touches the owner's data; everybody else posts mail. loop_post and
+// loop_wake may be called from any thread.
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H
 

@@ -125,7 +125,8 @@ void arena_fini(struct arena *a)
     a->used_bytes = 0;
 }
 
-// A large piece gets a block of its own behind the current one, so that the rest of the current one stays in use.
+// A large piece gets a block of its own behind the current one, so that the rest of the current one stays in
+// use.
 static void *alloc_block(struct arena *a, size_t size)
 {
     size_t want = size > BLOCK_BYTES / 4 ? size : BLOCK_BYTES;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // mem.h: heap allocation that never returns NULL, and arenas.
 //
-// Running out of memory aborts the process (a restart recovers); sizes that come from outside are limited before they
-// get here. An arena is a bump allocator that belongs to one request: everything taken from it is freed at once, and
-// its byte budget bounds what a hostile message can make us allocate.
+// Running out of memory aborts the process (a restart recovers); sizes that come from outside are limited
+// before they get here. An arena is a bump allocator that belongs to one request: everything taken from it is
+// freed at once, and its byte budget bounds what a hostile message can make us allocate.
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
@@ -29,7 +29,7 @@ struct arena {
 };
 
 void arena_init(struct arena *a, size_t budget_bytes); // 0: no budget; allocates nothing yet
-void arena_reset(struct arena *a);                      // frees what was taken, keeps one block for reuse
+void arena_reset(struct arena *a);                     // frees what was taken, keeps one block for reuse
 void arena_fini(struct arena *a);
 void *arena_alloc(struct arena *a, size_t size);  // 16-byte aligned; NULL when the budget is used up
 void *arena_calloc(struct arena *a, size_t size); // zeroed; NULL when the budget is used up

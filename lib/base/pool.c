@@ -32,8 +32,8 @@ static struct pool_job *pop(struct pool *p)
     return job;
 }
 
-// Waits for a job; NULL: this thread is to leave. A waker takes `idle` down itself, so that two posts in a row wake two
-// threads, or start a second.
+// Waits for a job; NULL: this thread is to leave. A waker takes `idle` down itself, so that two posts in a
+// row wake two threads, or start a second.
 static struct pool_job *next_job(struct pool *p)
 {
     struct timespec until;

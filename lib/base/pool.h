@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// pool.h: threads that run jobs, and strands: queues on a pool, one a key, whose jobs run one after the other.
+// pool.h: threads that run jobs, and strands: queues on a pool, one a key, whose jobs run one after the
+// other.
 //
-// Threads are started when jobs wait and all threads are busy, up to a maximum, and leave after some idle seconds. So a
-// job that blocks delays only its own strand. With max_threads 0 nothing runs by itself: a test calls pool_run_all.
+// Threads are started when jobs wait and all threads are busy, up to a maximum, and leave after some idle
+// seconds. So a job that blocks delays only its own strand. With max_threads 0 nothing runs by itself: a test
+// calls pool_run_all.
 #ifndef BASE_POOL_H
 #define BASE_POOL_H
 
@@ -20,16 +22,17 @@ struct pool_job { // embedded in the caller's own struct; the pool does not touc
 
 struct pool *pool_create(const char *name, unsigned max_threads);
 void pool_post(struct pool *p, struct pool_job *job);
-size_t pool_run_all(struct pool *p); // runs what waits, and what that posts, in this thread; the number of jobs run
-void pool_destroy(struct pool *p);   // runs what still waits, waits for running jobs; NULL is allowed
+size_t
+pool_run_all(struct pool *p); // runs what waits, and what that posts, in this thread; the number of jobs run
+void pool_destroy(struct pool *p); // runs what still waits, waits for running jobs; NULL is allowed
 
-// A queue per key, made when it is needed. Jobs of one key run in the order of their posting, never two at once; jobs of
-// different keys run side by side.
+// A queue per key, made when it is needed. Jobs of one key run in the order of their posting, never two at
+// once; jobs of different keys run side by side.
 struct strands;
 
 struct strands *strands_create(struct pool *p);
 void strands_post(struct strands *s, uint64_t key, struct pool_job *job);
 size_t strands_active(struct strands *s); // keys with a job that runs or waits
-void strands_destroy(struct strands *s);  // before its pool; waits until no job runs or waits; NULL is allowed
+void strands_destroy(struct strands *s); // before its pool; waits until no job runs or waits; NULL is allowed
 
 #endif

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // status.h: how every layer reports an outcome: a code for the program, a sentence for the person.
 //
-// The codes are gRPC's, with gRPC's numbers. A function that can fail returns the code (0 is success) and, if the
-// caller gave it a status, writes the sentence there. A status is a plain value: no ownership, any thread.
+// The codes are gRPC's, with gRPC's numbers. A function that can fail returns the code (0 is success) and, if
+// the caller gave it a status, writes the sentence there. A status is a plain value: no ownership, any
+// thread.
 #ifndef BASE_STATUS_H
 #define BASE_STATUS_H
 
@@ -38,7 +39,8 @@ const char *nrpc_code_name(int code);
 
 // Sets *st (which may be NULL) and returns code, so that failing is one line:
 //     return status_set(st, NRPC_NOT_FOUND, "no task %llu", id);
-int status_set(struct nrpc_status *st, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int status_set(struct nrpc_status *st, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 int status_setv(struct nrpc_status *st, int code, const char *format, va_list args);
 
 // Sets *st from an errno value: the code that fits it best, the text "<what>: <strerror>".

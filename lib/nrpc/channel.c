@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // channel.c: the client's side of a connection: numbers calls, matches answers, keeps deadlines, reconnects.
 //
-// A raw REQ socket with one dialer carries all calls of a channel. At most 64 are on the wire at once, each in a slot whose
-// number is part of its request id (the server's REP socket queues just 64 answers per connection and drops more); the
-// rest wait in line. Everything is guarded by one mutex. What must happen without it (sending, callbacks) is gathered
-// in `effects` and carried out after it was given back.
+// A raw REQ socket with one dialer carries all calls of a channel. At most 64 are on the wire at once, each
+// in a slot whose number is part of its request id (the server's REP socket queues just 64 answers per
+// connection and drops more); the rest wait in line. Everything is guarded by one mutex. What must happen
+// without it (sending, callbacks) is gathered in `effects` and carried out after it was given back.
 #include "nrpc/nrpc.h"
 
 #include "base/clock.h"
@@ -20,9 +20,16 @@
 #include <string.h>
 #include <time.h>
 
-enum { SLOTS = 64, SLOT_BITS = 6, QUEUE = 2 * SLOTS, RECONNECT_MIN_MS = 20, RECONNECT_MAX_MS = 1000 };
+enum {
+    SLOTS = 64,
+    SLOT_BITS = 6,
+    QUEUE = 2 * SLOTS,
+    RECONNECT_MIN_MS = 20,
+    RECONNECT_MAX_MS = 1000,
+    GOODBYE_S = 1
+};
 
-struct pending { // a call that has not ended
+struct pending {          // a call that has not ended
     struct pending *next; // in the waiting line, or among the effects
     const struct nrpc_method *method;
     nng_msg *msg; // the request until it is sent
@@ -99,13 +106,15 @@ static void leave_line(struct nrpc_channel *ch, struct pending **at)
 // Puts calls from the line on the wire while there is a connection and a free slot.
 static void pump(struct nrpc_channel *ch, struct effects *fx)
 {
-    while (ch->line && ch->pipe && ch->free_slots && fx->send_count < SLOTS) {
+    while (ch->line && ch->pipe && !ch->closing && ch->free_slots && fx->send_count < SLOTS) {
         struct pending *p = ch->line;
         leave_line(ch, &ch->line);
         p->slot = __builtin_ctzll(ch->free_slots);
         ch->free_slots &= ~(1ull << p->slot);
         ch->slots[p->slot] = p;
         uint32_t id = transport_sp_id(ch->next_id++ << SLOT_BITS | (uint32_t)p->slot);
+        if (id == transport_sp_id(0)) // after 2^25 calls: that id is taken
+            id = transport_sp_id(ch->next_id++ << SLOT_BITS);
         ch->slot_ids[p->slot] = id;
         fx->send[fx->send_count].msg = p->msg;
         fx->send[fx->send_count++].id = id;
@@ -125,7 +134,8 @@ static void set_overdue(const struct nrpc_channel *ch, struct pending *p)
         status_set(&p->st, wake_at(ch, p) == p->deadline_us ? NRPC_DEADLINE_EXCEEDED : NRPC_UNAVAILABLE,
                    "no connection to %s", ch->url);
     else
-        status_set(&p->st, NRPC_DEADLINE_EXCEEDED, "%s: no answer from %s within the deadline", p->method->name, ch->url);
+        status_set(&p->st, NRPC_DEADLINE_EXCEEDED, "%s: no answer from %s within the deadline",
+                   p->method->name, ch->url);
 }
 
 // Ends what is overdue; returns when the next asynchronous call will be.
@@ -207,18 +217,19 @@ static ProtobufCMessage *read_reply(struct pending *p, ProtobufCAllocator *alloc
     if (frame_parse(nng_msg_body(p->reply), nng_msg_len(p->reply), &f, &p->st))
         return NULL;
     if (f.version != NRPC_WIRE_VERSION || f.kind != FRAME_RESPONSE) {
-        status_set(&p->st, NRPC_INTERNAL, "%s: frame version %u kind %u is no answer", p->method->name, f.version, f.kind);
+        status_set(&p->st, NRPC_INTERNAL, "%s: frame version %u kind %u is no answer", p->method->name,
+                   f.version, f.kind);
         return NULL;
     }
     p->st = read_status(&f);
     if (p->st.code != NRPC_OK)
         return NULL;
-    ProtobufCMessage *m =
-        f.payload_count == 1
-            ? protobuf_c_message_unpack(p->method->response, allocator, f.payload.size, f.payload.data)
-            : NULL;
+    ProtobufCMessage *m = f.payload_count == 1 ? protobuf_c_message_unpack(p->method->response, allocator,
+                                                                           f.payload.size, f.payload.data)
+                                               : NULL;
     if (!m)
-        status_set(&p->st, NRPC_INTERNAL, "%s: the answer is no %s", p->method->name, p->method->response->name);
+        status_set(&p->st, NRPC_INTERNAL, "%s: the answer is no %s", p->method->name,
+                   p->method->response->name);
     return m;
 }
 
@@ -305,10 +316,14 @@ static void received(void *arg)
         return;
     nng_msg *msg = rv == 0 ? nng_aio_get_msg(ch->receive_aio) : NULL;
     uint32_t id;
-    if (msg && nng_msg_header_trim_u32(msg, &id) == 0)
-        take_answer(ch, msg, id);
-    else
+    if (!msg || nng_msg_header_trim_u32(msg, &id)) {
         nng_msg_free(msg);
+    } else if (id == transport_sp_id(0)) { // the server's goodbye
+        nng_pipe_close(nng_msg_get_pipe(msg));
+        nng_msg_free(msg);
+    } else {
+        take_answer(ch, msg, id);
+    }
     nng_recv_aio(ch->socket, ch->receive_aio);
 }
 
@@ -332,7 +347,10 @@ static void connected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
     struct nrpc_channel *ch = arg;
     struct effects fx = {0};
     lock(ch);
-    ch->pipe = nng_pipe_id(pipe);
+    if (ch->closing)
+        nng_pipe_close(pipe);
+    else
+        ch->pipe = nng_pipe_id(pipe);
     pump(ch, &fx);
     unlock_and(ch, &fx);
 }
@@ -345,6 +363,7 @@ static void disconnected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
     lock(ch);
     if (ch->pipe == nng_pipe_id(pipe)) {
         ch->pipe = 0;
+        pthread_cond_broadcast(&ch->quiet);
         end_all(ch, false, NRPC_UNAVAILABLE, "the connection was lost", &fx);
         int64_t connect_by_us = clock_mono_us() + ch->options.connect_timeout_ms * 1000;
         for (struct pending *p = ch->line; p; p = p->next)
@@ -361,7 +380,11 @@ static struct nrpc_channel *channel_new(const char *url, const struct nrpc_chann
 {
     struct nrpc_channel *ch = mem_calloc(1, sizeof *ch);
     pthread_mutex_init(&ch->mu, NULL);
-    pthread_cond_init(&ch->quiet, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&ch->quiet, &attr);
+    pthread_condattr_destroy(&attr);
     ch->refs = 1;
     if (options)
         ch->options = *options;
@@ -374,6 +397,7 @@ static struct nrpc_channel *channel_new(const char *url, const struct nrpc_chann
     ch->url = mem_strdup(url);
     ch->line_tail = &ch->line;
     ch->timer_at_us = CLOCK_NEVER;
+    ch->next_id = 1;
     return ch;
 }
 
@@ -401,11 +425,11 @@ static int open_socket(struct nrpc_channel *ch, struct nrpc_status *st)
     if (rv)
         return transport_error(st, rv, what);
     int code = transport_tune(ch->socket, ch->options.max_message_bytes, QUEUE, st);
-    if (code == NRPC_OK &&
-        ((rv = nng_aio_alloc(&ch->receive_aio, received, ch)) || (rv = nng_aio_alloc(&ch->timer_aio, rang, ch)) ||
-         (rv = nng_pipe_notify(ch->socket, NNG_PIPE_EV_ADD_POST, connected, ch)) ||
-         (rv = nng_pipe_notify(ch->socket, NNG_PIPE_EV_REM_POST, disconnected, ch)) ||
-         (rv = nng_dialer_create(&ch->dialer, ch->socket, ch->url))))
+    if (code == NRPC_OK && ((rv = nng_aio_alloc(&ch->receive_aio, received, ch)) ||
+                            (rv = nng_aio_alloc(&ch->timer_aio, rang, ch)) ||
+                            (rv = nng_pipe_notify(ch->socket, NNG_PIPE_EV_ADD_POST, connected, ch)) ||
+                            (rv = nng_pipe_notify(ch->socket, NNG_PIPE_EV_REM_POST, disconnected, ch)) ||
+                            (rv = nng_dialer_create(&ch->dialer, ch->socket, ch->url))))
         code = transport_error(st, rv, what);
     if (code)
         return code;
@@ -441,6 +465,22 @@ struct nrpc_channel *nrpc_channel_local(struct nrpc_server *server)
     return ch;
 }
 
+// Has the server close the connection, and waits until it is gone: see transport_goodbye.
+static void say_goodbye(struct nrpc_channel *ch)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += GOODBYE_S;
+    lock(ch);
+    nng_msg *msg = ch->pipe ? transport_goodbye() : NULL;
+    if (msg && (nng_msg_header_append_u32(msg, transport_sp_id(0)) ||
+                nng_sendmsg(ch->socket, msg, NNG_FLAG_NONBLOCK)))
+        nng_msg_free(msg);
+    while (ch->pipe && pthread_cond_timedwait(&ch->quiet, &ch->mu, &until) == 0)
+        ;
+    pthread_mutex_unlock(&ch->mu);
+}
+
 void nrpc_channel_close(struct nrpc_channel *ch)
 {
     if (!ch)
@@ -448,14 +488,10 @@ void nrpc_channel_close(struct nrpc_channel *ch)
     struct effects fx = {0};
     lock(ch);
     ch->closing = true;
-    ch->pipe = 0;
     end_all(ch, true, NRPC_CANCELLED, "the channel was closed", &fx);
     unlock_and(ch, &fx);
     if (!ch->local) {
-        if (ch->timer_aio)
-            nng_aio_stop(ch->timer_aio);
-        if (ch->receive_aio)
-            nng_aio_stop(ch->receive_aio);
+        say_goodbye(ch);
         nng_close(ch->socket);
         nng_aio_free(ch->timer_aio);
         nng_aio_free(ch->receive_aio);
@@ -507,7 +543,8 @@ static void start(struct nrpc_channel *ch, struct pending *p, struct effects *fx
         if (ch->closing)
             status_set(&p->st, NRPC_CANCELLED, "%s: the channel was closed", ch->url);
         else
-            status_set(&p->st, NRPC_RESOURCE_EXHAUSTED, "%s: %u calls wait in line already", ch->url, ch->line_length);
+            status_set(&p->st, NRPC_RESOURCE_EXHAUSTED, "%s: %u calls wait in line already", ch->url,
+                       ch->line_length);
         end_call(ch, p, fx);
         return;
     }
@@ -544,8 +581,9 @@ static void wait_for_end(struct nrpc_channel *ch, struct pending *p)
     unlock_and(ch, &fx);
 }
 
-int nrpc_call_unary(struct nrpc_channel *ch, const struct nrpc_method *method, const struct nrpc_call_options *options,
-                    const ProtobufCMessage *request, ProtobufCMessage **response, struct nrpc_status *st)
+int nrpc_call_unary(struct nrpc_channel *ch, const struct nrpc_method *method,
+                    const struct nrpc_call_options *options, const ProtobufCMessage *request,
+                    ProtobufCMessage **response, struct nrpc_status *st)
 {
     pthread_cond_t ended;
     pthread_condattr_t attr;
@@ -577,8 +615,9 @@ int nrpc_call_unary(struct nrpc_channel *ch, const struct nrpc_method *method, c
     return p.st.code;
 }
 
-void nrpc_call_async(struct nrpc_channel *ch, const struct nrpc_method *method, const struct nrpc_call_options *options,
-                     const ProtobufCMessage *request, nrpc_done_fn done, void *user)
+void nrpc_call_async(struct nrpc_channel *ch, const struct nrpc_method *method,
+                     const struct nrpc_call_options *options, const ProtobufCMessage *request,
+                     nrpc_done_fn done, void *user)
 {
     struct pending *p = mem_calloc(1, sizeof *p);
     p->method = method;

@@ -136,13 +136,14 @@ int frame_parse(const void *data, size_t size, struct frame *out, struct nrpc_st
         if (i.type == BYTES && i.number == F_METADATA) {
             struct frame_bytes key, value;
             if (!read_metadata(i.bytes, &key, &value))
-                return status_set(st, NRPC_INVALID_ARGUMENT, "malformed metadata at byte %zu of %zu", at, size);
+                return status_set(st, NRPC_INVALID_ARGUMENT, "malformed metadata at byte %zu of %zu", at,
+                                  size);
             metadata_bytes += key.size + value.size;
         }
     }
     if (out->metadata_count > FRAME_METADATA_MAX || metadata_bytes > FRAME_METADATA_BYTES_MAX)
-        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "metadata over %d entries or %d bytes", FRAME_METADATA_MAX,
-                          FRAME_METADATA_BYTES_MAX);
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "metadata over %d entries or %d bytes",
+                          FRAME_METADATA_MAX, FRAME_METADATA_BYTES_MAX);
     if (out->method.size > FRAME_METHOD_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "method name over %d bytes", FRAME_METHOD_MAX);
     return NRPC_OK;
@@ -155,8 +156,8 @@ struct frame_bytes frame_metadata(const struct frame *f, const char *key)
     struct item i;
     while (r.at < r.end && read_item(&r, &i)) {
         struct frame_bytes k, v;
-        if (i.type == BYTES && i.number == F_METADATA && read_metadata(i.bytes, &k, &v) && k.size == key_size &&
-            !memcmp(k.data, key, key_size))
+        if (i.type == BYTES && i.number == F_METADATA && read_metadata(i.bytes, &k, &v) &&
+            k.size == key_size && !memcmp(k.data, key, key_size))
             return v;
     }
     return (struct frame_bytes){NULL, 0};
@@ -214,8 +215,8 @@ static size_t entry_size(const struct nrpc_metadata *m)
 
 size_t frame_size(const struct frame *f, bool with_payload, size_t payload_size)
 {
-    size_t n = number_size(f->version) + number_size(f->kind) + number_size(f->timeout_us) + number_size(f->status) +
-               number_size(f->credit);
+    size_t n = number_size(f->version) + number_size(f->kind) + number_size(f->timeout_us) +
+               number_size(f->status) + number_size(f->credit);
     if (f->method.size)
         n += bytes_size(f->method.size);
     if (f->status_text.size)
@@ -259,12 +260,12 @@ int frame_check_metadata(const struct nrpc_metadata *metadata, size_t count, str
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         if (!is_key(metadata[i].key))
-            return status_set(st, NRPC_INVALID_ARGUMENT, "metadata key \"%s\": only a-z 0-9 - _ . are allowed",
-                              metadata[i].key);
+            return status_set(st, NRPC_INVALID_ARGUMENT,
+                              "metadata key \"%s\": only a-z 0-9 - _ . are allowed", metadata[i].key);
         bytes += strlen(metadata[i].key) + strlen(metadata[i].value);
     }
     if (count > FRAME_METADATA_MAX || bytes > FRAME_METADATA_BYTES_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "metadata over %d entries or %d bytes", FRAME_METADATA_MAX,
-                          FRAME_METADATA_BYTES_MAX);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "metadata over %d entries or %d bytes",
+                          FRAME_METADATA_MAX, FRAME_METADATA_BYTES_MAX);
     return NRPC_OK;
 }

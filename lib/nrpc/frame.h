@@ -39,7 +39,8 @@ struct frame {
     const struct nrpc_metadata *metadata;
 };
 
-// Any valid encoding of the schema is taken, unknown fields are passed over. INVALID_ARGUMENT says what is malformed.
+// Any valid encoding of the schema is taken, unknown fields are passed over. INVALID_ARGUMENT says what is
+// malformed.
 int frame_parse(const void *data, size_t size, struct frame *out, struct nrpc_status *st);
 
 // The value of the first metadata entry under this key; data NULL: there is none.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// pubsub.c: events on nng PUB/SUB sockets, as nrpc.v1.Event. The topic is the first field of the message, so that its
-// encoding is the prefix that an SP subscription selects by.
+// pubsub.c: events on nng PUB/SUB sockets, as nrpc.v1.Event. The topic is the first field of the message, so
+// that its encoding is the prefix that an SP subscription selects by.
 #include "nrpc/nrpc.h"
 
 #include "base/mem.h"
@@ -13,7 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOPIC_MAX = 100, QUEUE = 1024, TAG_TOPIC = 1 << 3 | 2, TAG_SEQUENCE = 2 << 3, TAG_PAYLOAD = 3 << 3 | 2 };
+enum {
+    TOPIC_MAX = 100,
+    QUEUE = 1024,
+    TAG_TOPIC = 1 << 3 | 2,
+    TAG_SEQUENCE = 2 << 3,
+    TAG_PAYLOAD = 3 << 3 | 2
+};
 
 struct nrpc_publisher {
     nng_socket socket;
@@ -80,8 +86,8 @@ static uint8_t *write_topic(uint8_t *p, const char *topic)
     return p + n;
 }
 
-int nrpc_publish(struct nrpc_publisher *p, const char *topic, uint64_t sequence, const ProtobufCMessage *event,
-                 struct nrpc_status *st)
+int nrpc_publish(struct nrpc_publisher *p, const char *topic, uint64_t sequence,
+                 const ProtobufCMessage *event, struct nrpc_status *st)
 {
     size_t n = strlen(topic), payload = protobuf_c_message_get_packed_size(event);
     if (n < 1 || n > TOPIC_MAX)
@@ -192,18 +198,21 @@ static int subscribe(struct nrpc_subscriber *s, const char *const *topics, struc
 {
     for (size_t i = 0; i < s->topic_count; i++) {
         if (strlen(topics[i]) < 1 || strlen(topics[i]) > TOPIC_MAX)
-            return status_set(st, NRPC_INVALID_ARGUMENT, "topic \"%s\": 1 to %d bytes are allowed", topics[i], TOPIC_MAX);
+            return status_set(st, NRPC_INVALID_ARGUMENT, "topic \"%s\": 1 to %d bytes are allowed", topics[i],
+                              TOPIC_MAX);
         uint8_t head[TOPIC_MAX + 8];
         s->topics[i].name = mem_strdup(topics[i]);
-        int rv = nng_socket_set(s->socket, NNG_OPT_SUB_SUBSCRIBE, head, (size_t)(write_topic(head, topics[i]) - head));
+        int rv = nng_socket_set(s->socket, NNG_OPT_SUB_SUBSCRIBE, head,
+                                (size_t)(write_topic(head, topics[i]) - head));
         if (rv)
             return transport_error(st, rv, "cannot subscribe");
     }
     return NRPC_OK;
 }
 
-int nrpc_subscriber_open(const char *url, const char *const *topics, size_t topic_count, nrpc_event_fn on_event,
-                         void *user, struct nrpc_subscriber **out, struct nrpc_status *st)
+int nrpc_subscriber_open(const char *url, const char *const *topics, size_t topic_count,
+                         nrpc_event_fn on_event, void *user, struct nrpc_subscriber **out,
+                         struct nrpc_status *st)
 {
     *out = NULL;
     struct nrpc_subscriber *s = mem_calloc(1, sizeof *s);
@@ -217,8 +226,8 @@ int nrpc_subscriber_open(const char *url, const char *const *topics, size_t topi
     int code = subscribe(s, topics, st);
     if (code == NRPC_OK)
         code = transport_tune(s->socket, NRPC_DEFAULT_MAX_MESSAGE, QUEUE, st);
-    if (code == NRPC_OK &&
-        ((rv = nng_aio_alloc(&s->aio, received, s)) || (rv = nng_dial(s->socket, url, NULL, NNG_FLAG_NONBLOCK))))
+    if (code == NRPC_OK && ((rv = nng_aio_alloc(&s->aio, received, s)) ||
+                            (rv = nng_dial(s->socket, url, NULL, NNG_FLAG_NONBLOCK))))
         code = transport_error(st, rv, "cannot subscribe");
     if (code) {
         nrpc_subscriber_close(s);
@@ -233,8 +242,6 @@ void nrpc_subscriber_close(struct nrpc_subscriber *s)
 {
     if (!s)
         return;
-    if (s->aio)
-        nng_aio_stop(s->aio);
     nng_close(s->socket);
     nng_aio_free(s->aio);
     for (size_t i = 0; i < s->topic_count; i++)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // server.c: takes requests from a raw REP socket (or a local channel), runs handlers, sends answers.
 //
-// Raw mode hands over the SP header with each request, and sends to whatever header an answer carries: a call can be
-// parked for as long as its handler likes without holding a thread or a context. One receive operation is under way at a
-// time, so requests of one connection are looked at in order; NRPC_INLINE handlers run right there, NRPC_POOLED ones on the
-// worker threads. A call holds a reference to the server: it may be answered after the server was destroyed.
+// Raw mode hands over the SP header with each request, and sends to whatever header an answer carries: a call
+// can be parked for as long as its handler likes without holding a thread or a context. One receive operation
+// is under way at a time, so requests of one connection are looked at in order; NRPC_INLINE handlers run
+// right there, NRPC_POOLED ones on the worker threads. A call holds a reference to the server: it may be
+// answered after the server was destroyed.
 #include "nrpc/nrpc.h"
 
 #include "base/clock.h"
@@ -22,7 +23,7 @@
 #include <time.h>
 #include <uthash.h>
 
-enum { SP_HEADER_MAX = 64, SEND_QUEUE = 4096, FREE_CALLS_MAX = 256, LISTENERS_MAX = 16 };
+enum { SP_HEADER_MAX = 64, SEND_QUEUE = 4096, FREE_CALLS_MAX = 256, LISTENERS_MAX = 16, GOODBYE_MS = 1000 };
 
 struct service_entry {
     struct service_entry *next;
@@ -69,6 +70,9 @@ struct nrpc_server {
     pthread_cond_t answered;
     struct nrpc_call *free_calls;
     unsigned free_count;
+    int *pipes; // the connections there are; guarded by mu
+    size_t pipe_count, pipe_capacity;
+    pthread_cond_t pipes_gone;
     _Atomic bool refusing, closed;
     _Atomic unsigned queued, unanswered;
     _Atomic uint64_t started, answers, refused, bad_frames;
@@ -97,6 +101,8 @@ static void unref(struct nrpc_server *s)
     }
     for (size_t i = 0; i < s->url_count; i++)
         free(s->urls[i]);
+    free(s->pipes);
+    pthread_cond_destroy(&s->pipes_gone);
     pthread_mutex_destroy(&s->mu);
     pthread_cond_destroy(&s->answered);
     free(s);
@@ -119,6 +125,7 @@ struct nrpc_server *nrpc_server_create(const struct nrpc_server_options *options
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->answered, &attr);
+    pthread_cond_init(&s->pipes_gone, &attr);
     pthread_condattr_destroy(&attr);
     return s;
 }
@@ -292,13 +299,13 @@ static void run(struct nrpc_call *c)
         refuse(c, NRPC_DEADLINE_EXCEEDED, "the deadline had passed before the call could run");
         return;
     }
-    ProtobufCMessage *request =
-        protobuf_c_message_unpack(e->method->request, &c->arena.allocator, c->frame.payload.size, c->frame.payload.data);
+    ProtobufCMessage *request = protobuf_c_message_unpack(e->method->request, &c->arena.allocator,
+                                                          c->frame.payload.size, c->frame.payload.data);
     if (request)
         e->method->invoke(e->service->handlers, c, request, e->service->user);
     else
-        nrpc_reply_error(c, NRPC_INVALID_ARGUMENT, "cannot read a %s from these %zu bytes", e->method->request->name,
-                         c->frame.payload.size);
+        nrpc_reply_error(c, NRPC_INVALID_ARGUMENT, "cannot read a %s from these %zu bytes",
+                         e->method->request->name, c->frame.payload.size);
 }
 
 static void run_pooled(struct pool_job *job)
@@ -340,20 +347,26 @@ static void admit(struct nrpc_call *c)
         nrpc_reply_status(c, &st);
     } else if (f->version != NRPC_WIRE_VERSION) {
         atomic_fetch_add(&s->bad_frames, 1);
-        nrpc_reply_error(c, NRPC_UNIMPLEMENTED, "frame version %u; this server speaks %d", f->version, NRPC_WIRE_VERSION);
+        nrpc_reply_error(c, NRPC_UNIMPLEMENTED, "frame version %u; this server speaks %d", f->version,
+                         NRPC_WIRE_VERSION);
+    } else if (f->kind == FRAME_GOODBYE && !c->local) {
+        nng_pipe_close(nng_msg_get_pipe(c->msg));
+        call_free(c);
     } else if (f->kind != FRAME_REQUEST || f->payload_count != 1) {
         atomic_fetch_add(&s->bad_frames, 1);
         nrpc_reply_error(c, NRPC_UNIMPLEMENTED, "frame kind %u with %u payloads is no unary request", f->kind,
                          f->payload_count);
     } else if (!(c->entry = find_method(s, f->method))) {
-        nrpc_reply_error(c, NRPC_UNIMPLEMENTED, "unknown method %.*s", (int)f->method.size, (const char *)f->method.data);
+        nrpc_reply_error(c, NRPC_UNIMPLEMENTED, "unknown method %.*s", (int)f->method.size,
+                         (const char *)f->method.data);
     } else if (atomic_load(&s->refusing)) {
         refuse(c, NRPC_UNAVAILABLE, "the server is shutting down");
     } else if (atomic_load(&s->unanswered) > s->options.parked_max) {
         refuse(c, NRPC_RESOURCE_EXHAUSTED, "the server has too many calls under way");
     } else {
         if (f->timeout_us)
-            c->deadline_us = clock_mono_us() + (int64_t)(f->timeout_us < INT64_MAX / 2 ? f->timeout_us : INT64_MAX / 2);
+            c->deadline_us =
+                clock_mono_us() + (int64_t)(f->timeout_us < INT64_MAX / 2 ? f->timeout_us : INT64_MAX / 2);
         atomic_fetch_add(&s->started, 1);
         dispatch(c);
     }
@@ -387,6 +400,61 @@ void server_receive_local(struct nrpc_server *s, nng_msg *msg, struct nrpc_chann
     admit(c);
 }
 
+// ---- connections
+
+static void connected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+{
+    (void)ev;
+    struct nrpc_server *s = arg;
+    pthread_mutex_lock(&s->mu);
+    mem_grow(&s->pipes, &s->pipe_capacity, s->pipe_count + 1, sizeof *s->pipes);
+    s->pipes[s->pipe_count++] = nng_pipe_id(pipe);
+    pthread_mutex_unlock(&s->mu);
+}
+
+static void disconnected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+{
+    (void)ev;
+    struct nrpc_server *s = arg;
+    pthread_mutex_lock(&s->mu);
+    for (size_t i = 0; i < s->pipe_count; i++)
+        if (s->pipes[i] == nng_pipe_id(pipe))
+            s->pipes[i--] = s->pipes[--s->pipe_count];
+    if (!s->pipe_count)
+        pthread_cond_broadcast(&s->pipes_gone);
+    pthread_mutex_unlock(&s->mu);
+}
+
+static struct timespec from_now(int64_t ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+// Has the clients close their connections, and waits until they are gone: see transport_goodbye.
+static void say_goodbye(struct nrpc_server *s)
+{
+    struct timespec until = from_now(GOODBYE_MS);
+    pthread_mutex_lock(&s->mu);
+    for (size_t i = 0; i < s->pipe_count; i++) {
+        nng_msg *msg = transport_goodbye();
+        if (msg && (nng_msg_header_append_u32(msg, (uint32_t)s->pipes[i]) ||
+                    nng_msg_header_append_u32(msg, transport_sp_id(0)) ||
+                    nng_sendmsg(s->socket, msg, NNG_FLAG_NONBLOCK)))
+            nng_msg_free(msg);
+    }
+    while (s->pipe_count && pthread_cond_timedwait(&s->pipes_gone, &s->mu, &until) == 0)
+        ;
+    pthread_mutex_unlock(&s->mu);
+}
+
 // ---- listening
 
 static int open_socket(struct nrpc_server *s, struct nrpc_status *st)
@@ -395,7 +463,9 @@ static int open_socket(struct nrpc_server *s, struct nrpc_status *st)
     if (rv)
         return transport_error(st, rv, "cannot open a socket");
     int code = transport_tune(s->socket, s->options.max_message_bytes, SEND_QUEUE, st);
-    if (code == NRPC_OK && (rv = nng_aio_alloc(&s->receive_aio, received, s)))
+    if (code == NRPC_OK && ((rv = nng_aio_alloc(&s->receive_aio, received, s)) ||
+                            (rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_POST, connected, s)) ||
+                            (rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, disconnected, s))))
         code = transport_error(st, rv, "cannot open a socket");
     if (code) {
         nng_close(s->socket);
@@ -434,14 +504,7 @@ const char *nrpc_server_url(struct nrpc_server *s, size_t index)
 size_t nrpc_server_drain(struct nrpc_server *s, int64_t timeout_ms)
 {
     atomic_store(&s->refusing, true);
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += timeout_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = from_now(timeout_ms);
     pthread_mutex_lock(&s->mu);
     while (atomic_load(&s->unanswered) && pthread_cond_timedwait(&s->answered, &s->mu, &until) == 0)
         ;
@@ -457,8 +520,8 @@ void nrpc_server_destroy(struct nrpc_server *s)
     pool_destroy(s->workers);
     s->workers = NULL;
     if (s->open) {
-        nng_aio_stop(s->receive_aio);
         atomic_store(&s->closed, true);
+        say_goodbye(s);
         nng_close(s->socket);
         nng_aio_free(s->receive_aio);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// transport.h: what channel.c, server.c and pubsub.c share about nng: sockets with safe options, errors as statuses.
+// transport.h: what channel.c, server.c and pubsub.c share about nng: sockets with safe options, errors as
+// statuses.
 #ifndef NRPC_TRANSPORT_H
 #define NRPC_TRANSPORT_H
 
@@ -16,15 +17,22 @@ enum { TRANSPORT_FRAME_ROOM = FRAME_METADATA_BYTES_MAX + FRAME_METADATA_MAX * 16
 // The options every socket needs: received messages are limited, queues have room for bursts.
 int transport_tune(nng_socket socket, size_t max_message_bytes, int queue, struct nrpc_status *st);
 
-// An nng message holding the frame and, if message is not NULL, its packed bytes as the payload. The SP header is empty.
-// RESOURCE_EXHAUSTED when the packed message is over max_bytes.
+// An nng message holding the frame and, if message is not NULL, its packed bytes as the payload. The SP
+// header is empty. RESOURCE_EXHAUSTED when the packed message is over max_bytes.
 int transport_encode(const struct frame *f, const ProtobufCMessage *message, size_t max_bytes, nng_msg **out,
                      struct nrpc_status *st);
 
 // The url of a listener with the real port in it; the caller frees it.
 char *transport_listener_url(nng_listener listener, const char *url);
 
-// A unary call's request id as SP wants it: 31 bits with the highest set.
+// A call's request id as SP wants it: 31 bits with the highest set. Id 0 is no call's: it speaks of the
+// connection.
 uint32_t transport_sp_id(uint32_t id);
+
+// A frame that asks the peer to close the connection; whoever sends it sends nothing after it, and waits for
+// that end before it closes its socket. (nng 1.5 can wait for ever in nng_close when it closes a connection
+// in the middle of a message that arrives: the one that closes must be the one that nothing is sent to any
+// more.)
+nng_msg *transport_goodbye(void); // NULL: out of memory
 
 #endif

@@ -24,12 +24,14 @@ void buffer_fini(struct dtf_buffer *b)
 int dtf_followup_add(struct dtf_followups *f, const struct dtf_subtask_spec *spec, struct nrpc_status *st)
 {
     if (!f->allowed)
-        return status_set(st, NRPC_FAILED_PRECONDITION, "the task type does not iterate: it cannot add follow-ups");
+        return status_set(st, NRPC_FAILED_PRECONDITION,
+                          "the task type does not iterate: it cannot add follow-ups");
     if (f->count >= DTF_FOLLOWUPS_MAX)
         return status_set(st, NRPC_RESOURCE_EXHAUSTED, "a result can add %d follow-ups", DTF_FOLLOWUPS_MAX);
     if (spec->param_bytes > DTF_SUBTASK_PARAM_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "a follow-up's param of %zu bytes is over the limit of %d",
-                          spec->param_bytes, DTF_SUBTASK_PARAM_MAX);
+        return status_set(st, NRPC_INVALID_ARGUMENT,
+                          "a follow-up's param of %zu bytes is over the limit of %d", spec->param_bytes,
+                          DTF_SUBTASK_PARAM_MAX);
     mem_grow(&f->specs, &f->capacity, f->count + 1, sizeof *f->specs);
     struct dtf_subtask_spec *s = &f->specs[f->count++];
     *s = *spec;

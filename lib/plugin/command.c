@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// command.c: runs a program: posix_spawn in a process group of its own, output captured up to a limit, killed as a group.
+// command.c: runs a program: posix_spawn in a process group of its own, output captured up to a limit, killed
+// as a group.
 #include "plugin/command.h"
 
 #include "base/clock.h"
@@ -113,7 +114,8 @@ static int check(const Dtf__V1__Command *c, struct nrpc_status *st)
         if (!c->env[i].len || !memchr(c->env[i].data, '=', c->env[i].len) || c->env[i].data[0] == '=')
             return status_set(st, NRPC_INVALID_ARGUMENT, "env: entry %zu is not NAME=value", i);
     if (c->max_output_bytes > OUTPUT_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "max_output_bytes: %u is over %d", c->max_output_bytes, OUTPUT_MAX);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "max_output_bytes: %u is over %d", c->max_output_bytes,
+                          OUTPUT_MAX);
     if (c->input.len > STDIN_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "input: %zu bytes are over %d", c->input.len, STDIN_MAX);
     return NRPC_OK;
@@ -315,7 +317,8 @@ static void set_body(struct dtf_execution *x, const struct run *r)
 
 // ---- the callbacks
 
-static int fail_to_start(struct dtf_execution *x, const Dtf__V1__Command *c, int error, struct nrpc_status *st)
+static int fail_to_start(struct dtf_execution *x, const Dtf__V1__Command *c, int error,
+                         struct nrpc_status *st)
 {
     char *name = text_of(c->argv[0]), what[200];
     snprintf(what, sizeof what, "cannot run %.150s", c->shell ? "/bin/sh" : name);
@@ -343,7 +346,8 @@ static int run_command(const Dtf__V1__Command *c, struct dtf_execution *x, struc
     return code ? status_set(st, NRPC_UNKNOWN, "exit code %d", code) : NRPC_OK;
 }
 
-static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x, struct nrpc_status *st)
+static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x,
+                   struct nrpc_status *st)
 {
     (void)user;
     Dtf__V1__Command *c = dtf__v1__command__unpack(NULL, subtask->param_bytes, subtask->param);
@@ -369,12 +373,14 @@ static int begin(void *user, const struct dtf_task *task, const void *saved, siz
     (void)saved_bytes;
     Dtf__V1__Command *c = dtf__v1__command__unpack(NULL, task->param_bytes, task->param);
     if (!c || check(c, st)) {
-        int code = c ? st->code : status_set(st, NRPC_INVALID_ARGUMENT, "the task's parameter is no dtf.v1.Command");
+        int code =
+            c ? st->code : status_set(st, NRPC_INVALID_ARGUMENT, "the task's parameter is no dtf.v1.Command");
         dtf__v1__command__free_unpacked(c, NULL);
         return code;
     }
     struct single *s = mem_alloc(sizeof *s);
-    *s = (struct single){mem_dup(task->param, task->param_bytes), task->param_bytes, c->timeout_ms, saved != NULL};
+    *s = (struct single){mem_dup(task->param, task->param_bytes), task->param_bytes, c->timeout_ms,
+                         saved != NULL};
     dtf__v1__command__free_unpacked(c, NULL);
     *state = s;
     return NRPC_OK;

@@ -29,13 +29,16 @@ static int check(const struct dtf_task_type *t, struct nrpc_status *st)
 {
     size_t n = t->name ? strlen(t->name) : 0;
     if (n < 1 || n > DTF_NAME_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "a task type's name must have 1 to %d bytes", DTF_NAME_MAX);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "a task type's name must have 1 to %d bytes",
+                          DTF_NAME_MAX);
     if (!t->executor || !t->executor->execute)
         return status_set(st, NRPC_INVALID_ARGUMENT, "task type %s has no execute callback", t->name);
     if (t->generator && (!t->generator->begin || !t->generator->next))
-        return status_set(st, NRPC_INVALID_ARGUMENT, "task type %s: a generator needs begin and next", t->name);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "task type %s: a generator needs begin and next",
+                          t->name);
     if (t->conf.iteration == DTF_ITERATION_COLLECTOR && (!t->collector || !t->collector->after_execution))
-        return status_set(st, NRPC_INVALID_ARGUMENT, "task type %s iterates but has no after_execution callback", t->name);
+        return status_set(st, NRPC_INVALID_ARGUMENT,
+                          "task type %s iterates but has no after_execution callback", t->name);
     if (t->conf.timeout_ms < 0)
         return status_set(st, NRPC_INVALID_ARGUMENT, "task type %s: its timeout is negative", t->name);
     return NRPC_OK;
@@ -65,10 +68,11 @@ int dtf_load_plugin(const char *path, struct nrpc_status *st)
     const struct dtf_plugin *plugin = dlsym(object, DTF_PLUGIN_SYMBOL);
     int code = NRPC_OK;
     if (!plugin)
-        code = status_set(st, NRPC_INVALID_ARGUMENT, "%s is no plugin: it has no symbol %s", path, DTF_PLUGIN_SYMBOL);
+        code = status_set(st, NRPC_INVALID_ARGUMENT, "%s is no plugin: it has no symbol %s", path,
+                          DTF_PLUGIN_SYMBOL);
     else if (plugin->abi != DTF_PLUGIN_ABI)
-        code = status_set(st, NRPC_FAILED_PRECONDITION, "%s was built for plugin ABI %u; this program has %d", path,
-                          plugin->abi, DTF_PLUGIN_ABI);
+        code = status_set(st, NRPC_FAILED_PRECONDITION, "%s was built for plugin ABI %u; this program has %d",
+                          path, plugin->abi, DTF_PLUGIN_ABI);
     for (uint32_t i = 0; code == NRPC_OK && i < plugin->type_count; i++)
         code = dtf_register_task_type(&plugin->types[i], st);
     if (code && !(plugin && plugin->abi == DTF_PLUGIN_ABI)) // registered types stay: the object must, too

@@ -13,8 +13,8 @@
 enum {
     COST_FIRST_US = 1000, // a subtask's cost before anything is known
     COST_MIN_US = 1,
-    TURN_US = 10000,      // slot time that one pick of a task may be worth, so that large batches stay large
-    SCALE = 256 * 100,    // virtual time of one microsecond at weight 1
+    TURN_US = 10000,   // slot time that one pick of a task may be worth, so that large batches stay large
+    SCALE = 256 * 100, // virtual time of one microsecond at weight 1
 };
 
 static const struct {
@@ -118,8 +118,8 @@ static uint64_t task_room(const struct task *t)
     return room < t->ready ? room : t->ready;
 }
 
-// Puts a task and its group where they belong, after anything about them changed. Who was away does not come back with
-// time saved up: its virtual time is at least that of whoever was picked last.
+// Puts a task and its group where they belong, after anything about them changed. Who was away does not come
+// back with time saved up: its virtual time is at least that of whoever was picked last.
 static void place(struct sched *s, struct task *t)
 {
     struct group *g = t->group;
@@ -223,7 +223,8 @@ static void set_aside(struct sched *s, struct task *t)
         heap_remove(&s->runnable, &t->group->node);
 }
 
-size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user, struct sched_pick *out, size_t max)
+size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user, struct sched_pick *out,
+                  size_t max)
 {
     struct task *unfit = NULL;
     struct group *g;

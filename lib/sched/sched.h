@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // sched.h: which task may use the next free slots. A decision only: no clock, no I/O, no threads; one owner.
 //
-// Slot time is shared between quota groups in proportion to their quotas, and inside a group between tasks in proportion to
-// their priority's weight (1, 8 or 256). Each group and each task carries a virtual time: the slot time it was given
-// divided by its weight; the one furthest behind is next, so that nobody starves. What a dispatch will cost is not known
-// when it is made: it is charged at the task's average so far, and corrected when results tell how long it took.
+// Slot time is shared between quota groups in proportion to their quotas, and inside a group between tasks in
+// proportion to their priority's weight (1, 8 or 256). Each group and each task carries a virtual time: the
+// slot time it was given divided by its weight; the one furthest behind is next, so that nobody starves. What
+// a dispatch will cost is not known when it is made: it is charged at the task's average so far, and
+// corrected when results tell how long it took.
 #ifndef SCHED_H
 #define SCHED_H
 
@@ -37,11 +38,12 @@ void sched_set_group(struct sched *s, const char *name, uint32_t quota); // 1..S
 void sched_set_task(struct sched *s, const struct sched_task *t);        // new, or changed
 void sched_remove_task(struct sched *s, uint64_t id);                    // fine if unknown
 
-// Decides on up to `want` subtasks; fills up to max picks, each of another task than the one before; returns their number.
-// What was picked counts as running and no longer ready until sched_set_task says otherwise. Tasks that `fits` (NULL: all
-// fit) says no to are passed over.
+// Decides on up to `want` subtasks; fills up to max picks, each of another task than the one before; returns
+// their number. What was picked counts as running and no longer ready until sched_set_task says otherwise.
+// Tasks that `fits` (NULL: all fit) says no to are passed over.
 typedef bool (*sched_fits_fn)(void *user, uint64_t task);
-size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user, struct sched_pick *out, size_t max);
+size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user, struct sched_pick *out,
+                  size_t max);
 
 // Takes a pick, or a part of it, back: the subtasks did not go.
 void sched_unpick(struct sched *s, uint64_t task, uint32_t count);

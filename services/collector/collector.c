@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // collector.c: gathers the results that wait into one batch, settles them, and passes their calls on.
 //
-// Results of types without a collector callback are settled together, in one step of the store. The others go to their
-// task's strand, where the callback runs and settles them; so a callback that blocks delays its own task, and the
-// acknowledgement of those results, only. A call is passed on when all its results are settled.
+// Results of types without a collector callback are settled together, in one step of the store. The others go
+// to their task's strand, where the callback runs and settles them; so a callback that blocks delays its own
+// task, and the acknowledgement of those results, only. A call is passed on when all its results are settled.
 #include "collector.h"
 
 #include "base/clock.h"
@@ -46,7 +46,7 @@ struct collector {
     struct loop loop;
     struct strands *strands;
     struct known *known;
-    struct arena arena; // of the step
+    struct arena arena;           // of the step
     struct state_settle *entries; // of the step: results without a callback, and whose they are
     struct batch **owners;
     size_t entry_count, entry_capacity, owner_capacity;
@@ -75,7 +75,8 @@ void collector_hint(struct collector *c, const struct state_hint *hint)
     if (hint->kind != STATE_HINT_CLOSING && hint->kind != STATE_HINT_CLOSED)
         return;
     struct hint_mail *m = mem_alloc(sizeof *m);
-    *m = (struct hint_mail){{NULL, hint->kind == STATE_HINT_CLOSING ? MAIL_CLOSING : MAIL_CLOSED_HINT}, hint->task};
+    *m = (struct hint_mail){{NULL, hint->kind == STATE_HINT_CLOSING ? MAIL_CLOSING : MAIL_CLOSED_HINT},
+                            hint->task};
     loop_post(&c->loop, &m->mail);
 }
 
@@ -109,7 +110,8 @@ static struct state_settle read_result(uint64_t node, uint64_t task, const Dtf__
 }
 
 // The type of a task, if it has a callback for results.
-static int type_of(struct collector *c, uint64_t task, const struct dtf_task_type **out, struct nrpc_status *st)
+static int type_of(struct collector *c, uint64_t task, const struct dtf_task_type **out,
+                   struct nrpc_status *st)
 {
     struct known *k;
     HASH_FIND(hh, c->known, &task, sizeof task, k);
@@ -152,13 +154,15 @@ static void add_plain(struct collector *c, struct batch *b, const Dtf__V1__TaskR
     }
 }
 
-static int post_review(struct collector *c, struct batch *b, const struct dtf_task_type *type, const Dtf__V1__TaskResults *t)
+static int post_review(struct collector *c, struct batch *b, const struct dtf_task_type *type,
+                       const Dtf__V1__TaskResults *t)
 {
     struct review *r = nrpc_call_alloc(b->x->call, sizeof *r);
     struct state_settle *entries = nrpc_call_alloc(b->x->call, t->n_results * sizeof *entries);
     if (!r || !entries)
         return status_set(&b->st, NRPC_RESOURCE_EXHAUSTED, "the results are too large");
-    *r = (struct review){.job.run = review_run, .mail.kind = MAIL_REVIEWED, .env = c->env, .loop = &c->loop, .type = type};
+    *r = (struct review){
+        .job.run = review_run, .mail.kind = MAIL_REVIEWED, .env = c->env, .loop = &c->loop, .type = type};
     r->batch = b;
     r->entries = entries;
     r->count = t->n_results;
@@ -207,7 +211,8 @@ static void take_results(struct collector *c, struct exchange *x)
 
 static void fail_plain(struct collector *c, const struct nrpc_status *st)
 {
-    log_warn("collector: cannot settle %zu results; their nodes will repeat them: %s", c->entry_count, st->text);
+    log_warn("collector: cannot settle %zu results; their nodes will repeat them: %s", c->entry_count,
+             st->text);
     for (size_t i = 0; i < c->entry_count; i++)
         if (c->owners[i]->st.code == NRPC_OK)
             c->owners[i]->st = *st;
@@ -253,7 +258,8 @@ static void reviewed(struct collector *c, struct review *r)
 static void post_closing(struct collector *c, uint64_t task)
 {
     struct closing *job = mem_calloc(1, sizeof *job);
-    *job = (struct closing){.job.run = closing_run, .mail.kind = MAIL_CLOSING_DONE, .env = c->env, .loop = &c->loop};
+    *job = (struct closing){
+        .job.run = closing_run, .mail.kind = MAIL_CLOSING_DONE, .env = c->env, .loop = &c->loop};
     job->task = task;
     strands_post(c->strands, task, &job->job);
 }
@@ -265,7 +271,8 @@ static void look(struct collector *c, int64_t now_ms)
     size_t count;
     struct nrpc_status st;
     c->next_look_ms = now_ms + LOOK_MS;
-    if (c->env->state->ops->in_phase(c->env->state, MODEL_CLOSING, 0, CLOSING_PAGE, &c->arena, &tasks, &count, &st)) {
+    if (c->env->state->ops->in_phase(c->env->state, MODEL_CLOSING, 0, CLOSING_PAGE, &c->arena, &tasks, &count,
+                                     &st)) {
         log_warn("collector: cannot look for tasks to close, will try again: %s", st.text);
         c->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
         return;
@@ -332,7 +339,8 @@ void collector_stop(struct collector *c)
     c->strands = NULL;
 }
 
-// Mail of callbacks that ended after the loop: what they settled stays settled, the node will repeat it and hear "stale".
+// Mail of callbacks that ended after the loop: what they settled stays settled, the node will repeat it and
+// hear "stale".
 static void refuse_mail(struct mail *m)
 {
     if (m->kind == MAIL_RESULTS) {

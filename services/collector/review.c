@@ -10,13 +10,15 @@
 
 // ---- results
 
-static void call_back(const struct review *r, struct state_settle *e, const struct state_peek *p, struct arena *a,
-                      struct dtf_followups *followups)
+static void call_back(const struct review *r, struct state_settle *e, const struct state_peek *p,
+                      struct arena *a, struct dtf_followups *followups)
 {
-    struct dtf_subtask subtask = {e->ref.task, e->ref.seq, e->ref.attempt, p->type, p->timeout_ms, p->param.data,
-                                  p->param.bytes};
-    struct dtf_result result = {(enum dtf_result_kind)e->kind, e->code, e->message, e->body.data, e->body.bytes, e->run_us};
-    *followups = (struct dtf_followups){.arena = a, .allowed = r->type->conf.iteration == DTF_ITERATION_COLLECTOR};
+    struct dtf_subtask subtask = {e->ref.task,   e->ref.seq,    e->ref.attempt, p->type,
+                                  p->timeout_ms, p->param.data, p->param.bytes};
+    struct dtf_result result = {
+        (enum dtf_result_kind)e->kind, e->code, e->message, e->body.data, e->body.bytes, e->run_us};
+    *followups =
+        (struct dtf_followups){.arena = a, .allowed = r->type->conf.iteration == DTF_ITERATION_COLLECTOR};
     bool finished = true;
     r->type->collector->after_execution(r->type->user, &subtask, &result, followups, &finished);
     e->again = !finished;
@@ -59,7 +61,8 @@ void review_run(struct pool_job *job)
     arena_init(&a, 0);
     if (review_all(r, &a, &kept) == NRPC_OK && kept) {
         enum state_verdict *verdicts = arena_alloc(&a, kept * sizeof *verdicts);
-        int code = r->env->state->ops->settle(r->env->state, r->env->now_ms(), r->entries, kept, verdicts, &r->st);
+        int code =
+            r->env->state->ops->settle(r->env->state, r->env->now_ms(), r->entries, kept, verdicts, &r->st);
         for (size_t i = 0; code == NRPC_OK && i < kept; i++)
             r->stale += verdicts[i] == STATE_STALE;
     }
@@ -69,8 +72,8 @@ void review_run(struct pool_job *job)
 
 // ---- the end of a task
 
-static int after_completed(const struct dtf_task_type *type, const struct records_task *t, const struct state_progress *p,
-                           struct nrpc_status *st)
+static int after_completed(const struct dtf_task_type *type, const struct records_task *t,
+                           const struct state_progress *p, struct nrpc_status *st)
 {
     Dtf__V1__TaskParam *param = dtf__v1__task_param__unpack(NULL, t->param.bytes, t->param.data);
     if (!param)
@@ -90,8 +93,9 @@ static int after_completed(const struct dtf_task_type *type, const struct record
         .param_bytes = param->type_param.len,
     };
     const struct model_counters *c = &p->counters;
-    struct dtf_task_summary summary = {t->id,         model_outcome_name(p->outcome), c->generated, c->succeeded,
-                                       c->failed, c->timed_out,               c->cancelled};
+    struct dtf_task_summary summary = {
+        t->id,       model_outcome_name(p->outcome), c->generated, c->succeeded, c->failed, c->timed_out,
+        c->cancelled};
     int code = type->collector->after_task_completed(type->user, &task, &summary, st);
     dtf__v1__task_param__free_unpacked(param, NULL);
     return code;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// review.h: results of one task whose type has a collector callback: the callback, then the settling. Runs on the task's
-// strand.
+// review.h: results of one task whose type has a collector callback: the callback, then the settling. Runs on
+// the task's strand.
 #ifndef COLLECTOR_REVIEW_H
 #define COLLECTOR_REVIEW_H
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // executor.c: keeps the slots busy: asks the coordinator for work, hands in results, obeys cancellations.
 //
-// At most two calls are under way: a poll, which waits at the coordinator until there is work, something to cancel, or time is
-// up; and a report, which brings results and takes work that is ready in the same round trip. While one travels, results
-// gather for the next: batches grow with the load. A result is kept until the coordinator has acknowledged it. When a call
-// was lost, the next poll says what this node holds (resync), so that work lost with an answer is dispatched again.
+// At most two calls are under way: a poll, which waits at the coordinator until there is work, something to
+// cancel, or time is up; and a report, which brings results and takes work that is ready in the same round
+// trip. While one travels, results gather for the next: batches grow with the load. A result is kept until
+// the coordinator has acknowledged it. When a call was lost, the next poll says what this node holds
+// (resync), so that work lost with an answer is dispatched again.
 #include "executor.h"
 
 #include "base/clock.h"
@@ -22,11 +23,11 @@
 #include <unistd.h>
 
 enum {
-    PREFETCH_US = 50000,          // how much work, in slot time, may wait here
+    PREFETCH_US = 50000, // how much work, in slot time, may wait here
     PREFETCH_MAX = 2000,
     HELD_BYTES_MAX = 64 << 20,
     REPORT_BYTES_MAX = 2 << 20,
-    CALL_SLACK_MS = 5000,         // beyond a poll's wait
+    CALL_SLACK_MS = 5000, // beyond a poll's wait
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 1000,
 };
@@ -53,7 +54,7 @@ struct executor {
     uint64_t node_id;
     int64_t poll_ms;
     struct flight flights[EXCHANGE_KINDS];
-    bool resync;          // an answer was lost
+    bool resync; // an answer was lost
     int64_t backoff_ms, backoff_until_ms;
     pthread_cond_t drained;
     bool draining;
@@ -140,8 +141,8 @@ static size_t take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
         const Dtf__V1__TaskWork *t = r->tasks[i];
         for (size_t k = 0; k < t->n_work; k++) {
             const Dtf__V1__Work *w = t->work[k];
-            item_list_add(&items, item_create(t->task_id, w->subtask_id, w->attempt, w->timeout_ms, t->type, w->param.data,
-                                              w->param.len));
+            item_list_add(&items, item_create(t->task_id, w->subtask_id, w->attempt, w->timeout_ms, t->type,
+                                              w->param.data, w->param.len));
         }
     }
     size_t count = items.count;
@@ -316,7 +317,8 @@ static uint32_t wanted(struct executor *e)
     slots_load(e->slots, &l);
     if (e->draining || l.held_bytes > HELD_BYTES_MAX)
         return 0;
-    uint64_t prefetch = l.average_run_us > 0 ? (uint64_t)e->options.slots * PREFETCH_US / (uint64_t)l.average_run_us : 0;
+    uint64_t prefetch =
+        l.average_run_us > 0 ? (uint64_t)e->options.slots * PREFETCH_US / (uint64_t)l.average_run_us : 0;
     uint64_t window = e->options.slots + (prefetch < PREFETCH_MAX ? prefetch : PREFETCH_MAX);
     uint64_t taken = l.queued + l.running + e->flights[POLL].want * e->flights[POLL].out +
                      e->flights[REPORT].want * e->flights[REPORT].out;
@@ -415,7 +417,8 @@ static void carry_out(struct executor *e, enum act act)
     pthread_mutex_lock(&e->mu);
 }
 
-// While draining: what has not begun goes back; when the grace period is over, what runs is stopped, and goes back by leaving.
+// While draining: what has not begun goes back; when the grace period is over, what runs is stopped, and goes
+// back by leaving.
 static void drain(struct executor *e, int64_t now_ms)
 {
     slots_take_queued(e->slots, &e->give_back);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// executor.h: the role that runs subtasks: an executor node. Talks to a coordinator over a channel, shares nothing with it.
+// executor.h: the role that runs subtasks: an executor node. Talks to a coordinator over a channel, shares
+// nothing with it.
 #ifndef EXECUTOR_H
 #define EXECUTOR_H
 
@@ -24,9 +25,11 @@ struct loop *executor_loop(struct executor *e);
 // For a test that drives everything in one thread: runs a queued subtask here. false: none is queued.
 bool executor_run_one(struct executor *e);
 void executor_start(struct executor *e);
-// Begins to drain: takes nothing new, hands back what has not begun. `at_once`: running subtasks get no more time.
+// Begins to drain: takes nothing new, hands back what has not begun. `at_once`: running subtasks get no more
+// time.
 void executor_drain(struct executor *e, bool at_once);
-void executor_join(struct executor *e); // waits until it has left its coordinator, or given up trying; then stops
+void executor_join(
+    struct executor *e); // waits until it has left its coordinator, or given up trying; then stops
 void executor_stop(struct executor *e); // at once
 void executor_destroy(struct executor *e);
 

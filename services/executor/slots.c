@@ -12,7 +12,7 @@
 
 enum {
     CANCEL_PATIENCE_MS = 5000, // after which a cancelled callback that still runs is reported as cancelled
-    AVERAGE_OVER = 16, // runs
+    AVERAGE_OVER = 16,         // runs
     MESSAGE_MAX = 1000,
 };
 
@@ -21,10 +21,10 @@ struct slot {
     struct slots *owner;
     struct item *item; // that runs; NULL: idle
     struct dtf_execution execution;
-    int64_t limit_ms;   // when it has run too long
-    bool cancelled;     // as against: its time is up
-    bool abandoned;     // its result is not wanted any more, or was made already
-    bool told;          // the plugin's cancel was called
+    int64_t limit_ms; // when it has run too long
+    bool cancelled;   // as against: its time is up
+    bool abandoned;   // its result is not wanted any more, or was made already
+    bool told;        // the plugin's cancel was called
 };
 
 struct slots {
@@ -33,7 +33,7 @@ struct slots {
     struct slot *slots;
     unsigned count, running, idle;
     struct item_list queued, done;
-    int64_t average_sum_us; // AVERAGE_OVER times the average run time; 0: nothing ran yet
+    int64_t average_sum_us;  // AVERAGE_OVER times the average run time; 0: nothing ran yet
     int64_t looked_until_ms; // slots_expire is called by then
     bool stopping;
     int64_t (*now_ms)(void);
@@ -135,7 +135,8 @@ static int execute(struct slot *s, struct nrpc_status *st)
     const struct item *i = s->item;
     if (!i->type)
         return status_set(st, NRPC_UNIMPLEMENTED, "this node does not know the subtask's type");
-    struct dtf_subtask subtask = {i->task, i->seq, i->attempt, i->type->name, i->timeout_ms, i->param, i->param_bytes};
+    struct dtf_subtask subtask = {i->task,       i->seq,   i->attempt,    i->type->name,
+                                  i->timeout_ms, i->param, i->param_bytes};
     return i->type->executor->execute(i->type->user, &subtask, &s->execution, st);
 }
 
@@ -317,7 +318,8 @@ void slots_load(struct slots *s, struct slots_load *out)
     pthread_mutex_unlock(&s->mu);
 }
 
-void slots_each(struct slots *s, void (*each)(void *user, uint64_t task, uint64_t seq, uint32_t attempt), void *user)
+void slots_each(struct slots *s, void (*each)(void *user, uint64_t task, uint64_t seq, uint32_t attempt),
+                void *user)
 {
     pthread_mutex_lock(&s->mu);
     for (const struct item *i = s->queued.first; i; i = i->next)
@@ -337,15 +339,16 @@ static void end_without(struct slot *s, enum dtf_result_kind kind, const char *m
 {
     const struct item *i = s->item;
     struct item *result = mem_calloc(1, sizeof *result);
-    *result = (struct item){.task = i->task, .seq = i->seq, .attempt = i->attempt, .type = i->type, .kind = kind};
+    *result =
+        (struct item){.task = i->task, .seq = i->seq, .attempt = i->attempt, .type = i->type, .kind = kind};
     result->message = mem_strdup(message);
     result->run_us = (int64_t)i->timeout_ms * 1000;
     item_list_add(&s->owner->done, result);
     s->abandoned = true;
 }
 
-// Tells the plugins of cancelled executions. With the mutex held, so that the execution cannot end meanwhile: a cancel
-// callback must be short.
+// Tells the plugins of cancelled executions. With the mutex held, so that the execution cannot end meanwhile:
+// a cancel callback must be short.
 static void tell(struct slots *o)
 {
     for (unsigned k = 0; k < o->count; k++) {
@@ -356,7 +359,8 @@ static void tell(struct slots *o)
         const struct item *i = s->item;
         if (!i->type || !i->type->executor->cancel)
             continue;
-        struct dtf_subtask subtask = {i->task, i->seq, i->attempt, i->type->name, i->timeout_ms, i->param, i->param_bytes};
+        struct dtf_subtask subtask = {i->task,       i->seq,   i->attempt,    i->type->name,
+                                      i->timeout_ms, i->param, i->param_bytes};
         i->type->executor->cancel(i->type->user, &subtask);
     }
 }

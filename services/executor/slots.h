@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // slots.h: the threads that run execute callbacks, what waits for them, and what came out.
 //
-// A subtask is an item all its life on a node: queued, running, done. One mutex guards the lists; callbacks run without it.
+// A subtask is an item all its life on a node: queued, running, done. One mutex guards the lists; callbacks
+// run without it.
 #ifndef EXECUTOR_SLOTS_H
 #define EXECUTOR_SLOTS_H
 
@@ -44,7 +45,8 @@ struct slots;
 // on_done runs, without locks, after an item was added to the done list.
 struct slots *slots_create(unsigned count, int64_t (*now_ms)(void), void (*on_done)(void *user), void *user);
 void slots_start(struct slots *s);
-bool slots_run_one(struct slots *s); // instead of slots_start: runs a queued item in this thread; false: none is queued
+bool slots_run_one(
+    struct slots *s); // instead of slots_start: runs a queued item in this thread; false: none is queued
 void slots_destroy(struct slots *s); // queued items are dropped; waits for running callbacks
 
 void slots_queue(struct slots *s, struct item_list *items); // takes them
@@ -67,6 +69,7 @@ void slots_abandon(struct slots *s, bool keep_done);
 int64_t slots_expire(struct slots *s, int64_t now_ms);
 
 // Calls `each` for everything held: queued, running, done.
-void slots_each(struct slots *s, void (*each)(void *user, uint64_t task, uint64_t seq, uint32_t attempt), void *user);
+void slots_each(struct slots *s, void (*each)(void *user, uint64_t task, uint64_t seq, uint32_t attempt),
+                void *user);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // generator.c: takes ownership of tasks that generate, gives each its turns on the pool, and lets go of them.
 //
-// Ownership is a lease in the state store, renewed here; the fencing number that came with it travels with every push, so
-// that a generator which lost its lease without noticing cannot add anything.
+// Ownership is a lease in the state store, renewed here; the fencing number that came with it travels with
+// every push, so that a generator which lost its lease without noticing cannot add anything.
 #include "generator.h"
 
 #include "base/clock.h"
@@ -27,7 +27,7 @@ struct hint_mail {
     uint64_t task;
 };
 
-struct work { // a task that this process generates
+struct work {            // a task that this process generates
     struct pool_job job; // first member
     struct mail mail;
     UT_hash_handle hh;
@@ -127,7 +127,8 @@ static void turn_ended(struct generator *g, struct work *w, int64_t now_ms)
 static void take(struct generator *g, const struct state_claim *claim)
 {
     struct work *w = find(g, claim->task);
-    if (w) { // our own lease had run out: the new fence will end the old turn, and then the task is given back
+    if (w) { // our own lease had run out: the new fence will end the old turn, and then the task is given
+             // back
         w->fence = claim->fence;
         log_warn("task %llu: its generation lease was lost and taken again", (unsigned long long)claim->task);
         return;
@@ -157,8 +158,8 @@ static void claim(struct generator *g, int64_t now_ms)
     if (!room)
         return;
     arena_reset(&g->arena);
-    if (g->env->state->ops->claim(g->env->state, g->owner_id, now_ms, now_ms + LEASE_MS, room, &g->arena, &claims, &count,
-                                  &st)) {
+    if (g->env->state->ops->claim(g->env->state, g->owner_id, now_ms, now_ms + LEASE_MS, room, &g->arena,
+                                  &claims, &count, &st)) {
         log_warn("generator: cannot take tasks, will try again: %s", st.text);
         g->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
         return;

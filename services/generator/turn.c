@@ -71,8 +71,8 @@ static enum turn_end fail(struct turn *t, const struct nrpc_status *why)
     int code = t->env->state->ops->stop(t->env->state, t->task, MODEL_OUTCOME_FAILED, why->text, &st);
     if (code == NRPC_OK || code == NRPC_NOT_FOUND)
         return TURN_OVER;
-    log_warn("task %llu: cannot record that its generator failed (%s): %s", (unsigned long long)t->task, why->text,
-             st.text);
+    log_warn("task %llu: cannot record that its generator failed (%s): %s", (unsigned long long)t->task,
+             why->text, st.text);
     return TURN_OVER; // the claim is given back: whoever takes it next finds the same failure
 }
 
@@ -80,18 +80,21 @@ static void add(struct turn *t, const struct dtf_subtask_spec *spec)
 {
     struct turn_batch *b = &t->batch;
     mem_grow(&b->subtasks, &b->capacity, b->count + 1, sizeof *b->subtasks);
-    b->subtasks[b->count++] = (struct state_subtask){
-        {arena_dup(&b->arena, spec->param, spec->param_bytes), spec->param_bytes}, model_timeout_ms(spec->timeout_ms)};
+    b->subtasks[b->count++] =
+        (struct state_subtask){{arena_dup(&b->arena, spec->param, spec->param_bytes), spec->param_bytes},
+                               model_timeout_ms(spec->timeout_ms)};
 }
 
 static int check_spec(const struct turn *t, const struct dtf_subtask_spec *spec, struct nrpc_status *st)
 {
     if (spec->param_bytes > DTF_SUBTASK_PARAM_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "the generator of %s made a subtask of %zu bytes; the limit is %d",
-                          t->view.type, spec->param_bytes, DTF_SUBTASK_PARAM_MAX);
+        return status_set(st, NRPC_INVALID_ARGUMENT,
+                          "the generator of %s made a subtask of %zu bytes; the limit is %d", t->view.type,
+                          spec->param_bytes, DTF_SUBTASK_PARAM_MAX);
     if (spec->timeout_ms > DTF_SUBTASK_TIMEOUT_MAX_MS)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "the generator of %s set a subtask timeout of %u ms; the limit is %d",
-                          t->view.type, spec->timeout_ms, DTF_SUBTASK_TIMEOUT_MAX_MS);
+        return status_set(st, NRPC_INVALID_ARGUMENT,
+                          "the generator of %s set a subtask timeout of %u ms; the limit is %d", t->view.type,
+                          spec->timeout_ms, DTF_SUBTASK_TIMEOUT_MAX_MS);
     return NRPC_OK;
 }
 
@@ -127,8 +130,9 @@ static enum dtf_next fill(struct turn *t, struct nrpc_status *st)
         t->type->generator->save_status(t->state, &b->checkpoint);
         b->taken = true;
         if (b->checkpoint.size > DTF_CHECKPOINT_MAX) {
-            status_set(st, NRPC_INVALID_ARGUMENT, "the generator of %s saved a status of %zu bytes; the limit is %d",
-                       t->view.type, b->checkpoint.size, DTF_CHECKPOINT_MAX);
+            status_set(st, NRPC_INVALID_ARGUMENT,
+                       "the generator of %s saved a status of %zu bytes; the limit is %d", t->view.type,
+                       b->checkpoint.size, DTF_CHECKPOINT_MAX);
             return DTF_NEXT_ERROR;
         }
     }
@@ -147,13 +151,13 @@ static enum turn_end push(struct turn *t)
     struct nrpc_status st;
     struct state_blob checkpoint = {b->taken ? (b->checkpoint.data ? b->checkpoint.data : (void *)"") : NULL,
                                     b->checkpoint.size};
-    int code = t->env->state->ops->push(t->env->state, t->task, t->fence, b->subtasks, b->count, checkpoint, b->done,
-                                        progress(t), &t->queued, &st);
+    int code = t->env->state->ops->push(t->env->state, t->task, t->fence, b->subtasks, b->count, checkpoint,
+                                        b->done, progress(t), &t->queued, &st);
     if (code == NRPC_ABORTED || code == NRPC_NOT_FOUND)
         return TURN_OVER;
     if (code) {
-        log_warn("task %llu: cannot store %zu subtasks, will try again: %s", (unsigned long long)t->task, b->count,
-                 st.text);
+        log_warn("task %llu: cannot store %zu subtasks, will try again: %s", (unsigned long long)t->task,
+                 b->count, st.text);
         t->wait_ms = ENV_STORE_RETRY_MS;
         return TURN_NONE_NOW;
     }
@@ -193,8 +197,8 @@ enum turn_end turn_run(struct turn *t)
     if (is_stopping(t))
         return stop(t);
     if (!t->type || !t->type->generator) { // a restart with the plugin will find the task as it is
-        log_error("task %llu: no generator for type \"%s\" here; was a plugin left out?", (unsigned long long)t->task,
-                  t->view.type);
+        log_error("task %llu: no generator for type \"%s\" here; was a plugin left out?",
+                  (unsigned long long)t->task, t->view.type);
         t->wait_ms = 60000;
         return TURN_NONE_NOW;
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // turn.h: one turn of generating one task: the plugin's callbacks, and the push of what they gave.
 //
-// A turn runs on the pool, at most one at a time for a task; between turns the struct belongs to the generator's loop.
+// A turn runs on the pool, at most one at a time for a task; between turns the struct belongs to the
+// generator's loop.
 #ifndef GENERATOR_TURN_H
 #define GENERATOR_TURN_H
 
@@ -36,8 +37,8 @@ struct turn {
     uint64_t skip;           // subtasks to pass over: stored before, by a generator that saves no status
     void *state;             // the plugin's
     bool begun;
-    _Atomic bool cancelled;  // the task is stopping; set by any thread
-    _Atomic bool quit;       // the process is
+    _Atomic bool cancelled; // the task is stopping; set by any thread
+    _Atomic bool quit;      // the process is
     struct turn_batch batch;
     int64_t wait_ms; // with TURN_NONE_NOW
 };

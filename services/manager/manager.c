@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // manager.c: what happens to tasks: their ends, their deadlines, the repair of what a crash left half done.
 //
-// A task's end is recorded first and then removed from the state; a crash in between leaves a closed task, which is found at
-// the next start and recorded again, to no effect. A task that is recorded but not in the state is admitted (again).
+// A task's end is recorded first and then removed from the state; a crash in between leaves a closed task,
+// which is found at the next start and recorded again, to no effect. A task that is recorded but not in the
+// state is admitted (again).
 #include "manager_internal.h"
 
 #include "base/clock.h"
@@ -93,9 +94,12 @@ static int record_failures(struct manager *m, uint64_t task, struct nrpc_status 
         struct records_failure *failures = arena_alloc(&a, count * sizeof *failures);
         for (size_t i = 0; i < count; i++) {
             const struct state_result *r = &page[i];
-            failures[i] = (struct records_failure){task,    r->seq,
-                                                   r->attempt, r->kind,
-                                                   r->code, r->message,
+            failures[i] = (struct records_failure){task,
+                                                   r->seq,
+                                                   r->attempt,
+                                                   r->kind,
+                                                   r->code,
+                                                   r->message,
                                                    {r->body.data, r->body.bytes},
                                                    {r->param.data, r->param.bytes},
                                                    r->run_us};
@@ -108,8 +112,8 @@ static int record_failures(struct manager *m, uint64_t task, struct nrpc_status 
 }
 
 // What is to be recorded of the closed tasks among `ids`. *count in: ids, out: changes.
-static int prepare_ends(struct manager *m, const uint64_t *ids, size_t *count, struct records_change *changes, int64_t now_ms,
-                        struct nrpc_status *st)
+static int prepare_ends(struct manager *m, const uint64_t *ids, size_t *count, struct records_change *changes,
+                        int64_t now_ms, struct nrpc_status *st)
 {
     struct state_progress *p = arena_calloc(&m->arena, (*count + 1) * sizeof *p);
     int code = m->env->state->ops->progress(m->env->state, ids, *count, &m->arena, p, st);
@@ -191,7 +195,8 @@ static void stop_overdue(struct manager *m, int64_t now_ms)
     uint64_t *tasks;
     size_t count;
     struct nrpc_status st;
-    int code = m->env->state->ops->overdue(m->env->state, now_ms, PAGE, &m->arena, &tasks, &count, &m->next_overdue_ms, &st);
+    int code = m->env->state->ops->overdue(m->env->state, now_ms, PAGE, &m->arena, &tasks, &count,
+                                           &m->next_overdue_ms, &st);
     for (size_t i = 0; code == NRPC_OK && i < count; i++)
         code = m->env->state->ops->stop(m->env->state, tasks[i], MODEL_OUTCOME_TIMED_OUT,
                                         "not finished within the task's timeout", &st);
@@ -210,13 +215,15 @@ static int admit_again(struct manager *m, const struct records_task *t, struct n
     struct state_task task;
     Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&m->arena.allocator, t->param.bytes, t->param.data);
     if (!p)
-        return status_set(st, NRPC_DATA_LOSS, "the stored parameters of task %llu cannot be read", (unsigned long long)t->id);
+        return status_set(st, NRPC_DATA_LOSS, "the stored parameters of task %llu cannot be read",
+                          (unsigned long long)t->id);
     param_to_state(p, t->id, t->deadline_ms, t->param, &task);
     log_info("task %llu was recorded but not under way: admitted", (unsigned long long)t->id);
     return m->env->state->ops->admit(m->env->state, &task, 1, st);
 }
 
-static int repair_page(struct manager *m, const struct records_task *tasks, size_t count, struct nrpc_status *st)
+static int repair_page(struct manager *m, const struct records_task *tasks, size_t count,
+                       struct nrpc_status *st)
 {
     uint64_t *ids = arena_alloc(&m->arena, (count + 1) * sizeof *ids);
     struct state_progress *p = arena_calloc(&m->arena, (count + 1) * sizeof *p);
@@ -256,7 +263,8 @@ static int find_closed(struct manager *m, struct nrpc_status *st)
 {
     uint64_t *tasks;
     size_t count;
-    int code = m->env->state->ops->in_phase(m->env->state, MODEL_CLOSED, 0, PAGE, &m->arena, &tasks, &count, st);
+    int code =
+        m->env->state->ops->in_phase(m->env->state, MODEL_CLOSED, 0, PAGE, &m->arena, &tasks, &count, st);
     for (size_t i = 0; code == NRPC_OK && i < count; i++)
         add_closed(m, tasks[i]);
     return code;
@@ -273,8 +281,8 @@ static void keep_house(struct manager *m, int64_t now_ms)
     if (code == NRPC_OK)
         code = m->env->state->ops->expire_results(m->env->state, now_ms, &st);
     if (code == NRPC_OK)
-        code = m->env->records->ops->trim(m->env->records, now_ms - keep_finished_ms, KEEP_TASKS, KEEP_EVENTS, TRIM_MAX,
-                                          &removed, &st);
+        code = m->env->records->ops->trim(m->env->records, now_ms - keep_finished_ms, KEEP_TASKS, KEEP_EVENTS,
+                                          TRIM_MAX, &removed, &st);
     if (code) {
         log_warn("manager: housekeeping failed, will try again: %s", st.text);
         m->next_repair_ms = now_ms + ENV_STORE_RETRY_MS;

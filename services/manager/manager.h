@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// manager.h: the role that owns a task's life: creates, pauses, resumes, cancels, times out, ends, answers questions.
+// manager.h: the role that owns a task's life: creates, pauses, resumes, cancels, times out, ends, answers
+// questions.
 #ifndef MANAGER_H
 #define MANAGER_H
 

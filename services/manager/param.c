@@ -33,8 +33,8 @@ static int check_texts(const Dtf__V1__TaskParam *p, struct nrpc_status *st)
         const char *text;
         memcpy(&text, (const char *)p + texts[i].offset, sizeof text);
         if (strlen(text) > texts[i].max_bytes)
-            return status_set(st, NRPC_INVALID_ARGUMENT, "%s: %zu bytes are over the limit of %zu", texts[i].name,
-                              strlen(text), texts[i].max_bytes);
+            return status_set(st, NRPC_INVALID_ARGUMENT, "%s: %zu bytes are over the limit of %zu",
+                              texts[i].name, strlen(text), texts[i].max_bytes);
         if (!utf8_is_valid(text))
             return status_set(st, NRPC_INVALID_ARGUMENT, "%s: is not valid UTF-8", texts[i].name);
     }
@@ -49,7 +49,8 @@ static int check_type(const Dtf__V1__TaskParam *p, struct nrpc_status *st)
     if (!type)
         return status_set(st, NRPC_INVALID_ARGUMENT, "type: no task type \"%s\" is registered here", p->type);
     if (!type->generator && !p->fed)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "type: \"%s\" has no generator: its tasks must be fed", p->type);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "type: \"%s\" has no generator: its tasks must be fed",
+                          p->type);
     return NRPC_OK;
 }
 
@@ -58,14 +59,16 @@ int param_check(const Dtf__V1__TaskParam *p, struct nrpc_status *st)
     if (check_texts(p, st) || check_type(p, st))
         return NRPC_INVALID_ARGUMENT;
     if (p->priority > DTF_PRIORITY_HIGH)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "priority: %u is over %d", p->priority, DTF_PRIORITY_HIGH);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "priority: %u is over %d", p->priority,
+                          DTF_PRIORITY_HIGH);
     if (p->timeout_ms > (uint64_t)timeout_max_ms)
         return status_set(st, NRPC_INVALID_ARGUMENT, "timeout_ms: over 30 days");
     if (p->type_param.len > DTF_TYPE_PARAM_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "type_param: %zu bytes are over the limit of %d", p->type_param.len,
-                          DTF_TYPE_PARAM_MAX);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "type_param: %zu bytes are over the limit of %d",
+                          p->type_param.len, DTF_TYPE_PARAM_MAX);
     if (p->max_retries > RETRIES_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "max_retries: %u is over %d", p->max_retries, RETRIES_MAX);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "max_retries: %u is over %d", p->max_retries,
+                          RETRIES_MAX);
     if (p->retry_backoff_ms > BACKOFF_MAX_MS)
         return status_set(st, NRPC_INVALID_ARGUMENT, "retry_backoff_ms: over an hour");
     if (p->tolerated_failures < -1)
@@ -89,8 +92,8 @@ static uint32_t priority_of(const Dtf__V1__TaskParam *p)
     return p->priority ? p->priority : DTF_PRIORITY_LOW;
 }
 
-int param_to_record(const Dtf__V1__TaskParam *p, int64_t now_ms, struct arena *a, struct records_new_task *out,
-                    struct nrpc_status *st)
+int param_to_record(const Dtf__V1__TaskParam *p, int64_t now_ms, struct arena *a,
+                    struct records_new_task *out, struct nrpc_status *st)
 {
     int code = param_check(p, st);
     if (code)

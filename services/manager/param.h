@@ -10,8 +10,8 @@
 int param_check(const Dtf__V1__TaskParam *p, struct nrpc_status *st);
 
 // Fills the record (all but what the store sets); what it points to is p's or the arena's.
-int param_to_record(const Dtf__V1__TaskParam *p, int64_t now_ms, struct arena *a, struct records_new_task *out,
-                    struct nrpc_status *st);
+int param_to_record(const Dtf__V1__TaskParam *p, int64_t now_ms, struct arena *a,
+                    struct records_new_task *out, struct nrpc_status *st);
 
 // Fills what the state admits.
 void param_to_state(const Dtf__V1__TaskParam *p, uint64_t id, int64_t deadline_ms, struct records_blob packed,

@@ -12,7 +12,7 @@ struct request;
 // Does a request: answers it, or parks it. last: its time is up, it must be answered.
 typedef void (*request_fn)(struct manager *m, struct request *r, int64_t now_ms, bool last);
 
-struct request { // a call in the manager's hands; in the call's memory
+struct request {           // a call in the manager's hands; in the call's memory
     struct heap_node wait; // while parked: by the time it must be answered
     struct mail mail;
     struct nrpc_call *call;
@@ -24,7 +24,7 @@ struct request { // a call in the manager's hands; in the call's memory
     struct request *next, **prev;
 };
 
-enum parked_signal { // what a parked request waits for
+enum parked_signal {    // what a parked request waits for
     PARKED_END = 1,     // of the task
     PARKED_ROOM = 2,    // in its queue
     PARKED_RESULTS = 4, // to be read

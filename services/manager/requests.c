@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// requests.c: the handlers of TaskService. All look alike: look up, refuse, do, answer once, or park until something happens.
+// requests.c: the handlers of TaskService. All look alike: look up, refuse, do, answer once, or park until
+// something happens.
 //
-// A handler is called on the transport's thread and only posts a request; the request's run function does the work in the
-// manager's loop. Parking runs it again, when what it waits for happened, or (last) when its time is up.
+// A handler is called on the transport's thread and only posts a request; the request's run function does the
+// work in the manager's loop. Parking runs it again, when what it waits for happened, or (last) when its time
+// is up.
 #include "manager_internal.h"
 
 #include "base/clock.h"
@@ -35,9 +37,10 @@ static void post(struct manager *m, struct nrpc_call *call, const void *message,
     loop_post(&m->loop, &r->mail);
 }
 
-// Parks a request for up to wait_ms, or its caller's deadline if that is earlier. false: that time is up (or none was given).
-static bool park(struct manager *m, struct request *r, uint64_t task, unsigned signals, uint64_t wait_ms, int64_t now_ms,
-                 bool last)
+// Parks a request for up to wait_ms, or its caller's deadline if that is earlier. false: that time is up (or
+// none was given).
+static bool park(struct manager *m, struct request *r, uint64_t task, unsigned signals, uint64_t wait_ms,
+                 int64_t now_ms, bool last)
 {
     if (last || !wait_ms || m->stopping)
         return false;
@@ -94,7 +97,8 @@ static void admit_all(struct manager *m, int64_t now_ms)
     }
 }
 
-static void answer_created(struct manager *m, const struct creation *c, const struct records_new_task *t, int64_t now_ms)
+static void answer_created(struct manager *m, const struct creation *c, const struct records_new_task *t,
+                           int64_t now_ms)
 {
     if (!t->existed) {
         Dtf__V1__Event e = DTF__V1__EVENT__INIT;
@@ -129,7 +133,8 @@ void requests_create_all(struct manager *m, int64_t now_ms)
 
 // ---- Get, Wait, List
 
-static int read_task(struct manager *m, uint64_t id, bool with_param, Dtf__V1__Task **out, bool *ended, struct nrpc_status *st)
+static int read_task(struct manager *m, uint64_t id, bool with_param, Dtf__V1__Task **out, bool *ended,
+                     struct nrpc_status *st)
 {
     struct records_task t;
     struct state_progress p = {0};
@@ -180,7 +185,8 @@ static void run_list(struct manager *m, struct request *r, int64_t now_ms, bool 
     struct nrpc_status st;
     size_t count;
     if (m->env->records->ops->list(m->env->records, (enum model_status)q->status, q->before_id,
-                                   (size_t)page_size(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena, &tasks, &count, &st)) {
+                                   (size_t)page_size(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena, &tasks,
+                                   &count, &st)) {
         nrpc_reply_status(r->call, &st);
         return;
     }
@@ -203,14 +209,16 @@ static void run_list(struct manager *m, struct request *r, int64_t now_ms, bool 
 
 static int set_paused(struct manager *m, uint64_t task, bool paused, int64_t now_ms, struct nrpc_status *st)
 {
-    struct records_change change = {.task = task, .event = paused ? MODEL_PAUSE : MODEL_RESUME, .now_ms = now_ms};
+    struct records_change change = {
+        .task = task, .event = paused ? MODEL_PAUSE : MODEL_RESUME, .now_ms = now_ms};
     int code = m->env->records->ops->change(m->env->records, &change, 1, st);
     if (code)
         return code;
     if (change.code == NRPC_NOT_FOUND)
         return status_set(st, NRPC_NOT_FOUND, "there is no task %llu", (unsigned long long)task);
     if (change.code)
-        return status_set(st, change.code, "task %llu is %s", (unsigned long long)task, model_status_name(change.status));
+        return status_set(st, change.code, "task %llu is %s", (unsigned long long)task,
+                          model_status_name(change.status));
     if (change.changed) {
         Dtf__V1__Event e = DTF__V1__EVENT__INIT;
         e.sequence = change.sequence;
@@ -248,7 +256,8 @@ static void run_resume(struct manager *m, struct request *r, int64_t now_ms, boo
         dtf_v1_task_service_resume_reply(r->call, &response);
 }
 
-static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t now_ms, struct nrpc_status *st)
+static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t now_ms,
+                  struct nrpc_status *st)
 {
     struct records_task t;
     if (strlen(reason) > REASON_MAX || !utf8_is_valid(reason))
@@ -261,12 +270,13 @@ static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t 
     if (model_status_is_terminal(t.status))
         return status_set(st, NRPC_FAILED_PRECONDITION, "task %llu is %s", (unsigned long long)task,
                           model_status_name(t.status));
-    code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, *reason ? reason : "cancelled by request",
-                                    st);
+    code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED,
+                                    *reason ? reason : "cancelled by request", st);
     if (code != NRPC_NOT_FOUND)
         return code;
     m->next_repair_ms = now_ms;
-    return status_set(st, NRPC_UNAVAILABLE, "task %llu is being admitted again; try again", (unsigned long long)task);
+    return status_set(st, NRPC_UNAVAILABLE, "task %llu is being admitted again; try again",
+                      (unsigned long long)task);
 }
 
 static void run_cancel(struct manager *m, struct request *r, int64_t now_ms, bool last)
@@ -291,8 +301,8 @@ static void run_events(struct manager *m, struct request *r, int64_t now_ms, boo
     struct nrpc_status st;
     size_t count;
     if (m->env->records->ops->events(m->env->records, q->after, q->task_id,
-                                     (size_t)page_size(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena, &events, &count,
-                                     &response.first_kept, &st)) {
+                                     (size_t)page_size(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena, &events,
+                                     &count, &response.first_kept, &st)) {
         nrpc_reply_status(r->call, &st);
         return;
     }
@@ -319,10 +329,12 @@ static void run_events(struct manager *m, struct request *r, int64_t now_ms, boo
 static int check_feed(const Dtf__V1__FeedRequest *q, struct nrpc_status *st)
 {
     if (q->n_subtasks > FEED_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "subtasks: %zu are over the limit of %d", q->n_subtasks, FEED_MAX);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "subtasks: %zu are over the limit of %d", q->n_subtasks,
+                          FEED_MAX);
     for (size_t i = 0; i < q->n_subtasks; i++) {
         if (q->subtasks[i]->param.len > DTF_SUBTASK_PARAM_MAX)
-            return status_set(st, NRPC_INVALID_ARGUMENT, "subtasks: entry %zu: param of %zu bytes is over the limit of %d", i,
+            return status_set(st, NRPC_INVALID_ARGUMENT,
+                              "subtasks: entry %zu: param of %zu bytes is over the limit of %d", i,
                               q->subtasks[i]->param.len, DTF_SUBTASK_PARAM_MAX);
         if (q->subtasks[i]->timeout_ms > DTF_SUBTASK_TIMEOUT_MAX_MS)
             return status_set(st, NRPC_INVALID_ARGUMENT, "subtasks: entry %zu: timeout_ms is over %d", i,
@@ -342,8 +354,8 @@ static void run_feed(struct manager *m, struct request *r, int64_t now_ms, bool 
         subtasks[i] = (struct state_subtask){{q->subtasks[i]->param.data, q->subtasks[i]->param.len},
                                              model_timeout_ms(q->subtasks[i]->timeout_ms)};
     if (code == NRPC_OK)
-        code = m->env->state->ops->feed(m->env->state, q->task_id, q->at, subtasks, q->n_subtasks, q->finish, &response.fed,
-                                        &st);
+        code = m->env->state->ops->feed(m->env->state, q->task_id, q->at, subtasks, q->n_subtasks, q->finish,
+                                        &response.fed, &st);
     if (code == NRPC_OK)
         dtf_v1_task_service_feed_reply(r->call, &response);
     else if (code != NRPC_RESOURCE_EXHAUSTED ||
@@ -353,8 +365,9 @@ static void run_feed(struct manager *m, struct request *r, int64_t now_ms, bool 
 
 // ---- Results
 
-static Dtf__V1__Result *result_message(struct arena *a, uint64_t seq, uint32_t attempt, enum model_kind kind, int32_t code,
-                                       const char *message, const void *body, size_t body_bytes, int64_t run_us)
+static Dtf__V1__Result *result_message(struct arena *a, uint64_t seq, uint32_t attempt, enum model_kind kind,
+                                       int32_t code, const char *message, const void *body, size_t body_bytes,
+                                       int64_t run_us)
 {
     Dtf__V1__Result *m = arena_alloc(a, sizeof *m);
     dtf__v1__result__init(m);
@@ -394,16 +407,18 @@ static int read_kept(struct manager *m, const Dtf__V1__ResultsRequest *q, bool f
     size_t count;
     bool end = false;
     const struct state_ops *ops = m->env->state->ops;
-    int code = failures ? ops->failures(m->env->state, q->task_id, q->after, limit, &m->arena, &results, &count, st)
-                        : ops->results(m->env->state, q->task_id, q->after, limit, &m->arena, &results, &count, &end, st);
+    int code =
+        failures
+            ? ops->failures(m->env->state, q->task_id, q->after, limit, &m->arena, &results, &count, st)
+            : ops->results(m->env->state, q->task_id, q->after, limit, &m->arena, &results, &count, &end, st);
     if (code)
         return code;
     make_room(out, &m->arena, count);
     for (size_t i = 0; i < count; i++) {
         const struct state_result *r = &results[i];
         add_result(out,
-                   result_message(&m->arena, r->seq, r->attempt, r->kind, r->code, r->message, r->body.data, r->body.bytes,
-                                  r->run_us),
+                   result_message(&m->arena, r->seq, r->attempt, r->kind, r->code, r->message, r->body.data,
+                                  r->body.bytes, r->run_us),
                    r->position);
         if (failures)
             add_param(out, r->param.data, r->param.bytes);
@@ -418,15 +433,16 @@ static int read_recorded_failures(struct manager *m, const Dtf__V1__ResultsReque
 {
     struct records_failure *failures;
     size_t count;
-    int code = m->env->records->ops->failures(m->env->records, q->task_id, q->after, limit, &m->arena, &failures, &count, st);
+    int code = m->env->records->ops->failures(m->env->records, q->task_id, q->after, limit, &m->arena,
+                                              &failures, &count, st);
     if (code)
         return code;
     make_room(out, &m->arena, count);
     for (size_t i = 0; i < count; i++) {
         const struct records_failure *f = &failures[i];
         add_result(out,
-                   result_message(&m->arena, f->seq, f->attempt, f->kind, f->code, f->message, f->body.data, f->body.bytes,
-                                  f->run_us),
+                   result_message(&m->arena, f->seq, f->attempt, f->kind, f->code, f->message, f->body.data,
+                                  f->body.bytes, f->run_us),
                    f->seq);
         add_param(out, f->param.data, f->param.bytes);
     }
@@ -456,10 +472,10 @@ static void run_results(struct manager *m, struct request *r, int64_t now_ms, bo
 
 // ---- the table
 
-#define HANDLER(name, Type)                                                                                            \
-    static void on_##name(struct nrpc_call *call, const Type *request, void *user)                                     \
-    {                                                                                                                  \
-        post(user, call, request, run_##name);                                                                         \
+#define HANDLER(name, Type)                                                                                  \
+    static void on_##name(struct nrpc_call *call, const Type *request, void *user)                           \
+    {                                                                                                        \
+        post(user, call, request, run_##name);                                                               \
     }
 HANDLER(create, Dtf__V1__CreateRequest)
 HANDLER(get, Dtf__V1__GetRequest)

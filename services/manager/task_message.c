@@ -33,7 +33,8 @@ static Dtf__V1__TaskParam *param_message(const struct records_task *t, struct ar
     return p;
 }
 
-Dtf__V1__Task *task_message(const struct records_task *t, const struct state_progress *p, bool with_param, struct arena *a)
+Dtf__V1__Task *task_message(const struct records_task *t, const struct state_progress *p, bool with_param,
+                            struct arena *a)
 {
     bool live = p && p->found && !model_status_is_terminal(t->status);
     Dtf__V1__Task *m = arena_alloc(a, sizeof *m);

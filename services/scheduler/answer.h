@@ -12,7 +12,9 @@ struct answer {
 };
 
 void answer_init(struct answer *a, struct arena *arena);
-void answer_add(struct answer *a, const struct state_work *work, size_t count); // its bytes must live until the sending
-void answer_send(struct answer *a, struct exchange *x, const uint64_t *cancels, size_t cancel_count); // ends a and x
+void answer_add(struct answer *a, const struct state_work *work,
+                size_t count); // its bytes must live until the sending
+void answer_send(struct answer *a, struct exchange *x, const uint64_t *cancels,
+                 size_t cancel_count); // ends a and x
 
 #endif

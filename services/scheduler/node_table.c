@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// node_table.c: nodes by id, by the time their call must be answered, and by hunger (first come, first served).
+// node_table.c: nodes by id, by the time their call must be answered, and by hunger (first come, first
+// served).
 #include "node_table.h"
 
 #include <stdio.h>

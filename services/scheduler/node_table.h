@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// node_table.h: the nodes that talk to this scheduler: their parked calls, and what is to be told to them. One thread.
+// node_table.h: the nodes that talk to this scheduler: their parked calls, and what is to be told to them.
+// One thread.
 #ifndef SCHEDULER_NODE_TABLE_H
 #define SCHEDULER_NODE_TABLE_H
 
@@ -12,12 +13,13 @@ struct node {
     struct heap_node wait; // in table.waits while a call is parked, by the time it must be answered
     UT_hash_handle hh;
     uint64_t id;
-    char *types;           // '\n' + name + '\n' + name ... + '\n'
+    char *types; // '\n' + name + '\n' + name ... + '\n'
     uint32_t slots;
-    bool seen;             // since its lease was renewed last
+    bool seen;               // since its lease was renewed last
     struct exchange *parked; // NULL: none
     uint32_t want;           // of the parked call
-    struct node *next_hungry, **prev_hungry; // among the nodes whose parked call wants work; prev NULL: not among them
+    struct node *next_hungry,
+        **prev_hungry; // among the nodes whose parked call wants work; prev NULL: not among them
     uint64_t *cancels; // tasks to stop, not told yet
     size_t cancel_count, cancel_capacity;
     struct outbox *outbox; // vetted work that waits for a call

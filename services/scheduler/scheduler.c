@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// scheduler.c: parked Exchange calls on one side, ready subtasks on the other; lib/sched decides, this carries out.
+// scheduler.c: parked Exchange calls on one side, ready subtasks on the other; lib/sched decides, this
+// carries out.
 //
-// Nodes ask (pull): a call says how many subtasks it would take and how long it may wait. A node always has a call parked
-// here, through which it can also be told to stop something. Every call renews the node's lease.
+// Nodes ask (pull): a call says how many subtasks it would take and how long it may wait. A node always has a
+// call parked here, through which it can also be told to stop something. Every call renews the node's lease.
 #include "scheduler.h"
 
 #include "answer.h"
@@ -24,7 +25,17 @@ enum {
     STOPPING_MAX = 1000,
 };
 
-enum mail_kind { MAIL_OFFER, MAIL_REGISTER, MAIL_LEAVE, MAIL_VIEW, MAIL_GONE, MAIL_STOP, MAIL_SETTLED, MAIL_VETTED, MAIL_GROUPS };
+enum mail_kind {
+    MAIL_OFFER,
+    MAIL_REGISTER,
+    MAIL_LEAVE,
+    MAIL_VIEW,
+    MAIL_GONE,
+    MAIL_STOP,
+    MAIL_SETTLED,
+    MAIL_VETTED,
+    MAIL_GROUPS
+};
 
 struct call_mail {
     struct mail mail;
@@ -99,7 +110,7 @@ static const struct {
     enum state_hint_kind hint;
     enum mail_kind mail;
 } hint_mails[] = {
-    {STATE_HINT_VIEW, MAIL_VIEW},    {STATE_HINT_STOP, MAIL_STOP},     {STATE_HINT_CLOSING, MAIL_GONE},
+    {STATE_HINT_VIEW, MAIL_VIEW},   {STATE_HINT_STOP, MAIL_STOP},       {STATE_HINT_CLOSING, MAIL_GONE},
     {STATE_HINT_CLOSED, MAIL_GONE}, {STATE_HINT_SETTLED, MAIL_SETTLED},
 };
 
@@ -145,7 +156,8 @@ static void free_outbox(struct node *n)
 }
 
 // Answers one of the node's calls with this work, what waits in the outbox, and the tasks to stop.
-static void answer_call(struct scheduler *s, struct node *n, struct exchange *x, const struct state_work *work, size_t count)
+static void answer_call(struct scheduler *s, struct node *n, struct exchange *x,
+                        const struct state_work *work, size_t count)
 {
     struct answer a;
     answer_init(&a, &s->arena);
@@ -165,7 +177,8 @@ static void answer_parked(struct scheduler *s, struct node *n, const struct stat
 static void remove_node(struct scheduler *s, struct node *n, const char *why)
 {
     if (n->parked)
-        nrpc_reply_error(node_unpark(&s->nodes, n)->call, NRPC_NOT_FOUND, "node %llu: %s", (unsigned long long)n->id, why);
+        nrpc_reply_error(node_unpark(&s->nodes, n)->call, NRPC_NOT_FOUND, "node %llu: %s",
+                         (unsigned long long)n->id, why);
     free_outbox(n);
     node_table_remove(&s->nodes, n);
 }
@@ -184,7 +197,8 @@ static bool fits(void *user, uint64_t task)
     return type && node_can_run(f->n, type);
 }
 
-// Sends the work of types with a scheduler callback to be vetted; moves the rest to the front and returns its number.
+// Sends the work of types with a scheduler callback to be vetted; moves the rest to the front and returns its
+// number.
 static size_t split_off_vetted(struct scheduler *s, struct node *n, struct state_work *work, size_t count)
 {
     size_t plain = 0;
@@ -203,8 +217,8 @@ static size_t split_off_vetted(struct scheduler *s, struct node *n, struct state
     return plain;
 }
 
-static void unpick(struct scheduler *s, const struct sched_pick *picks, size_t pick_count, const struct state_work *work,
-                   size_t count)
+static void unpick(struct scheduler *s, const struct sched_pick *picks, size_t pick_count,
+                   const struct state_work *work, size_t count)
 {
     for (size_t i = 0; i < pick_count; i++) {
         uint32_t got = 0;
@@ -215,15 +229,16 @@ static void unpick(struct scheduler *s, const struct sched_pick *picks, size_t p
     }
 }
 
-static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const struct sched_pick *picks, size_t pick_count,
-                    struct state_work **work)
+static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const struct sched_pick *picks,
+                    size_t pick_count, struct state_work **work)
 {
     struct state_pick *wanted = arena_alloc(&s->arena, pick_count * sizeof *wanted);
     for (size_t i = 0; i < pick_count; i++)
         wanted[i] = (struct state_pick){picks[i].task, picks[i].count};
     size_t count = 0;
     struct nrpc_status st;
-    int code = s->env->state->ops->lease(s->env->state, n->id, now_ms, wanted, pick_count, &s->arena, work, &count, &st);
+    int code = s->env->state->ops->lease(s->env->state, n->id, now_ms, wanted, pick_count, &s->arena, work,
+                                         &count, &st);
     if (code)
         count = 0;
     unpick(s, picks, pick_count, *work, count);
@@ -236,8 +251,8 @@ static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const s
     return count;
 }
 
-// Leases up to `want` subtasks, but no more than the node's share of what is ready, and returns those that may go to it now;
-// *vetted: how many more are being vetted. The node may be gone afterwards.
+// Leases up to `want` subtasks, but no more than the node's share of what is ready, and returns those that
+// may go to it now; *vetted: how many more are being vetted. The node may be gone afterwards.
 static size_t give(struct scheduler *s, struct node *n, uint32_t want, size_t competitors, int64_t now_ms,
                    struct state_work **work, size_t *vetted)
 {
@@ -284,7 +299,8 @@ static struct node *node_of(struct scheduler *s, uint64_t id, struct nrpc_status
     for (size_t i = 0; i < count; i++)
         if (all[i].id == id)
             return node_table_add(&s->nodes, id, all[i].types, all[i].slots);
-    status_set(st, NRPC_NOT_FOUND, "node %llu is not registered, or its lease has ended", (unsigned long long)id);
+    status_set(st, NRPC_NOT_FOUND, "node %llu is not registered, or its lease has ended",
+               (unsigned long long)id);
     return NULL;
 }
 
@@ -302,17 +318,18 @@ static int reconcile(struct scheduler *s, struct node *n, const Dtf__V1__Exchang
     const struct state_ops *ops = s->env->state->ops;
     int code = NRPC_OK;
     if (r->n_returned)
-        code = ops->requeue(s->env->state, copy_refs(&s->arena, r->returned, r->n_returned), r->n_returned, STATE_RETURNED,
-                            now_ms, st);
+        code = ops->requeue(s->env->state, copy_refs(&s->arena, r->returned, r->n_returned), r->n_returned,
+                            STATE_RETURNED, now_ms, st);
     if (code == NRPC_OK && r->resync) {
         free_outbox(n);
-        code = ops->node_reconcile(s->env->state, n->id, copy_refs(&s->arena, r->holding, r->n_holding), r->n_holding, st);
+        code = ops->node_reconcile(s->env->state, n->id, copy_refs(&s->arena, r->holding, r->n_holding),
+                                   r->n_holding, st);
     }
     return code;
 }
 
-// A call that does not wait, beside the parked one: it brought results, and takes what is ready now. What it wanted and did
-// not get, the parked call may bring.
+// A call that does not wait, beside the parked one: it brought results, and takes what is ready now. What it
+// wanted and did not get, the parked call may bring.
 static void report(struct scheduler *s, struct node *n, struct exchange *x, int64_t now_ms)
 {
     struct state_work *work = NULL;
@@ -530,8 +547,8 @@ static void renew(struct scheduler *s, int64_t now_ms)
         if (n->seen)
             ids[count++] = n->id;
     struct nrpc_status st;
-    if (count && s->env->state->ops->node_renew(s->env->state, ids, count, now_ms + s->env->node_lease_ms, &s->arena, &lost,
-                                                &lost_count, &st)) {
+    if (count && s->env->state->ops->node_renew(s->env->state, ids, count, now_ms + s->env->node_lease_ms,
+                                                &s->arena, &lost, &lost_count, &st)) {
         log_warn("scheduler: cannot renew the nodes' leases, will try again: %s", st.text);
         s->next_renew_ms = now_ms + ENV_STORE_RETRY_MS;
         return;
@@ -559,8 +576,8 @@ static void sweep(struct scheduler *s, int64_t now_ms)
         s->next_sweep_ms = now_ms + s->env->node_lease_ms / 4;
     for (size_t i = 0; i < count; i++) {
         struct node *n = node_table_find(&s->nodes, lost[i]);
-        log_warn("node %llu was not heard of for %lld ms: what it held is dispatched again", (unsigned long long)lost[i],
-                 (long long)s->env->node_lease_ms);
+        log_warn("node %llu was not heard of for %lld ms: what it held is dispatched again",
+                 (unsigned long long)lost[i], (long long)s->env->node_lease_ms);
         if (n)
             remove_node(s, n, "its lease has ended");
     }

@@ -25,7 +25,8 @@ static void run(struct pool_job *job)
     size_t kept = 0, declined_count = 0;
     for (size_t i = 0; i < v->count; i++) {
         struct state_work *w = &v->work[i];
-        struct dtf_subtask s = {w->task, w->seq, w->attempt, v->type->name, w->timeout_ms, w->param.data, w->param.bytes};
+        struct dtf_subtask s = {w->task,       w->seq,        w->attempt,    v->type->name,
+                                w->timeout_ms, w->param.data, w->param.bytes};
         if (cb->before_dispatch && !cb->before_dispatch(v->type->user, &s)) {
             declined[declined_count++] = (struct state_ref){w->task, w->seq, w->attempt};
             free((void *)w->param.data);
@@ -42,11 +43,13 @@ static void run(struct pool_job *job)
     loop_post(v->loop, &v->mail);
 }
 
-struct vet *vet_create(const struct env *env, struct loop *loop, int mail_kind, const struct dtf_task_type *type,
-                       uint64_t node, const struct state_work *work, size_t count)
+struct vet *vet_create(const struct env *env, struct loop *loop, int mail_kind,
+                       const struct dtf_task_type *type, uint64_t node, const struct state_work *work,
+                       size_t count)
 {
     struct vet *v = mem_calloc(1, sizeof *v);
-    *v = (struct vet){.job.run = run, .mail.kind = mail_kind, .env = env, .loop = loop, .type = type, .node = node};
+    *v = (struct vet){
+        .job.run = run, .mail.kind = mail_kind, .env = env, .loop = loop, .type = type, .node = node};
     v->work = mem_calloc(count, sizeof *v->work);
     v->count = count;
     for (size_t i = 0; i < count; i++) {

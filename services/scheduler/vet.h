@@ -19,8 +19,9 @@ struct vet {
 };
 
 // Copies the work. The declined is put back in the queue, to be asked about again later.
-struct vet *vet_create(const struct env *env, struct loop *loop, int mail_kind, const struct dtf_task_type *type,
-                       uint64_t node, const struct state_work *work, size_t count);
+struct vet *vet_create(const struct env *env, struct loop *loop, int mail_kind,
+                       const struct dtf_task_type *type, uint64_t node, const struct state_work *work,
+                       size_t count);
 void vet_destroy(struct vet *v);
 
 #endif

@@ -61,7 +61,8 @@ void views_take(struct views *v, const struct state_view *in)
     if (w->forgotten || in->version < w->version)
         return;
     w->version = in->version;
-    sched_set_task(v->sched, &(struct sched_task){in->task, in->group, in->priority, in->ready, in->running, in->max_running});
+    sched_set_task(v->sched, &(struct sched_task){in->task, in->group, in->priority, in->ready, in->running,
+                                                  in->max_running});
     if (in->next_retry_ms == CLOCK_NEVER)
         heap_remove(&v->retries, &w->retry);
     else
@@ -141,7 +142,8 @@ int64_t views_ripen(struct views *v, int64_t now_ms)
         struct nrpc_status st;
         arena_reset(&a);
         if (v->env->state->ops->views(v->env->state, now_ms, w->task - 1, 1, &a, &one, &count, &st)) {
-            log_warn("scheduler: cannot read task %llu, will try again: %s", (unsigned long long)w->task, st.text);
+            log_warn("scheduler: cannot read task %llu, will try again: %s", (unsigned long long)w->task,
+                     st.text);
             heap_put(&v->retries, &w->retry, now_ms + ENV_STORE_RETRY_MS);
             continue;
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// views.h: the scheduler's picture of all tasks that may have something to dispatch, fed by hints, repaired by reading.
-// One thread.
+// views.h: the scheduler's picture of all tasks that may have something to dispatch, fed by hints, repaired
+// by reading. One thread.
 #ifndef SCHEDULER_VIEWS_H
 #define SCHEDULER_VIEWS_H
 

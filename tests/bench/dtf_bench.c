@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // dtf_bench.c: the figures of the task framework: throughput, latency, dtf map against xargs, an idle daemon.
 //
-// Everything runs on this machine over TCP loopback: a coordinator process, node processes, this process as the client.
-// Each figure is printed as min / median / max over the runs. See README.md for what they are compared with.
+// Everything runs on this machine over TCP loopback: a coordinator process, node processes, this process as
+// the client. Each figure is printed as min / median / max over the runs. See README.md for what they are
+// compared with.
 #include "base/clock.h"
 #include "dtf.h"
 #include "system/daemon.h"
@@ -35,13 +36,13 @@ static void cluster_start(struct cluster *c, const char *slots)
     *c = (struct cluster){0};
     daemon_folder(c->folder, sizeof c->folder);
     if (!daemon_start(&c->coordinator, "dtfd",
-                      (const char *[]){"--role", "coordinator", "--data", c->folder, "--listen", "tcp://127.0.0.1:0",
-                                       "--plugin", plugin, "--log", "warn", NULL}))
+                      (const char *[]){"--role", "coordinator", "--data", c->folder, "--listen",
+                                       "tcp://127.0.0.1:0", "--plugin", plugin, "--log", "warn", NULL}))
         die("dtfd", NULL);
     for (int i = 0; i < NODES; i++)
         if (!daemon_start(&c->nodes[i], "dtfd",
-                          (const char *[]){"--role", "executor", "--join", c->coordinator.url, "--slots", slots, "--plugin",
-                                           plugin, "--log", "warn", NULL}))
+                          (const char *[]){"--role", "executor", "--join", c->coordinator.url, "--slots",
+                                           slots, "--plugin", plugin, "--log", "warn", NULL}))
             die("node", NULL);
     if (dtf_client_open(c->coordinator.url, &c->client, &st))
         die("client", &st);
@@ -73,7 +74,8 @@ static int by_value(const void *a, const void *b)
 static void print_figure(const char *name, double *values, size_t count, const char *unit)
 {
     qsort(values, count, sizeof *values, by_value);
-    printf("%-58s %11.1f / %11.1f / %11.1f %s\n", name, values[0], values[count / 2], values[count - 1], unit);
+    printf("%-58s %11.1f / %11.1f / %11.1f %s\n", name, values[0], values[count / 2], values[count - 1],
+           unit);
     fflush(stdout);
 }
 

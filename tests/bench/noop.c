@@ -43,7 +43,8 @@ static void save_status(void *state, struct dtf_buffer *out)
     dtf_buffer_append(out, &c->made, sizeof c->made);
 }
 
-static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x, struct nrpc_status *st)
+static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x,
+                   struct nrpc_status *st)
 {
     (void)user;
     (void)subtask;
@@ -51,7 +52,8 @@ static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_exe
     return status_ok(st);
 }
 
-static const struct dtf_generator generator = {.begin = begin, .next = next, .save_status = save_status, .end = free};
+static const struct dtf_generator generator = {
+    .begin = begin, .next = next, .save_status = save_status, .end = free};
 static const struct dtf_executor executor = {.execute = execute};
 static const struct dtf_task_type types[] = {
     {.name = "noop", .description = "does nothing", .generator = &generator, .executor = &executor},

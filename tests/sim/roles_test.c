@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// roles_test.c: all roles together in one thread under a fake clock: the life of tasks, and what happens when nodes and
-// coordinators go away in the middle of it.
+// roles_test.c: all roles together in one thread under a fake clock: the life of tasks, and what happens when
+// nodes and coordinators go away in the middle of it.
 #include "sim/sim.h"
 
 #include "base/log.h"
@@ -15,7 +15,8 @@
 
 #include <cmocka.h>
 
-// ---- the task type of this test: param "<count> <depth>"; each subtask of the tree has `count` children down to `depth`
+// ---- the task type of this test: param "<count> <depth>"; each subtask of the tree has `count` children
+// down to `depth`
 
 enum { TASKS_MAX = 4096, SEQ_MAX = 5000 };
 
@@ -23,8 +24,8 @@ static struct { // what the plugin saw, by task
     uint16_t executed[SEQ_MAX + 1], collected[SEQ_MAX + 1];
     unsigned begun, ended, cancelled, completed;
 } seen[64];
-static unsigned declines;      // before_dispatch says no so many times
-static unsigned failures;      // execute fails so many times
+static unsigned declines; // before_dispatch says no so many times
+static unsigned failures; // execute fails so many times
 static unsigned dispatched;
 
 struct gen {
@@ -32,8 +33,8 @@ struct gen {
     unsigned made, total;
 };
 
-static int gen_begin(void *user, const struct dtf_task *task, const void *saved, size_t saved_bytes, void **state,
-                     struct nrpc_status *st)
+static int gen_begin(void *user, const struct dtf_task *task, const void *saved, size_t saved_bytes,
+                     void **state, struct nrpc_status *st)
 {
     (void)user;
     unsigned total = 0;
@@ -106,8 +107,8 @@ static void went(void *user, const struct dtf_subtask *s)
     dispatched++;
 }
 
-static void collect(void *user, const struct dtf_subtask *s, const struct dtf_result *r, struct dtf_followups *f,
-                    bool *finished)
+static void collect(void *user, const struct dtf_subtask *s, const struct dtf_result *r,
+                    struct dtf_followups *f, bool *finished)
 {
     (void)user;
     (void)finished;
@@ -119,11 +120,13 @@ static void collect(void *user, const struct dtf_subtask *s, const struct dtf_re
         return;
     for (unsigned i = 0; depth > 1000000 && i < 3; i++) { // a tree: 1,000,003 has three levels below it
         unsigned child = depth - 1;
-        assert_int_equal(dtf_followup_add(f, &(struct dtf_subtask_spec){&child, sizeof child, 1000}, NULL), NRPC_OK);
+        assert_int_equal(dtf_followup_add(f, &(struct dtf_subtask_spec){&child, sizeof child, 1000}, NULL),
+                         NRPC_OK);
     }
 }
 
-static int completed(void *user, const struct dtf_task *task, const struct dtf_task_summary *summary, struct nrpc_status *st)
+static int completed(void *user, const struct dtf_task *task, const struct dtf_task_summary *summary,
+                     struct nrpc_status *st)
 {
     (void)user;
     (void)summary;
@@ -136,7 +139,8 @@ static const struct dtf_generator generator = {
     .begin = gen_begin, .next = gen_next, .save_status = gen_save, .cancel = gen_cancel, .end = gen_end};
 static const struct dtf_executor executor = {.execute = run};
 static const struct dtf_scheduler_callback scheduler = {.before_dispatch = may_go, .after_dispatch = went};
-static const struct dtf_collector_callback collector = {.after_execution = collect, .after_task_completed = completed};
+static const struct dtf_collector_callback collector = {.after_execution = collect,
+                                                        .after_task_completed = completed};
 static const struct dtf_task_type plain = {.name = "plain", .generator = &generator, .executor = &executor};
 static const struct dtf_task_type watched = {.name = "watched",
                                              .conf = {.iteration = DTF_ITERATION_COLLECTOR},
@@ -198,7 +202,8 @@ static void assert_completed(struct sim *s, uint64_t task, uint64_t count)
 static void test_life(void **state)
 {
     struct sim *s = *state;
-    uint64_t a = create(s, "plain", 4000, NULL), b = create(s, "watched", 100, NULL), none = create(s, "plain", 0, NULL);
+    uint64_t a = create(s, "plain", 4000, NULL), b = create(s, "watched", 100, NULL),
+             none = create(s, "plain", 0, NULL);
     sim_advance(s, 1000);
     assert_completed(s, a, 4000);
     assert_completed(s, b, 100);
@@ -224,7 +229,8 @@ static void test_followups(void **state)
     uint64_t task = sim_create(s, &p);
     uint64_t fed;
     struct nrpc_status st;
-    assert_int_equal(s->state->ops->feed(s->state, task, 0, &(struct state_subtask){{&root, sizeof root}, 1000}, 1, true, &fed,
+    assert_int_equal(s->state->ops->feed(s->state, task, 0,
+                                         &(struct state_subtask){{&root, sizeof root}, 1000}, 1, true, &fed,
                                          &st),
                      NRPC_OK);
     sim_advance(s, 1000);
@@ -325,7 +331,8 @@ static void test_task_timeout(void **state)
 static void test_subtask_timeout(void **state)
 {
     struct sim *s = *state;
-    s->nodes[0].lazy = s->nodes[1].lazy = true; // in touch, but never done: the backstop beyond the subtask's second
+    s->nodes[0].lazy = s->nodes[1].lazy =
+        true; // in touch, but never done: the backstop beyond the subtask's second
     uint64_t task = create(s, "plain", 1, NULL);
     sim_advance(s, 30000);
     assert_int_equal(sim_get(s, task).status, DTF_TASK_RUNNING);
@@ -433,8 +440,9 @@ static void soak(struct sim *s, unsigned seed)
         else if (v.status == DTF_TASK_FAILED) // lazy nodes run into the backstop's timeout
             assert_true(v.timed_out > 0);
         else if (v.status != DTF_TASK_CANCELLED || !was_cancelled[i])
-            fail_msg("task %zu is %s: %lu of %lu succeeded, %lu running, %lu queued", i, dtf_task_status_name(v.status),
-                     (unsigned long)v.succeeded, (unsigned long)v.generated, (unsigned long)v.running, (unsigned long)v.queued);
+            fail_msg("task %zu is %s: %lu of %lu succeeded, %lu running, %lu queued", i,
+                     dtf_task_status_name(v.status), (unsigned long)v.succeeded, (unsigned long)v.generated,
+                     (unsigned long)v.running, (unsigned long)v.queued);
         else
             assert_true(was_cancelled[i] && v.status == DTF_TASK_CANCELLED);
         assert_int_equal(v.generated, v.succeeded + v.failed + v.timed_out + v.cancelled);

@@ -25,9 +25,9 @@ static void start_coordinator(struct sim *s)
     struct nrpc_status st;
     struct dtf_service_options o = {.node_lease_ms = SIM_LEASE_MS};
     s->server = nrpc_server_create(NULL);
-    assert_int_equal(
-        coordinator_create(DTF_ROLE_COORDINATOR, s->state, s->records, s->server, &o, 0, sim_now_ms, &s->coordinator, &st),
-        NRPC_OK);
+    assert_int_equal(coordinator_create(DTF_ROLE_COORDINATOR, s->state, s->records, s->server, &o, 0,
+                                        sim_now_ms, &s->coordinator, &st),
+                     NRPC_OK);
     s->client = nrpc_channel_local(s->server);
 }
 
@@ -180,20 +180,20 @@ uint64_t sim_create(struct sim *s, const Dtf__V1__TaskParam *param)
     return a.id;
 }
 
-#define CONTROL(name, Type)                                                                                            \
-    static void name##_done(void *user, const struct nrpc_status *st, const Dtf__V1__##Type##Response *r)              \
-    {                                                                                                                  \
-        (void)r;                                                                                                       \
-        *(struct answer *)user = (struct answer){.done = true, .code = st->code};                                      \
-    }                                                                                                                  \
-    int sim_##name(struct sim *s, uint64_t task)                                                                       \
-    {                                                                                                                  \
-        struct answer a = {0};                                                                                         \
-        Dtf__V1__##Type##Request q;                                                                                    \
-        dtf__v1__##name##_request__init(&q);                                                                           \
-        q.task_id = task;                                                                                              \
-        dtf_v1_task_service_##name##_async(s->client, NULL, &q, name##_done, &a);                                      \
-        return finish(s, &a);                                                                                          \
+#define CONTROL(name, Type)                                                                                  \
+    static void name##_done(void *user, const struct nrpc_status *st, const Dtf__V1__##Type##Response *r)    \
+    {                                                                                                        \
+        (void)r;                                                                                             \
+        *(struct answer *)user = (struct answer){.done = true, .code = st->code};                            \
+    }                                                                                                        \
+    int sim_##name(struct sim *s, uint64_t task)                                                             \
+    {                                                                                                        \
+        struct answer a = {0};                                                                               \
+        Dtf__V1__##Type##Request q;                                                                          \
+        dtf__v1__##name##_request__init(&q);                                                                 \
+        q.task_id = task;                                                                                    \
+        dtf_v1_task_service_##name##_async(s->client, NULL, &q, name##_done, &a);                            \
+        return finish(s, &a);                                                                                \
     }
 CONTROL(pause, Pause)
 CONTROL(resume, Resume)

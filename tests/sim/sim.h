@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// sim.h: a whole installation in one thread under a fake clock: the coordinator's roles, nodes, a client, over local channels.
+// sim.h: a whole installation in one thread under a fake clock: the coordinator's roles, nodes, a client,
+// over local channels.
 #ifndef TESTS_SIM_H
 #define TESTS_SIM_H
 
@@ -12,8 +13,8 @@ enum { SIM_NODES_MAX = 8, SIM_LEASE_MS = 5000 };
 struct sim_node {
     struct executor *executor;
     struct nrpc_channel *channel;
-    bool frozen;   // like SIGSTOP: nothing of it runs
-    bool lazy;     // keeps in touch, but runs no subtask
+    bool frozen; // like SIGSTOP: nothing of it runs
+    bool lazy;   // keeps in touch, but runs no subtask
     int64_t due_ms;
 };
 
@@ -32,7 +33,8 @@ int64_t sim_now_ms(void);
 
 void sim_open(struct sim *s, size_t nodes);
 void sim_close(struct sim *s);
-void sim_restart(struct sim *s);             // the coordinator's roles die where they are, and start again over the same stores
+void sim_restart(
+    struct sim *s); // the coordinator's roles die where they are, and start again over the same stores
 void sim_settle(struct sim *s);              // runs until nothing is left to do at this time
 void sim_advance(struct sim *s, int64_t ms); // time passes, with everything done when it is due
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// daemon.h: starts dtfd processes for tests and benchmarks, on free ports, in temporary folders; ends them by pid.
+// daemon.h: starts dtfd processes for tests and benchmarks, on free ports, in temporary folders; ends them by
+// pid.
 #ifndef TESTS_DAEMON_H
 #define TESTS_DAEMON_H
 
@@ -13,8 +14,8 @@ struct daemon {
     int output; // our end of its standard output
 };
 
-// Starts the program with these arguments (NULL at the end) and waits until it printed "ready". false: it did not within
-// 30 s, or ended before; what it printed went to stderr.
+// Starts the program with these arguments (NULL at the end) and waits until it printed "ready". false: it did
+// not within 30 s, or ended before; what it printed went to stderr.
 bool daemon_start(struct daemon *d, const char *program, const char *const *args);
 void daemon_kill(struct daemon *d, int signal_number); // and waits for its end
 int daemon_wait(struct daemon *d);                     // its wait status

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// kill_test.c: kill -9 of the coordinator and of nodes at random moments. In the end every task is complete, every subtask is
-// counted exactly once, and the generator has neither skipped nor repeated one.
+// kill_test.c: kill -9 of the coordinator and of nodes at random moments. In the end every task is complete,
+// every subtask is counted exactly once, and the generator has neither skipped nor repeated one.
 //
 // KILL_ROUNDS sets the number of rounds, KILL_SEED the first seed (both are printed).
 #include "base/clock.h"
@@ -36,8 +36,9 @@ struct round {
 
 static void start_coordinator(struct round *r)
 {
-    const char *args[] = {"--role",   "coordinator", "--data", r->folder, "--listen",     r->listen,
-                          "--plugin", r->plugin,     "--log",  "error",   "--node-lease", "500", NULL};
+    const char *args[] = {"--role",       "coordinator", "--data",  r->folder, "--listen",
+                          r->listen,      "--plugin",    r->plugin, "--log",   "error",
+                          "--node-lease", "500",         NULL};
     assert_true(daemon_start(&r->coordinator, "dtfd", args));
     strcpy(r->listen, r->coordinator.url); // the same port again after a restart
 }
@@ -96,7 +97,8 @@ static void read_results(struct round *r)
         struct nrpc_status st;
         r->reading = i;
         if (!r->ended[i])
-            (void)dtf_task_results(r->client, r->tasks[i], &r->cursor[i], 20, false, take_result, r, &r->ended[i], &st);
+            (void)dtf_task_results(r->client, r->tasks[i], &r->cursor[i], 20, false, take_result, r,
+                                   &r->ended[i], &st);
     }
 }
 
@@ -166,7 +168,8 @@ static void test_kill(void **state)
         node_kills += r.node_kills;
         stop(&r);
     }
-    print_message("%u rounds: %u kills of the coordinator, %u of a node\n", rounds, coordinator_kills, node_kills);
+    print_message("%u rounds: %u kills of the coordinator, %u of a node\n", rounds, coordinator_kills,
+                  node_kills);
 }
 
 int main(void)

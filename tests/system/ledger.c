@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ledger.c: a task type for system tests, as a plugin: subtask i returns the number i; every tenth adds a follow-up that
-// returns 1,000,000 + i. Whoever reads the results can tell whether anything was skipped or counted twice.
+// ledger.c: a task type for system tests, as a plugin: subtask i returns the number i; every tenth adds a
+// follow-up that returns 1,000,000 + i. Whoever reads the results can tell whether anything was skipped or
+// counted twice.
 #include "system/ledger.h"
 
 #include "dtf.h"
@@ -47,7 +48,8 @@ static void save_status(void *state, struct dtf_buffer *out)
     dtf_buffer_append(out, &((struct counter *)state)->made, sizeof(uint64_t));
 }
 
-static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x, struct nrpc_status *st)
+static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x,
+                   struct nrpc_status *st)
 {
     (void)user;
     struct ledger_subtask s;
@@ -73,7 +75,8 @@ static void after_execution(void *user, const struct dtf_subtask *subtask, const
     dtf_followup_add(followups, &(struct dtf_subtask_spec){.param = &s, .param_bytes = sizeof s}, NULL);
 }
 
-static const struct dtf_generator generator = {.begin = begin, .next = next, .save_status = save_status, .end = free};
+static const struct dtf_generator generator = {
+    .begin = begin, .next = next, .save_status = save_status, .end = free};
 static const struct dtf_executor executor = {.execute = execute};
 static const struct dtf_collector_callback collector = {.after_execution = after_execution};
 static const struct dtf_task_type types[] = {
