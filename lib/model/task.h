@@ -34,8 +34,8 @@ enum model_event { // what can happen to a task
 const char *model_status_name(int status); // "running"; "unknown" for no status
 bool model_status_is_terminal(int status);
 
-// The status after an event; 0 if the event is not legal in that status. An event that leaves a status as it is
-// (pausing what is paused) is legal: acting twice is harmless.
+// The status after an event; 0 if the event is not legal in that status. An event that leaves a status as it
+// is (pausing what is paused) is legal: acting twice is harmless.
 enum model_status model_status_after(enum model_status status, enum model_event event);
 
 // ---- the phase of a task that is under way
@@ -61,7 +61,8 @@ const char *model_outcome_name(enum model_outcome outcome); // "completed"
 enum model_event model_outcome_event(enum model_outcome outcome);
 
 struct model_counters {
-    uint64_t generated; // follow-ups included; generated = succeeded+failed+timed_out+cancelled+running+queued
+    uint64_t
+        generated; // follow-ups included; generated = succeeded+failed+timed_out+cancelled+running+queued
     uint64_t succeeded, failed, timed_out, cancelled;
     uint64_t retried, redispatched;
     uint64_t running, queued;
@@ -73,10 +74,11 @@ struct model_policy {
     int64_t tolerated_failures; // -1: any number
 };
 
-// The phase a task belongs in, given where it is and its counters: the one place where a task moves on by itself.
-// *outcome is set when it leaves GENERATING or DRAINING (it stays MODEL_OUTCOME_NONE otherwise).
+// The phase a task belongs in, given where it is and its counters: the one place where a task moves on by
+// itself. *outcome is set when it leaves GENERATING or DRAINING (it stays MODEL_OUTCOME_NONE otherwise).
 enum model_phase model_phase_next(enum model_phase phase, const struct model_counters *counters,
-                                  const struct model_policy *policy, bool closing_callback, enum model_outcome *outcome);
+                                  const struct model_policy *policy, bool closing_callback,
+                                  enum model_outcome *outcome);
 
 // ---- results and retries
 

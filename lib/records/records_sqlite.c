@@ -100,11 +100,12 @@ static void read_rows(struct call *c, sqlite3_stmt *stmt, size_t item_bytes,
                       void (*read)(struct call *, sqlite3_stmt *, void *), void *out, size_t *count)
 {
     unsigned char *items = NULL;
-    size_t capacity = 0, n = 0;
-    while (step(c, stmt)) {
+    size_t capacity = 0, n = 0, before = c->out->used_bytes;
+    while (c->out->used_bytes - before < RECORDS_BATCH_BYTES && step(c, stmt)) {
         mem_grow(&items, &capacity, n + 1, item_bytes);
         read(c, stmt, items + n++ * item_bytes);
     }
+    db_done(stmt);
     void *copy = c->code ? NULL : room(c, arena_dup(c->out, items, n * item_bytes));
     memcpy(out, &copy, sizeof copy);
     *count = c->code ? 0 : n;

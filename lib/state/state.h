@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// state.h: what is going on now: tasks that have not ended, their queued and running subtasks, kept results, nodes.
+// state.h: what is going on now: tasks that have not ended, their queued and running subtasks, kept results,
+// nodes.
 //
-// One interface, one contract test (tests/contract/state_contract.c), an implementation per kind of store. Every call is
-// atomic, checks everything before it writes, takes a batch where one makes sense, and may be made from any thread. What
-// a call returns through arrays is allocated from the caller's arena. Time is an argument.
+// One interface, one contract test (tests/contract/state_contract.c), an implementation per kind of store.
+// Every call is atomic, checks everything before it writes, takes a batch where one makes sense, and may be
+// made from any thread. What a call returns through arrays is allocated from the caller's arena. Time is an
+// argument.
 //
-// After a call has committed, the store tells its watcher what changed (state_hint). A hint may be lost, repeated or come
-// late; the truth is read back by a call.
+// After a call has committed, the store tells its watcher what changed (state_hint). A hint may be lost,
+// repeated or come late; the truth is read back by a call.
 //
-// A subtask is named by its task and a number that counts from 1 within the task in the order of generation. It is either
-// queued (never dispatched: "fresh"; or waiting to be dispatched again: "retry"), or leased to a node under an attempt
-// number, or settled and gone. drained = generation done, nothing queued, nothing leased.
+// A subtask is named by its task and a number that counts from 1 within the task in the order of generation.
+// It is either queued (never dispatched: "fresh"; or waiting to be dispatched again: "retry"), or leased to a
+// node under an attempt number, or settled and gone. drained = generation done, nothing queued, nothing
+// leased.
 #ifndef STATE_H
 #define STATE_H
 
@@ -23,8 +26,8 @@
 #include <stdint.h>
 
 enum {
-    STATE_QUEUE_HIGH = 20000,    // fresh subtasks at which a task's generation is to pause (feed refuses beyond)
-    STATE_QUEUE_LOW = 10000,     // at which it goes on
+    STATE_QUEUE_HIGH = 20000, // fresh subtasks at which a task's generation is to pause (feed refuses beyond)
+    STATE_QUEUE_LOW = 10000,  // at which it goes on
     STATE_RESULTS_HIGH = 20000,  // unread kept results at which a task's dispatch pauses
     STATE_BATCH_BYTES = 2 << 20, // params, or bodies, after which a batch that is given out ends early
     STATE_LOSSES_MAX = 5,        // nodes that may vanish under one subtask before it is settled as lost
@@ -43,21 +46,23 @@ struct state_task { // as admitted
     struct model_policy policy; // retries, backoff, tolerated failures
     uint32_t max_running;       // 0: no limit
     bool keep_results, fed;
-    bool closing_callback; // the type has an after_task_completed: the task passes through MODEL_CLOSING
+    bool closing_callback;   // the type has an after_task_completed: the task passes through MODEL_CLOSING
     struct state_blob param; // a packed dtf.v1.TaskParam
 };
 
-// What schedulers need to know of a task. version rises with every change of the task: an older view is not news.
+// What schedulers need to know of a task. version rises with every change of the task: an older view is not
+// news.
 struct state_view {
     uint64_t task;
     uint64_t version;
     const char *group, *type;
     uint32_t priority;
-    // Subtasks that may be dispatched now; 0 if paused, stopping, or too many results are unread. Of retries that are due
-    // at least one is counted, if there is one; not always all, if there are many.
+    // Subtasks that may be dispatched now; 0 if paused, stopping, or too many results are unread. Of retries
+    // that are due at least one is counted, if there is one; not always all, if there are many.
     uint64_t ready;
-    int64_t next_retry_ms;  // when the next one becomes ready by time; CLOCK_NEVER (always, if ready is 0 for a reason above)
-    uint64_t running;       // leased
+    int64_t next_retry_ms; // when the next one becomes ready by time; CLOCK_NEVER (always, if ready is 0 for
+                           // a reason above)
+    uint64_t running;      // leased
     uint32_t max_running;
 };
 
@@ -155,12 +160,13 @@ struct state_node {
 
 enum state_hint_kind {
     STATE_HINT_VIEW,     // view: the task's readiness changed
-    STATE_HINT_GENERATE, // task: there is something for a generator to do (admitted, resumed, room in the queue)
+    STATE_HINT_GENERATE, // task: there is something for a generator to do (admitted, resumed, room in the
+                         // queue)
     STATE_HINT_STOP,     // task: it is stopping: cancel its generator and what runs of it
     STATE_HINT_CLOSING,  // task: its closing callback is due
     STATE_HINT_CLOSED,   // task: its end can be recorded
-    STATE_HINT_RESULTS,  // task: a kept result can be read; or the task was removed, so that no more will come
-    STATE_HINT_SETTLED,  // view.task, count, run_us: slot time that was used
+    STATE_HINT_RESULTS, // task: a kept result can be read; or the task was removed, so that no more will come
+    STATE_HINT_SETTLED, // view.task, count, run_us: slot time that was used
 };
 
 struct state_hint {
@@ -186,100 +192,112 @@ struct state_ops {
     int (*admit)(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
     // Flags the task: no dispatch, no generation. NOT_FOUND if it is not here. Setting what is set is fine.
     int (*pause)(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);
-    // generating, draining -> stopping, or at once closing/closed if nothing is leased. Drops everything queued (counted
-    // as cancelled). A task that is stopping or further keeps its first outcome. NOT_FOUND if it is not here.
-    int (*stop)(struct state *s, uint64_t task, enum model_outcome outcome, const char *message, struct nrpc_status *st);
-    // Up to max tasks that are not stopping yet and whose deadline has passed; *next_ms: the earliest deadline of the rest.
-    int (*overdue)(struct state *s, int64_t now_ms, size_t max, struct arena *a, uint64_t **tasks, size_t *count,
-                   int64_t *next_ms, struct nrpc_status *st);
+    // generating, draining -> stopping, or at once closing/closed if nothing is leased. Drops everything
+    // queued (counted as cancelled). A task that is stopping or further keeps its first outcome. NOT_FOUND if
+    // it is not here.
+    int (*stop)(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,
+                struct nrpc_status *st);
+    // Up to max tasks that are not stopping yet and whose deadline has passed; *next_ms: the earliest
+    // deadline of the rest.
+    int (*overdue)(struct state *s, int64_t now_ms, size_t max, struct arena *a, uint64_t **tasks,
+                   size_t *count, int64_t *next_ms, struct nrpc_status *st);
     // Up to max tasks in this phase, ids rising, after `after`.
     int (*in_phase)(struct state *s, enum model_phase phase, uint64_t after, size_t max, struct arena *a,
                     uint64_t **tasks, size_t *count, struct nrpc_status *st);
-    // closing -> closed; failure, if not NULL, turns the outcome into failed with that text. Fine if closed already;
-    // FAILED_PRECONDITION before closing; NOT_FOUND.
+    // closing -> closed; failure, if not NULL, turns the outcome into failed with that text. Fine if closed
+    // already; FAILED_PRECONDITION before closing; NOT_FOUND.
     int (*close_task)(struct state *s, uint64_t task, const char *failure, struct nrpc_status *st);
-    // Forgets a closed task; one that is not closed, or not here, is left as it is. Kept results that were not read stay readable until results_until_ms.
-    int (*remove)(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms, struct nrpc_status *st);
-    int (*progress)(struct state *s, const uint64_t *tasks, size_t count, struct arena *a, struct state_progress *out,
-                    struct nrpc_status *st);
+    // Forgets a closed task; one that is not closed, or not here, is left as it is. Kept results that were
+    // not read stay readable until results_until_ms.
+    int (*remove)(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
+                  struct nrpc_status *st);
+    int (*progress)(struct state *s, const uint64_t *tasks, size_t count, struct arena *a,
+                    struct state_progress *out, struct nrpc_status *st);
     // Forgets read-out results whose time has come.
     int (*expire_results)(struct state *s, int64_t now_ms, struct nrpc_status *st);
 
     // -- generation (the generator)
-    // Gives `owner` up to max tasks that are generating, not paused, not fed, below STATE_QUEUE_HIGH and owned by nobody
-    // whose lease still runs (until_ms > now_ms); raises their fence.
-    int (*claim)(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max, struct arena *a,
-                 struct state_claim **out, size_t *count, struct nrpc_status *st);
+    // Gives `owner` up to max tasks that are generating, not paused, not fed, below STATE_QUEUE_HIGH and
+    // owned by nobody whose lease still runs (until_ms > now_ms); raises their fence.
+    int (*claim)(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max,
+                 struct arena *a, struct state_claim **out, size_t *count, struct nrpc_status *st);
     // Extends the leases of what the owner has claimed.
     int (*renew_claims)(struct state *s, uint64_t owner, int64_t until_ms, struct nrpc_status *st);
-    // Gives a task back; somebody may claim it at once, and this fence is old. Nothing happens under an old fence.
+    // Gives a task back; somebody may claim it at once, and this fence is old. Nothing happens under an old
+    // fence.
     int (*release_claim)(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st);
-    // Queues subtasks, stores the checkpoint (data NULL: leaves the old) and, with done, ends generation, in one step.
-    // ABORTED when the fence is old or the task no longer generates; NOT_FOUND. *queued: fresh subtasks after it.
-    // progress_percent: as the generator estimates; -1: it cannot tell.
-    int (*push)(struct state *s, uint64_t task, uint64_t fence, const struct state_subtask *subtasks, size_t count,
-                struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued, struct nrpc_status *st);
-    // Queues what is new of subtasks `at`..at+count of a fed task; finish ends generation once. RESOURCE_EXHAUSTED, adding
-    // nothing, while the queue is at STATE_QUEUE_HIGH; OUT_OF_RANGE if `at` leaves a gap; FAILED_PRECONDITION if the task
-    // is not fed, or finished and this would add to it; ABORTED if it is stopping or further. What was fed before may be
-    // fed again at any time, also the finish: nothing happens, *fed says how many there are.
-    int (*feed)(struct state *s, uint64_t task, uint64_t at, const struct state_subtask *subtasks, size_t count, bool finish,
-                uint64_t *fed, struct nrpc_status *st);
+    // Queues subtasks, stores the checkpoint (data NULL: leaves the old) and, with done, ends generation, in
+    // one step. ABORTED when the fence is old or the task no longer generates; NOT_FOUND. *queued: fresh
+    // subtasks after it. progress_percent: as the generator estimates; -1: it cannot tell.
+    int (*push)(struct state *s, uint64_t task, uint64_t fence, const struct state_subtask *subtasks,
+                size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
+                struct nrpc_status *st);
+    // Queues what is new of subtasks `at`..at+count of a fed task; finish ends generation once.
+    // RESOURCE_EXHAUSTED, adding nothing, while the queue is at STATE_QUEUE_HIGH; OUT_OF_RANGE if `at` leaves
+    // a gap; FAILED_PRECONDITION if the task is not fed, or finished and this would add to it; ABORTED if it
+    // is stopping or further. What was fed before may be fed again at any time, also the finish: nothing
+    // happens, *fed says how many there are.
+    int (*feed)(struct state *s, uint64_t task, uint64_t at, const struct state_subtask *subtasks,
+                size_t count, bool finish, uint64_t *fed, struct nrpc_status *st);
 
     // -- dispatch (the scheduler)
     // Views of up to max tasks after `after` (ids rising) that are generating or draining.
-    int (*views)(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a, struct state_view **out,
-                 size_t *count, struct nrpc_status *st);
-    // Leases up to pick.count ready subtasks of each task (retries that are due first, then fresh ones in order; fewer if there
-    // are fewer, or max_running allows no more) to a node. NOT_FOUND when the node is not registered. A task that is not
-    // here is passed over. Ends early when the params reach STATE_BATCH_BYTES.
-    int (*lease)(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks, size_t pick_count,
-                 struct arena *a, struct state_work **out, size_t *count, struct nrpc_status *st);
-    // Puts leased subtasks back in the queue, to be ready at ready_ms. Stale ones are passed over.
-    int (*requeue)(struct state *s, const struct state_ref *refs, size_t count, enum state_requeue_reason reason,
-                   int64_t ready_ms, struct nrpc_status *st);
-    // Nodes whose lease ran out (lease_until_ms <= now_ms) are removed and what they held is queued again, counting a loss
-    // for each subtask; subtasks past their own limit (timeout and 30 s) likewise, counting a timeout. *next_ms: when to
-    // sweep again, or earlier. lost: the removed nodes.
-    int (*sweep)(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count, int64_t *next_ms,
+    int (*views)(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,
+                 struct state_view **out, size_t *count, struct nrpc_status *st);
+    // Leases up to pick.count ready subtasks of each task (retries that are due first, then fresh ones in
+    // order; fewer if there are fewer, or max_running allows no more) to a node. NOT_FOUND when the node is
+    // not registered. A task that is not here is passed over. Ends early when the params reach
+    // STATE_BATCH_BYTES.
+    int (*lease)(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
+                 size_t pick_count, struct arena *a, struct state_work **out, size_t *count,
                  struct nrpc_status *st);
+    // Puts leased subtasks back in the queue, to be ready at ready_ms. Stale ones are passed over.
+    int (*requeue)(struct state *s, const struct state_ref *refs, size_t count,
+                   enum state_requeue_reason reason, int64_t ready_ms, struct nrpc_status *st);
+    // Nodes whose lease ran out (lease_until_ms <= now_ms) are removed and what they held is queued again,
+    // counting a loss for each subtask; subtasks past their own limit (timeout and 30 s) likewise, counting a
+    // timeout. *next_ms: when to sweep again, or earlier. lost: the removed nodes.
+    int (*sweep)(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count,
+                 int64_t *next_ms, struct nrpc_status *st);
     // The nodes that hold something of a task.
     int (*holders)(struct state *s, uint64_t task, struct arena *a, uint64_t **nodes, size_t *count,
                    struct nrpc_status *st);
 
     // -- results (the collector)
     // For each ref, whether it is the current attempt, and of what.
-    int (*peek)(struct state *s, const struct state_ref *refs, size_t count, struct arena *a, struct state_peek *out,
-                struct nrpc_status *st);
-    // Settles results: removes the lease, counts, keeps the result, adds follow-ups, and moves the task on when it is
-    // drained or has failed too often; in one step. verdicts has room for count. A cancelled result is never retried. Of
-    // a task that is stopping nothing is retried and no follow-up is added, and what is no success counts as cancelled.
-    // INVALID_ARGUMENT, changing nothing, if a kind is none.
+    int (*peek)(struct state *s, const struct state_ref *refs, size_t count, struct arena *a,
+                struct state_peek *out, struct nrpc_status *st);
+    // Settles results: removes the lease, counts, keeps the result, adds follow-ups, and moves the task on
+    // when it is drained or has failed too often; in one step. verdicts has room for count. A cancelled
+    // result is never retried. Of a task that is stopping nothing is retried and no follow-up is added, and
+    // what is no success counts as cancelled. INVALID_ARGUMENT, changing nothing, if a kind is none.
     int (*settle)(struct state *s, int64_t now_ms, const struct state_settle *entries, size_t count,
                   enum state_verdict *verdicts, struct nrpc_status *st);
-    // Kept results after position `after`, oldest first; forgets those up to `after`. *end: the task is gone (or never was
-    // here) and nothing is left. May give fewer than max (bodies over STATE_BATCH_BYTES), but none only if there are none.
-    int (*results)(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a, struct state_result **out,
-                   size_t *count, bool *end, struct nrpc_status *st);
+    // Kept results after position `after`, oldest first; forgets those up to `after`. *end: the task is gone
+    // (or never was here) and nothing is left. May give fewer than max (bodies over STATE_BATCH_BYTES), but
+    // none only if there are none.
+    int (*results)(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
+                   struct state_result **out, size_t *count, bool *end, struct nrpc_status *st);
     // Subtasks that failed, timed out or were lost for good, with their parameters; stays until remove.
-    int (*failures)(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a, struct state_result **out,
-                    size_t *count, struct nrpc_status *st);
+    int (*failures)(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
+                    struct state_result **out, size_t *count, struct nrpc_status *st);
 
     // -- nodes (the scheduler)
     // Adds a node, gives it an id never used before.
     int (*node_add)(struct state *s, const struct state_node *node, uint64_t *id, struct nrpc_status *st);
     // Extends leases (never shortens one); *lost: those of ids that are not registered.
-    int (*node_renew)(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a, uint64_t **lost,
-                      size_t *lost_count, struct nrpc_status *st);
+    int (*node_renew)(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
+                      uint64_t **lost, size_t *lost_count, struct nrpc_status *st);
     // All nodes get at least until until_ms: nobody could have renewed while no coordinator ran.
     int (*node_grace)(struct state *s, int64_t until_ms, struct nrpc_status *st);
-    // `holding` is all the node has; anything else leased to it goes back to the queue, ready now, counted as redispatched.
-    // NOT_FOUND.
+    // `holding` is all the node has; anything else leased to it goes back to the queue, ready now, counted as
+    // redispatched. NOT_FOUND.
     int (*node_reconcile)(struct state *s, uint64_t id, const struct state_ref *holding, size_t count,
                           struct nrpc_status *st);
     // Removes a node that said goodbye; what it held is ready again, counted as redispatched. NOT_FOUND.
     int (*node_remove)(struct state *s, uint64_t id, struct nrpc_status *st);
-    int (*nodes)(struct state *s, struct arena *a, struct state_node **out, size_t *count, struct nrpc_status *st);
+    int (*nodes)(struct state *s, struct arena *a, struct state_node **out, size_t *count,
+                 struct nrpc_status *st);
 };
 
 #endif

@@ -326,7 +326,8 @@ int sq_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, 
 int sq_renew_claims(struct state *s, uint64_t owner, int64_t until_ms, struct nrpc_status *st);
 int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st);
 int sq_push(struct state *s, uint64_t task, uint64_t fence, const struct state_subtask *subtasks,
-            size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued, struct nrpc_status *st);
+            size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
+            struct nrpc_status *st);
 int sq_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subtask *subtasks, size_t count,
             bool finish, uint64_t *fed, struct nrpc_status *st);
 int sq_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,

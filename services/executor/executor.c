@@ -299,9 +299,6 @@ static Dtf__V1__SubtaskRef **take_refs(struct draft *d, size_t *count)
 
 static void send_exchange(struct executor *e, struct flight *f, struct draft *d, int64_t wait_ms)
 {
-    d->request.node_id = e->node_id;
-    d->request.want = f->want;
-    d->request.wait_ms = (uint64_t)wait_ms;
     struct nrpc_call_options o = {.timeout_ms = wait_ms + CALL_SLACK_MS};
     dtf_v1_node_service_exchange_async(e->channel, &o, &d->request, exchanged, f);
     free(d->refs);
@@ -397,6 +394,9 @@ static void exchange(struct executor *e, enum act act)
     exchanges[act].prepare(e, f, &d);
     f->out = true;
     int64_t wait_ms = exchanges[act].waits ? e->poll_ms : 0;
+    d.request.node_id = e->node_id;
+    d.request.want = f->want;
+    d.request.wait_ms = (uint64_t)wait_ms;
     pthread_mutex_unlock(&e->mu);
     send_exchange(e, f, &d, wait_ms);
     pthread_mutex_lock(&e->mu);

@@ -210,10 +210,11 @@ static void stop_overdue(struct manager *m, int64_t now_ms)
 
 // ---- repair and housekeeping
 
-static int admit_again(struct manager *m, const struct records_task *t, struct nrpc_status *st)
+static int admit_again(struct manager *m, const struct records_task *t, struct arena *a,
+                       struct nrpc_status *st)
 {
     struct state_task task;
-    Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&m->arena.allocator, t->param.bytes, t->param.data);
+    Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&a->allocator, t->param.bytes, t->param.data);
     if (!p)
         return status_set(st, NRPC_DATA_LOSS, "the stored parameters of task %llu cannot be read",
                           (unsigned long long)t->id);
@@ -222,22 +223,20 @@ static int admit_again(struct manager *m, const struct records_task *t, struct n
     return m->env->state->ops->admit(m->env->state, &task, 1, st);
 }
 
-static int repair_page(struct manager *m, const struct records_task *tasks, size_t count,
+static int repair_page(struct manager *m, const struct records_task *tasks, size_t count, struct arena *a,
                        struct nrpc_status *st)
 {
-    uint64_t *ids = arena_alloc(&m->arena, (count + 1) * sizeof *ids);
-    struct state_progress *p = arena_calloc(&m->arena, (count + 1) * sizeof *p);
+    uint64_t *ids = arena_alloc(a, count * sizeof *ids);
+    struct state_progress *p = arena_calloc(a, count * sizeof *p);
     for (size_t i = 0; i < count; i++)
         ids[i] = tasks[i].id;
-    int code = m->env->state->ops->progress(m->env->state, ids, count, &m->arena, p, st);
+    int code = m->env->state->ops->progress(m->env->state, ids, count, a, p, st);
     for (size_t i = 0; code == NRPC_OK && i < count; i++) {
         bool paused = tasks[i].status == MODEL_PAUSED;
         if (!p[i].found)
-            code = admit_again(m, &tasks[i], st);
+            code = admit_again(m, &tasks[i], a, st);
         if (code == NRPC_OK && p[i].paused != paused)
             code = m->env->state->ops->pause(m->env->state, ids[i], paused, st);
-        if (p[i].found && p[i].phase == MODEL_CLOSED)
-            add_closed(m, ids[i]);
     }
     return code;
 }
@@ -245,16 +244,20 @@ static int repair_page(struct manager *m, const struct records_task *tasks, size
 static int repair_all(struct manager *m, struct nrpc_status *st)
 {
     uint64_t after = 0;
-    size_t count = PAGE;
+    size_t count = 1;
     int code = NRPC_OK;
-    while (code == NRPC_OK && count == PAGE) {
+    struct arena a;
+    arena_init(&a, 0);
+    while (code == NRPC_OK && count) {
         struct records_task *page;
-        code = m->env->records->ops->unfinished(m->env->records, after, PAGE, &m->arena, &page, &count, st);
+        arena_reset(&a);
+        code = m->env->records->ops->unfinished(m->env->records, after, PAGE, &a, &page, &count, st);
         if (code == NRPC_OK && count) {
             after = page[count - 1].id;
-            code = repair_page(m, page, count, st);
+            code = repair_page(m, page, count, &a, st);
         }
     }
+    arena_fini(&a);
     return code;
 }
 

@@ -98,17 +98,21 @@ int param_to_record(const Dtf__V1__TaskParam *p, int64_t now_ms, struct arena *a
     int code = param_check(p, st);
     if (code)
         return code;
-    size_t size = dtf__v1__task_param__get_packed_size(p);
+    Dtf__V1__TaskParam full = *p; // with the defaults, as it is kept and shown
+    full.resource_group = (char *)group_of(p);
+    full.priority = priority_of(p);
+    full.timeout_ms = (uint64_t)timeout_of(p);
+    size_t size = dtf__v1__task_param__get_packed_size(&full);
     uint8_t *packed = arena_alloc(a, size);
-    dtf__v1__task_param__pack(p, packed);
+    dtf__v1__task_param__pack(&full, packed);
     *out = (struct records_new_task){
         .name = p->name,
         .description = p->description,
         .type = p->type,
         .creator = p->creator,
-        .group = group_of(p),
+        .group = full.resource_group,
         .creator_uid = p->creator_uid,
-        .priority = priority_of(p),
+        .priority = full.priority,
         .idempotency_key = p->idempotency_key,
         .created_ms = now_ms,
         .deadline_ms = now_ms + timeout_of(p),

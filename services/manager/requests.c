@@ -446,7 +446,7 @@ static int read_recorded_failures(struct manager *m, const Dtf__V1__ResultsReque
                    f->seq);
         add_param(out, f->param.data, f->param.bytes);
     }
-    out->end = count < limit;
+    out->end = count == 0;
     return NRPC_OK;
 }
 

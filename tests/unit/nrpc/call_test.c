@@ -53,13 +53,11 @@ static void on_say(struct nrpc_call *call, const Echo__V1__SayRequest *q, void *
     r.metadata = (char *)(metadata ? metadata : "");
     r.remaining_ms = nrpc_call_remaining_ms(call);
     r.data = q->data;
-    if (q->answer_bytes) {
-        r.data.len = (size_t)q->answer_bytes;
-        r.data.data = calloc(1, r.data.len);
-    }
-    echo_v1_echo_say_reply(call, &r);
+    uint8_t *made = calloc(1, (size_t)q->answer_bytes + 1);
     if (q->answer_bytes)
-        free(r.data.data);
+        r.data = (ProtobufCBinaryData){(size_t)q->answer_bytes, made};
+    echo_v1_echo_say_reply(call, &r); // after this the request is gone
+    free(made);
 }
 
 static void on_park(struct nrpc_call *call, const Echo__V1__SayRequest *q, void *user)
