@@ -3,36 +3,23 @@
 #include "base/loop.h"
 
 #include "base/clock.h"
+#include "base/wait.h"
 
 #include <stddef.h>
-#include <time.h>
 
 void loop_init(struct loop *l, const char *name, int64_t (*step)(void *self, int64_t now_ms), void *self)
 {
     *l = (struct loop){.name = name, .step = step, .self = self};
     l->tail = &l->head;
     pthread_mutex_init(&l->mu, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->cond, &attr);
-    pthread_condattr_destroy(&attr);
+    wait_cond_init(&l->cond);
 }
 
 // Waits until woken or until the wall-clock time next_ms; false: the loop is to end.
 static bool wait_for(struct loop *l, int64_t next_ms)
 {
-    struct timespec until;
     int64_t wait_ms = next_ms == CLOCK_NEVER ? CLOCK_NEVER : next_ms - clock_now_ms();
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    if (wait_ms != CLOCK_NEVER && wait_ms > 0) {
-        until.tv_sec += wait_ms / 1000;
-        until.tv_nsec += wait_ms % 1000 * 1000000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-    }
+    struct timespec until = wait_until(wait_ms == CLOCK_NEVER ? 0 : wait_ms);
     pthread_mutex_lock(&l->mu);
     int rv = 0;
     while (!l->woken && !l->stopping && rv == 0 && wait_ms > 0)

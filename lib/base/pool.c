@@ -3,14 +3,14 @@
 #include "base/pool.h"
 
 #include "base/mem.h"
+#include "base/wait.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <uthash.h>
 
-enum { IDLE_SECONDS = 5 };
+enum { IDLE_MS = 5000 };
 
 struct pool {
     pthread_mutex_t mu;
@@ -36,9 +36,7 @@ static struct pool_job *pop(struct pool *p)
 // row wake two threads, or start a second.
 static struct pool_job *next_job(struct pool *p)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += IDLE_SECONDS;
+    struct timespec until = wait_until(IDLE_MS);
     for (;;) {
         struct pool_job *job = pop(p);
         if (job || p->stopping)
@@ -91,12 +89,8 @@ struct pool *pool_create(const char *name, unsigned max_threads)
 {
     struct pool *p = mem_calloc(1, sizeof *p);
     pthread_mutex_init(&p->mu, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->work, &attr);
+    wait_cond_init(&p->work);
     pthread_cond_init(&p->gone, NULL);
-    pthread_condattr_destroy(&attr);
     p->tail = &p->head;
     p->max_threads = max_threads;
     strncpy(p->name, name, sizeof p->name - 1);

@@ -2,6 +2,8 @@
 // status.c: the status value and the table that turns errno into a code.
 #include "base/status.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -41,6 +43,7 @@ int status_setv(struct nrpc_status *st, int code, const char *format, va_list ar
     if (st) {
         st->code = code;
         vsnprintf(st->text, sizeof st->text, format, args);
+        utf8_repair(st->text); // it may be cut, or have a file's name in it, and travels as a protobuf string
     }
     return code;
 }

@@ -40,3 +40,13 @@ bool utf8_is_valid(const char *text)
     }
     return true;
 }
+
+void utf8_repair(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p;) {
+        int n = sequence(p);
+        if (!n)
+            *p = '?';
+        p += n ? n : 1;
+    }
+}

@@ -6,5 +6,6 @@
 #include <stdbool.h>
 
 bool utf8_is_valid(const char *text); // well-formed UTF-8: no overlong forms, no surrogates
+void utf8_repair(char *text);         // every byte that belongs to no sequence becomes a '?'
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/wait.h"
 #include "nrpc/local.h"
 #include "nrpc/transport.h"
 
@@ -26,7 +27,7 @@ enum {
     QUEUE = 2 * SLOTS,
     RECONNECT_MIN_MS = 20,
     RECONNECT_MAX_MS = 1000,
-    GOODBYE_S = 1
+    GOODBYE_MS = 1000
 };
 
 struct pending {          // a call that has not ended
@@ -380,11 +381,7 @@ static struct nrpc_channel *channel_new(const char *url, const struct nrpc_chann
 {
     struct nrpc_channel *ch = mem_calloc(1, sizeof *ch);
     pthread_mutex_init(&ch->mu, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&ch->quiet, &attr);
-    pthread_condattr_destroy(&attr);
+    wait_cond_init(&ch->quiet);
     ch->refs = 1;
     if (options)
         ch->options = *options;
@@ -468,9 +465,7 @@ struct nrpc_channel *nrpc_channel_local(struct nrpc_server *server)
 // Has the server close the connection, and waits until it is gone: see transport_goodbye.
 static void say_goodbye(struct nrpc_channel *ch)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += GOODBYE_S;
+    struct timespec until = wait_until(GOODBYE_MS);
     lock(ch);
     nng_msg *msg = ch->pipe ? transport_goodbye() : NULL;
     if (msg && (nng_msg_header_append_u32(msg, transport_sp_id(0)) ||
@@ -586,11 +581,7 @@ int nrpc_call_unary(struct nrpc_channel *ch, const struct nrpc_method *method,
                     ProtobufCMessage **response, struct nrpc_status *st)
 {
     pthread_cond_t ended;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&ended, &attr);
-    pthread_condattr_destroy(&attr);
+    wait_cond_init(&ended);
     struct pending p = {.method = method, .ended = &ended};
     ProtobufCMessage *m = NULL;
     if (prepare(ch, &p, options, request) == NRPC_OK) {

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/wait.h"
 #include "nrpc/local.h"
 #include "nrpc/transport.h"
 
@@ -121,12 +122,8 @@ struct nrpc_server *nrpc_server_create(const struct nrpc_server_options *options
     s->refs = 1;
     s->workers = pool_create("nrpc-worker", o->workers);
     pthread_mutex_init(&s->mu, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->answered, &attr);
-    pthread_cond_init(&s->pipes_gone, &attr);
-    pthread_condattr_destroy(&attr);
+    wait_cond_init(&s->answered);
+    wait_cond_init(&s->pipes_gone);
     return s;
 }
 
@@ -425,23 +422,10 @@ static void disconnected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
     pthread_mutex_unlock(&s->mu);
 }
 
-static struct timespec from_now(int64_t ms)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += ms / 1000;
-    t.tv_nsec += ms % 1000 * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    return t;
-}
-
 // Has the clients close their connections, and waits until they are gone: see transport_goodbye.
 static void say_goodbye(struct nrpc_server *s)
 {
-    struct timespec until = from_now(GOODBYE_MS);
+    struct timespec until = wait_until(GOODBYE_MS);
     pthread_mutex_lock(&s->mu);
     for (size_t i = 0; i < s->pipe_count; i++) {
         nng_msg *msg = transport_goodbye();
@@ -504,7 +488,7 @@ const char *nrpc_server_url(struct nrpc_server *s, size_t index)
 size_t nrpc_server_drain(struct nrpc_server *s, int64_t timeout_ms)
 {
     atomic_store(&s->refusing, true);
-    struct timespec until = from_now(timeout_ms);
+    struct timespec until = wait_until(timeout_ms);
     pthread_mutex_lock(&s->mu);
     while (atomic_load(&s->unanswered) && pthread_cond_timedwait(&s->answered, &s->mu, &until) == 0)
         ;

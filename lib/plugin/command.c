@@ -25,6 +25,7 @@ enum {
     STDIN_MAX = 65536,
     ARGS_MAX = 10000,
     TERM_PATIENCE_MS = 1000, // between SIGTERM and SIGKILL
+    READS_MAX = 64,          // in a row, of one stream
     EXIT_NOT_FOUND = 127,
     EXIT_NOT_EXECUTABLE = 126,
 };
@@ -111,8 +112,11 @@ static int check(const Dtf__V1__Command *c, struct nrpc_status *st)
         if (memchr(c->argv[i].data ? (const void *)c->argv[i].data : "", 0, c->argv[i].len))
             return status_set(st, NRPC_INVALID_ARGUMENT, "argv: argument %zu has a NUL byte in it", i);
     for (size_t i = 0; i < c->n_env; i++)
-        if (!c->env[i].len || !memchr(c->env[i].data, '=', c->env[i].len) || c->env[i].data[0] == '=')
+        if (!c->env[i].len || !memchr(c->env[i].data, '=', c->env[i].len) || c->env[i].data[0] == '=' ||
+            memchr(c->env[i].data, 0, c->env[i].len))
             return status_set(st, NRPC_INVALID_ARGUMENT, "env: entry %zu is not NAME=value", i);
+    if (c->directory.len && memchr(c->directory.data, 0, c->directory.len))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "directory: it has a NUL byte in it");
     if (c->max_output_bytes > OUTPUT_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "max_output_bytes: %u is over %d", c->max_output_bytes,
                           OUTPUT_MAX);
@@ -231,11 +235,11 @@ static void keep(struct output *o, const unsigned char *data, size_t size)
     o->size += n;
 }
 
-// Reads what there is; closes at its end.
+// Reads what there is, or so much that others must have their turn; closes at its end.
 static void drain(struct output *o)
 {
     unsigned char buffer[16384];
-    while (o->fd >= 0) {
+    for (int i = 0; i < READS_MAX && o->fd >= 0; i++) {
         ssize_t n = read(o->fd, buffer, sizeof buffer);
         if (n > 0)
             keep(o, buffer, (size_t)n);
@@ -256,21 +260,35 @@ static void feed(struct run *r)
         close_fd(&r->input);
 }
 
+// The program has ended; a cancelled one's group, too, as far as its output tells, or its time is up.
+static bool is_over(const struct run *r, bool ended, int64_t kill_at_ms)
+{
+    bool silent = r->out.fd < 0 && r->err.fd < 0;
+    if (!ended)
+        return r->pid_fd < 0 && silent;
+    return kill_at_ms == CLOCK_NEVER || silent || clock_now_ms() >= kill_at_ms;
+}
+
+static int wait_ms(int64_t until_ms)
+{
+    int64_t ms = until_ms - clock_now_ms();
+    return until_ms == CLOCK_NEVER ? -1 : ms > 0 ? (int)ms : 0;
+}
+
 // Follows the program until it has ended. Cancelled: SIGTERM to its group, SIGKILL a second later.
 static void follow(struct run *r, struct dtf_execution *x)
 {
     int cancel_fd = dtf_execution_cancel_fd(x);
     int64_t kill_at_ms = CLOCK_NEVER;
-    for (bool over = false; !over;) {
-        struct pollfd fds[] = {{r->pid_fd, POLLIN, 0},
+    for (bool ended = false; !is_over(r, ended, kill_at_ms);) {
+        struct pollfd fds[] = {{ended ? -1 : r->pid_fd, POLLIN, 0},
                                {r->out.fd, POLLIN, 0},
                                {r->err.fd, POLLIN, 0},
                                {r->input, POLLOUT, 0},
                                {kill_at_ms == CLOCK_NEVER ? cancel_fd : -1, POLLIN, 0}};
-        int64_t wait_ms = kill_at_ms == CLOCK_NEVER ? -1 : kill_at_ms - clock_now_ms();
-        if (poll(fds, 5, wait_ms < -1 ? 0 : (int)wait_ms) < 0 && errno != EINTR)
+        if (poll(fds, 5, wait_ms(kill_at_ms)) < 0 && errno != EINTR)
             break;
-        over = fds[0].revents || (r->pid_fd < 0 && r->out.fd < 0 && r->err.fd < 0);
+        ended |= fds[0].revents != 0;
         drain(&r->out);
         drain(&r->err);
         if (fds[3].revents)
@@ -278,13 +296,16 @@ static void follow(struct run *r, struct dtf_execution *x)
         if (fds[4].revents) {
             kill(-r->pid, SIGTERM);
             kill_at_ms = clock_now_ms() + TERM_PATIENCE_MS;
-        } else if (clock_now_ms() >= kill_at_ms) {
+        } else if (!ended && clock_now_ms() >= kill_at_ms) {
             kill(-r->pid, SIGKILL);
             kill_at_ms = clock_now_ms() + TERM_PATIENCE_MS;
         }
     }
+    if (kill_at_ms != CLOCK_NEVER) // whoever of the group outlived the program; its number is not free before it is reaped
+        kill(-r->pid, SIGKILL);
 }
 
+// The program's wait status.
 static int reap(struct run *r)
 {
     int status = 0;
@@ -296,7 +317,7 @@ static int reap(struct run *r)
     close_fd(&r->err.fd);
     close_fd(&r->input);
     close_fd(&r->pid_fd);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return status;
 }
 
 static void set_body(struct dtf_execution *x, const struct run *r)
@@ -320,9 +341,10 @@ static void set_body(struct dtf_execution *x, const struct run *r)
 static int fail_to_start(struct dtf_execution *x, const Dtf__V1__Command *c, int error,
                          struct nrpc_status *st)
 {
-    char *name = text_of(c->argv[0]), what[200];
-    snprintf(what, sizeof what, "cannot run %.150s", c->shell ? "/bin/sh" : name);
+    char *name = text_of(c->argv[0]), *directory = text_of(c->directory), what[200];
+    snprintf(what, sizeof what, "cannot run %.100s%s%.80s", c->shell ? "/bin/sh" : name, *directory ? " in " : "", directory);
     free(name);
+    free(directory);
     dtf_execution_set_code(x, error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
     return status_errno(st, error, what);
 }
@@ -336,13 +358,14 @@ static int run_command(const Dtf__V1__Command *c, struct dtf_execution *x, struc
     if (error)
         return fail_to_start(x, c, error, st);
     follow(&r, x);
-    int code = reap(&r);
+    int status = reap(&r), number = WTERMSIG(status);
+    int code = WIFSIGNALED(status) ? 128 + number : WEXITSTATUS(status);
     dtf_execution_set_code(x, code);
     set_body(x, &r);
     free(r.out.data);
     free(r.err.data);
-    if (code > 128)
-        return status_set(st, NRPC_UNKNOWN, "ended by signal %d (%s)", code - 128, strsignal(code - 128));
+    if (WIFSIGNALED(status))
+        return status_set(st, NRPC_UNKNOWN, "ended by signal %d (%s)", number, strsignal(number));
     return code ? status_set(st, NRPC_UNKNOWN, "exit code %d", code) : NRPC_OK;
 }
 

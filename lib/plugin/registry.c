@@ -3,6 +3,7 @@
 #include "plugin/registry.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "plugin/command.h"
 
 #include <dlfcn.h>
@@ -60,23 +61,29 @@ int dtf_register_task_type(const struct dtf_task_type *type, struct nrpc_status 
     return code;
 }
 
+static int register_types(const struct dtf_plugin *plugin, struct nrpc_status *st)
+{
+    int code = NRPC_OK;
+    for (uint32_t i = 0; code == NRPC_OK && i < plugin->type_count; i++)
+        code = dtf_register_task_type(&plugin->types[i], st);
+    return code;
+}
+
 int dtf_load_plugin(const char *path, struct nrpc_status *st)
 {
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!object)
         return status_set(st, NRPC_NOT_FOUND, "cannot load the plugin: %s", dlerror());
     const struct dtf_plugin *plugin = dlsym(object, DTF_PLUGIN_SYMBOL);
-    int code = NRPC_OK;
-    if (!plugin)
-        code = status_set(st, NRPC_INVALID_ARGUMENT, "%s is no plugin: it has no symbol %s", path,
-                          DTF_PLUGIN_SYMBOL);
-    else if (plugin->abi != DTF_PLUGIN_ABI)
-        code = status_set(st, NRPC_FAILED_PRECONDITION, "%s was built for plugin ABI %u; this program has %d",
-                          path, plugin->abi, DTF_PLUGIN_ABI);
-    for (uint32_t i = 0; code == NRPC_OK && i < plugin->type_count; i++)
-        code = dtf_register_task_type(&plugin->types[i], st);
-    if (code && !(plugin && plugin->abi == DTF_PLUGIN_ABI)) // registered types stay: the object must, too
-        dlclose(object);
+    if (plugin && plugin->abi == DTF_PLUGIN_ABI)
+        return register_types(plugin,
+                              st); // the object stays, whatever comes of it: some types may be registered
+    int code = plugin ? status_set(st, NRPC_FAILED_PRECONDITION,
+                                   "%s was built for plugin ABI %u; this program has %d", path, plugin->abi,
+                                   DTF_PLUGIN_ABI)
+                      : status_set(st, NRPC_INVALID_ARGUMENT, "%s is no plugin: it has no symbol %s", path,
+                                   DTF_PLUGIN_SYMBOL);
+    dlclose(object);
     return code;
 }
 
