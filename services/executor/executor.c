@@ -126,6 +126,8 @@ static void exchange_failed(struct executor *e, struct flight *f, const struct n
     }
     slots_put_back_done(e->slots, &f->results);
     item_list_append(&e->give_back, &f->returned);
+    if (e->stage != REGISTERED)
+        return; // leaving ends the calls under way
     e->resync = true;
     back_off(e, st, "an exchange failed");
 }
