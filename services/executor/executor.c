@@ -148,7 +148,9 @@ static size_t take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
         }
     }
     size_t count = items.count;
-    if (count)
+    if (e->draining) // the call had been waiting when the stop came: nothing new begins here
+        item_list_append(&e->give_back, &items);
+    else if (count)
         slots_queue(e->slots, &items);
     for (size_t i = 0; i < r->n_cancel_tasks; i++)
         slots_cancel_task(e->slots, r->cancel_tasks[i], e->options.now_ms());
@@ -475,6 +477,7 @@ void executor_drain(struct executor *e, bool at_once)
     if (!e->draining || until_ms < e->grace_until_ms)
         e->grace_until_ms = until_ms;
     e->draining = true;
+    slots_take_queued(e->slots, &e->give_back);
     pthread_mutex_unlock(&e->mu);
     loop_wake(&e->loop);
 }

@@ -22,7 +22,7 @@ struct node {
         **prev_hungry; // among the nodes whose parked call wants work; prev NULL: not among them
     uint64_t *cancels; // tasks to stop, not told yet
     size_t cancel_count, cancel_capacity;
-    struct outbox *outbox; // vetted work that waits for a call
+    struct vet *outbox; // vetted work that waits for a call
 };
 
 struct node_table {

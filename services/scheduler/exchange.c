@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// exchange.c: a node's calls: what they bring, what they are answered; and which node gets what is ready.
+#include "scheduler_internal.h"
+
+#include "answer.h"
+#include "base/log.h"
+#include "dtf/v1/node.nrpc.h"
+
+#include <string.h>
+
+enum {
+    GIVE_MAX = 2000, // subtasks in one answer
+    PICKS_MAX = 256,
+    WAIT_MAX_MS = 60000,
+};
+
+// ---- answering a node
+
+void exchange_free_outbox(struct node *n)
+{
+    for (struct vet *v = n->outbox, *next; v; v = next) {
+        next = v->next;
+        vet_destroy(v);
+    }
+    n->outbox = NULL;
+}
+
+// Answers one of the node's calls with this work, what waits in the outbox, and the tasks to stop.
+static void answer_call(struct scheduler *s, struct node *n, struct exchange *x,
+                        const struct state_work *work, size_t count)
+{
+    struct answer a;
+    answer_init(&a, &s->arena);
+    answer_add(&a, work, count);
+    for (struct vet *v = n->outbox; v; v = v->next)
+        answer_add(&a, v->work, v->count);
+    answer_send(&a, x, n->cancels, n->cancel_count);
+    n->cancel_count = 0;
+    exchange_free_outbox(n);
+}
+
+void exchange_answer_parked(struct scheduler *s, struct node *n, const struct state_work *work, size_t count)
+{
+    answer_call(s, n, node_unpark(&s->nodes, n), work, count);
+}
+
+void exchange_drop_node(struct scheduler *s, struct node *n, const char *why)
+{
+    if (n->parked)
+        nrpc_reply_error(node_unpark(&s->nodes, n)->call, NRPC_NOT_FOUND, "node %llu: %s",
+                         (unsigned long long)n->id, why);
+    exchange_free_outbox(n);
+    node_table_remove(&s->nodes, n);
+}
+
+// ---- dispatch
+
+struct fit {
+    struct scheduler *s;
+    const struct node *n;
+};
+
+static bool fits(void *user, uint64_t task)
+{
+    const struct fit *f = user;
+    const char *type = views_type(&f->s->views, task);
+    return type && node_can_run(f->n, type);
+}
+
+// Sends the work of types with a scheduler callback to be vetted; moves the rest to the front and returns its
+// number.
+static size_t split_off_vetted(struct scheduler *s, struct node *n, struct state_work *work, size_t count)
+{
+    size_t plain = 0;
+    for (size_t i = 0, len; i < count; i += len) {
+        for (len = 1; i + len < count && work[i + len].task == work[i].task; len++)
+            ;
+        const struct dtf_task_type *type = registry_find(work[i].type);
+        if (type && type->scheduler) {
+            struct vet *v = vet_create(s->env, &s->loop, MAIL_VETTED, type, n->id, &work[i], len);
+            strands_post(s->strands, work[i].task, &v->job);
+        } else {
+            memmove(&work[plain], &work[i], len * sizeof *work);
+            plain += len;
+        }
+    }
+    return plain;
+}
+
+static void unpick(struct scheduler *s, const struct sched_pick *picks, size_t pick_count,
+                   const struct state_work *work, size_t count)
+{
+    for (size_t i = 0; i < pick_count; i++) {
+        uint32_t got = 0;
+        for (size_t k = 0; k < count; k++)
+            got += work[k].task == picks[i].task;
+        if (got < picks[i].count)
+            sched_unpick(s->views.sched, picks[i].task, picks[i].count - got);
+    }
+}
+
+static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const struct sched_pick *picks,
+                    size_t pick_count, struct state_work **work)
+{
+    struct state_pick *wanted = arena_alloc(&s->arena, pick_count * sizeof *wanted);
+    for (size_t i = 0; i < pick_count; i++)
+        wanted[i] = (struct state_pick){picks[i].task, picks[i].count};
+    size_t count = 0;
+    struct nrpc_status st;
+    int code = s->env->state->ops->lease(s->env->state, n->id, now_ms, wanted, pick_count, &s->arena, work,
+                                         &count, &st);
+    if (code)
+        count = 0;
+    unpick(s, picks, pick_count, *work, count);
+    if (code == NRPC_NOT_FOUND) {
+        exchange_drop_node(s, n, "its lease has ended");
+    } else if (code) {
+        log_warn("scheduler: cannot lease subtasks, will try again: %s", st.text);
+        s->next_refresh_ms = now_ms + ENV_STORE_RETRY_MS;
+    }
+    return count;
+}
+
+// Leases up to `want` subtasks, but no more than the node's share of what is ready, and returns those that
+// may go to it now; *vetted: how many more are being vetted. The node may be gone afterwards.
+static size_t give(struct scheduler *s, struct node *n, uint32_t want, size_t competitors, int64_t now_ms,
+                   struct state_work **work, size_t *vetted)
+{
+    uint64_t share = (sched_ready(s->views.sched) + competitors - 1) / competitors;
+    want = want < share ? want : (uint32_t)share;
+    want = want < GIVE_MAX ? want : GIVE_MAX;
+    *vetted = 0;
+    struct fit f = {s, n};
+    struct sched_pick *picks = arena_alloc(&s->arena, PICKS_MAX * sizeof *picks);
+    size_t pick_count = sched_pick(s->views.sched, want, fits, &f, picks, PICKS_MAX);
+    if (!pick_count)
+        return 0;
+    size_t count = lease(s, n, now_ms, picks, pick_count, work);
+    size_t plain = count ? split_off_vetted(s, n, *work, count) : 0;
+    *vetted = count - plain;
+    return plain;
+}
+
+void exchange_dispatch(struct scheduler *s, int64_t now_ms)
+{
+    for (struct node *n = s->nodes.hungry, *next; n && sched_ready(s->views.sched); n = next) {
+        next = n->next_hungry;
+        struct state_work *work = NULL;
+        size_t vetted, count = give(s, n, n->want, s->nodes.hungry_count, now_ms, &work, &vetted);
+        if (count)
+            exchange_answer_parked(s, n, work, count);
+        else if (vetted) // the call waits for the vetting, wanting less
+            node_set_want(&s->nodes, n, n->want - (uint32_t)vetted);
+    }
+}
+
+// ---- exchanges that arrive
+
+// The node of an exchange; one that registered elsewhere, or before a restart, is looked up in the state.
+static struct node *node_of(struct scheduler *s, uint64_t id, struct nrpc_status *st)
+{
+    struct node *n = node_table_find(&s->nodes, id);
+    struct state_node *all;
+    size_t count = 0;
+    if (n)
+        return n;
+    if (s->env->state->ops->nodes(s->env->state, &s->arena, &all, &count, st))
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        if (all[i].id == id)
+            return node_table_add(&s->nodes, id, all[i].types, all[i].slots);
+    status_set(st, NRPC_NOT_FOUND, "node %llu is not registered, or its lease has ended",
+               (unsigned long long)id);
+    return NULL;
+}
+
+static struct state_ref *copy_refs(struct arena *a, Dtf__V1__SubtaskRef *const *in, size_t count)
+{
+    struct state_ref *refs = arena_alloc(a, (count + 1) * sizeof *refs);
+    for (size_t i = 0; i < count; i++)
+        refs[i] = (struct state_ref){in[i]->task_id, in[i]->subtask_id, in[i]->attempt};
+    return refs;
+}
+
+static int reconcile(struct scheduler *s, struct node *n, const Dtf__V1__ExchangeRequest *r, int64_t now_ms,
+                     struct nrpc_status *st)
+{
+    const struct state_ops *ops = s->env->state->ops;
+    int code = NRPC_OK;
+    if (r->n_returned)
+        code = ops->requeue(s->env->state, copy_refs(&s->arena, r->returned, r->n_returned), r->n_returned,
+                            STATE_RETURNED, now_ms, st);
+    if (code == NRPC_OK && r->resync) {
+        exchange_free_outbox(n);
+        code = ops->node_reconcile(s->env->state, n->id, copy_refs(&s->arena, r->holding, r->n_holding),
+                                   r->n_holding, st);
+    }
+    return code;
+}
+
+// A call that does not wait, beside the parked one: it brought results, and takes what is ready now. What it
+// wanted and did not get, the parked call may bring.
+static void report(struct scheduler *s, struct node *n, struct exchange *x, int64_t now_ms)
+{
+    struct state_work *work = NULL;
+    size_t vetted = 0, count = 0;
+    uint64_t id = n->id;
+    if (x->request->want && sched_ready(s->views.sched))
+        count = give(s, n, x->request->want, s->nodes.hungry_count + 1, now_ms, &work, &vetted);
+    n = node_table_find(&s->nodes, id);
+    if (n) {
+        if (n->parked)
+            node_set_want(&s->nodes, n, n->want + x->request->want - (uint32_t)(count + vetted));
+        answer_call(s, n, x, work, count);
+    } else
+        nrpc_reply_error(x->call, NRPC_NOT_FOUND, "node %llu: its lease has ended", (unsigned long long)id);
+}
+
+void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms)
+{
+    const Dtf__V1__ExchangeRequest *r = x->request;
+    struct nrpc_status st;
+    struct node *n = node_of(s, r->node_id, &st);
+    if (!n || reconcile(s, n, r, now_ms, &st)) {
+        nrpc_reply_status(x->call, &st);
+        return;
+    }
+    n->seen = true;
+    if (r->wait_ms == 0) {
+        report(s, n, x, now_ms);
+        return;
+    }
+    if (n->parked)
+        exchange_answer_parked(s, n, NULL, 0);
+    int64_t wait_ms = r->wait_ms < WAIT_MAX_MS ? (int64_t)r->wait_ms : WAIT_MAX_MS;
+    node_park(&s->nodes, n, x, now_ms + wait_ms);
+    if (n->cancel_count || n->outbox)
+        exchange_answer_parked(s, n, NULL, 0);
+}

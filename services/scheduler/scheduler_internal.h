@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// scheduler_internal.h: what scheduler.c (the loop, and what is due) and exchange.c (calls and work) share.
+#ifndef SCHEDULER_INTERNAL_H
+#define SCHEDULER_INTERNAL_H
+
+#include "node_table.h"
+#include "scheduler.h"
+#include "vet.h"
+#include "views.h"
+
+enum mail_kind {
+    MAIL_OFFER,
+    MAIL_REGISTER,
+    MAIL_LEAVE,
+    MAIL_VIEW,
+    MAIL_GONE,
+    MAIL_STOP,
+    MAIL_SETTLED,
+    MAIL_VETTED,
+    MAIL_GROUPS
+};
+
+struct scheduler {
+    const struct env *env;
+    struct loop loop;
+    struct node_table nodes;
+    struct views views;
+    struct strands *strands; // for vetting
+    struct arena arena;      // of the step
+    bool started;            // has read what was there
+    int64_t next_refresh_ms, next_sweep_ms, next_renew_ms;
+};
+
+// A node's call arrived: does what it says, then answers or parks it.
+void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms);
+// Gives what is ready to the nodes whose parked calls want it.
+void exchange_dispatch(struct scheduler *s, int64_t now_ms);
+// Answers the parked call with this work, what waits in the node's outbox, and the tasks it is to stop.
+void exchange_answer_parked(struct scheduler *s, struct node *n, const struct state_work *work, size_t count);
+// Forgets a node; its parked call, if any, is answered NOT_FOUND.
+void exchange_drop_node(struct scheduler *s, struct node *n, const char *why);
+void exchange_free_outbox(struct node *n);
+
+#endif
