@@ -28,7 +28,7 @@ static const struct dtf_task_type type = {
     .collector = &checksum_collector,
 };
 
-const struct dtf_plugin dtf_plugin_v1 = {
+__attribute__((visibility("default"))) const struct dtf_plugin dtf_plugin_v1 = {
     .abi = DTF_PLUGIN_ABI,
     .type_count = 1,
     .types = &type,

@@ -219,7 +219,7 @@ int walk_open(const char *root, const char *after, bool one_file_system, struct 
               struct nrpc_status *st)
 {
     char what[200];
-    struct stat s;
+    struct stat s = {0};
     struct walk *w = mem_calloc(1, sizeof *w);
     w->one_file_system = one_file_system;
     set_text(&w->path, &w->path_capacity, 0, "");

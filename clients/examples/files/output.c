@@ -14,9 +14,9 @@
 
 char *output_name(const char *output, const struct dtf_task *task, const char *suffix)
 {
-    size_t size = strlen(output) + strlen(suffix) + 48;
+    size_t size = strlen(output) + strlen(suffix) + 24;
     char *name = mem_alloc(size);
-    snprintf(name, size, "%s.%" PRIu64 "-%" PRId64 ".%s", output, task->id, task->created_ms, suffix);
+    snprintf(name, size, "%s.%" PRIu64 ".%s", output, task->id, suffix);
     return name;
 }
 

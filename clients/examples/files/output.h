@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-// "<output>.<task id>-<its creation>.<suffix>": the same in every process, for this task only. free() it.
+// "<output>.<task id>.<suffix>": the same in every process. free() it.
 char *output_name(const char *output, const struct dtf_task *task, const char *suffix);
 
 // Checks a parameter that is to be an absolute path without NUL bytes, and copies it to *out (free it).

@@ -19,10 +19,14 @@ typedef Examples__Treesize__V1__Result Result;
 
 // ---- results
 
-static int add_followup(struct dtf_followups *followups, const Subtask *followup, struct nrpc_status *st)
+static int add_followup(struct dtf_followups *followups, const Subtask *s, ProtobufCBinaryData directory,
+                        ProtobufCBinaryData after, struct nrpc_status *st)
 {
+    Subtask followup = *s;
+    followup.directory = directory;
+    followup.after = after;
     struct dtf_subtask_spec spec = {0};
-    void *param = treesize_pack(&followup->base, &spec.param_bytes);
+    void *param = treesize_pack(&followup.base, &spec.param_bytes);
     spec.param = param;
     int code = dtf_followup_add(followups, &spec, st);
     free(param);
@@ -32,17 +36,12 @@ static int add_followup(struct dtf_followups *followups, const Subtask *followup
 static int add_followups(const Subtask *s, const Result *r, struct dtf_followups *followups,
                          struct nrpc_status *st)
 {
-    int code = NRPC_OK;
-    Subtask followup = *s;
-    if (r->more_after.len) {
-        followup.after = r->more_after;
-        code = add_followup(followups, &followup, st);
-    }
-    followup.after = (ProtobufCBinaryData){0};
+    const ProtobufCBinaryData beginning = {0};
+    int code = r->more_after.len ? add_followup(followups, s, s->directory, r->more_after, st) : NRPC_OK;
     for (size_t i = 0; !code && i < r->n_directories; i++) {
-        followup.directory = treesize_join(s->directory, r->directories[i]);
-        code = add_followup(followups, &followup, st);
-        free(followup.directory.data);
+        ProtobufCBinaryData directory = treesize_join(s->directory, r->directories[i]);
+        code = add_followup(followups, s, directory, beginning, st);
+        free(directory.data);
     }
     return code;
 }
@@ -119,6 +118,12 @@ struct total {
     size_t link_count, link_capacity;
 };
 
+static void add_problem(struct report *report, const Examples__Treesize__V1__Problem *p)
+{
+    bool is_root = !p->path.len;
+    report_problem(report, is_root ? "." : (const char *)p->path.data, is_root ? 1 : p->path.len, p->reason);
+}
+
 static int record(struct report *report, uint64_t subtask, const void *data, size_t size,
                   struct nrpc_status *st)
 {
@@ -132,7 +137,7 @@ static int record(struct report *report, uint64_t subtask, const void *data, siz
         t->links[t->link_count++] =
             (struct link){r->links[i]->device, r->links[i]->inode, r->links[i]->bytes};
     for (size_t i = 0; i < r->n_problems; i++)
-        report_problem(report, r->problems[i]->path.data, r->problems[i]->path.len, r->problems[i]->reason);
+        add_problem(report, r->problems[i]);
     examples__treesize__v1__result__free_unpacked(r, NULL);
     return NRPC_OK;
 }

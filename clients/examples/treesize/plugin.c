@@ -9,9 +9,15 @@ Examples__Treesize__V1__Task *treesize_read_task(const struct dtf_task *task, st
 {
     Examples__Treesize__V1__Task *t =
         examples__treesize__v1__task__unpack(NULL, task->param_bytes, task->param);
-    if (!t)
+    if (!t) {
         status_set(st, NRPC_INVALID_ARGUMENT, "the task's parameter is no examples.treesize.v1.Task");
-    return t;
+        return NULL;
+    }
+    if (t->measure <= EXAMPLES__TREESIZE__V1__MEASURE__APPARENT_FILE_SIZE)
+        return t;
+    status_set(st, NRPC_INVALID_ARGUMENT, "measure: there is no %d", (int)t->measure);
+    examples__treesize__v1__task__free_unpacked(t, NULL);
+    return NULL;
 }
 
 void *treesize_pack(const ProtobufCMessage *message, size_t *size)
@@ -45,7 +51,7 @@ static const struct dtf_task_type type = {
     .collector = &treesize_collector,
 };
 
-const struct dtf_plugin dtf_plugin_v1 = {
+__attribute__((visibility("default"))) const struct dtf_plugin dtf_plugin_v1 = {
     .abi = DTF_PLUGIN_ABI,
     .type_count = 1,
     .types = &type,

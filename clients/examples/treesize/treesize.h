@@ -6,7 +6,7 @@
 #include "dtf.h"
 #include "treesize/treesize.pb-c.h"
 
-// Unpacks a task's parameter; NULL and *st if it is none. Paths are checked where they are used.
+// Unpacks and checks a task's parameter; NULL and *st if it is wrong. Paths are checked where they are used.
 Examples__Treesize__V1__Task *treesize_read_task(const struct dtf_task *task, struct nrpc_status *st);
 
 // Packs a message of any kind. free() it.
