@@ -184,12 +184,14 @@ static sigset_t signals;
 static void *wait_for_signals(void *service)
 {
     for (int n = 0;; n++) {
-        int signal_number;
+        int signal_number, state;
         sigwait(&signals, &signal_number);
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); // only the waiting may be cut short
         log_info("%s: stopping%s", strsignal(signal_number), n ? " at once" : "");
         if (n == 2)
             _exit(1);
         dtf_service_notify_stop(service);
+        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
     }
     return NULL;
 }
@@ -228,6 +230,11 @@ int main(int argc, char **argv)
     pthread_t thread;
     if (pthread_create(&thread, NULL, wait_for_signals, service))
         return 1;
+    service_wait(service);
+    pthread_cancel(
+        thread); // it must not touch the service any more; from here on a signal just ends the process
+    pthread_join(thread, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     dtf_service_join(service);
     return 0;
 }

@@ -238,7 +238,7 @@ void dtf_service_notify_stop(struct dtf_service *s)
         executor_drain(s->executor, asked > 0);
 }
 
-void dtf_service_join(struct dtf_service *s)
+void service_wait(struct dtf_service *s)
 {
     pthread_mutex_lock(&s->mu);
     while (!s->stops_asked)
@@ -248,5 +248,10 @@ void dtf_service_join(struct dtf_service *s)
         executor_join(s->executor);
     if (s->coordinator)
         coordinator_stop(s->coordinator);
+}
+
+void dtf_service_join(struct dtf_service *s)
+{
+    service_wait(s);
     destroy(s);
 }

@@ -27,7 +27,7 @@ enum {
     QUEUE = 2 * SLOTS,
     RECONNECT_MIN_MS = 20,
     RECONNECT_MAX_MS = 1000,
-    GOODBYE_MS = 1000
+    NEVER_MS = 3600000
 };
 
 struct pending {          // a call that has not ended
@@ -64,6 +64,7 @@ struct nrpc_channel {
     int64_t timer_at_us;
     unsigned callbacks; // callbacks and blocking calls that are inside the channel now
     bool closing;
+    bool leaving; // the server is about to close the connection: nothing more is sent over it
 };
 
 struct effects {
@@ -107,7 +108,7 @@ static void leave_line(struct nrpc_channel *ch, struct pending **at)
 // Puts calls from the line on the wire while there is a connection and a free slot.
 static void pump(struct nrpc_channel *ch, struct effects *fx)
 {
-    while (ch->line && ch->pipe && !ch->closing && ch->free_slots && fx->send_count < SLOTS) {
+    while (ch->line && ch->pipe && !ch->closing && !ch->leaving && ch->free_slots && fx->send_count < SLOTS) {
         struct pending *p = ch->line;
         leave_line(ch, &ch->line);
         p->slot = __builtin_ctzll(ch->free_slots);
@@ -320,7 +321,9 @@ static void received(void *arg)
     if (!msg || nng_msg_header_trim_u32(msg, &id)) {
         nng_msg_free(msg);
     } else if (id == transport_sp_id(0)) { // the server's goodbye
-        nng_pipe_close(nng_msg_get_pipe(msg));
+        lock(ch);
+        ch->leaving = true;
+        pthread_mutex_unlock(&ch->mu);
         nng_msg_free(msg);
     } else {
         take_answer(ch, msg, id);
@@ -352,6 +355,7 @@ static void connected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
         nng_pipe_close(pipe);
     else
         ch->pipe = nng_pipe_id(pipe);
+    ch->leaving = false;
     pump(ch, &fx);
     unlock_and(ch, &fx);
 }
@@ -462,10 +466,13 @@ struct nrpc_channel *nrpc_channel_local(struct nrpc_server *server)
     return ch;
 }
 
-// Has the server close the connection, and waits until it is gone: see transport_goodbye.
+// See transport_goodbye.
 static void say_goodbye(struct nrpc_channel *ch)
 {
-    struct timespec until = wait_until(GOODBYE_MS);
+    struct timespec until = wait_until(TRANSPORT_LINGER_MS);
+    // No new connection in place of the old one.
+    (void)nng_dialer_set_ms(ch->dialer, NNG_OPT_RECONNMAXT, NEVER_MS);
+    (void)nng_dialer_set_ms(ch->dialer, NNG_OPT_RECONNMINT, NEVER_MS);
     lock(ch);
     nng_msg *msg = ch->pipe ? transport_goodbye() : NULL;
     if (msg && (nng_msg_header_append_u32(msg, transport_sp_id(0)) ||
@@ -487,9 +494,10 @@ void nrpc_channel_close(struct nrpc_channel *ch)
     unlock_and(ch, &fx);
     if (!ch->local) {
         say_goodbye(ch);
-        nng_close(ch->socket);
         nng_aio_free(ch->timer_aio);
-        nng_aio_free(ch->receive_aio);
+        ch->timer_aio = NULL;
+        if (!transport_close(ch->socket, ch->receive_aio))
+            atomic_fetch_add(&ch->refs, 1); // nng may still call back: the channel stays
     }
     lock(ch);
     while (ch->callbacks)

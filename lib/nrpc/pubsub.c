@@ -242,8 +242,8 @@ void nrpc_subscriber_close(struct nrpc_subscriber *s)
 {
     if (!s)
         return;
-    nng_close(s->socket);
-    nng_aio_free(s->aio);
+    if (!transport_close(s->socket, s->aio))
+        return; // nng may still call back: the subscriber stays
     for (size_t i = 0; i < s->topic_count; i++)
         free(s->topics[i].name);
     free(s->topics);

@@ -24,7 +24,7 @@
 #include <time.h>
 #include <uthash.h>
 
-enum { SP_HEADER_MAX = 64, SEND_QUEUE = 4096, FREE_CALLS_MAX = 256, LISTENERS_MAX = 16, GOODBYE_MS = 1000 };
+enum { SP_HEADER_MAX = 64, SEND_QUEUE = 4096, FREE_CALLS_MAX = 256, LISTENERS_MAX = 16 };
 
 struct service_entry {
     struct service_entry *next;
@@ -71,8 +71,9 @@ struct nrpc_server {
     pthread_cond_t answered;
     struct nrpc_call *free_calls;
     unsigned free_count;
-    int *pipes; // the connections there are; guarded by mu
-    size_t pipe_count, pipe_capacity;
+    int *pipes, *leaving; // the connections there are; those that said goodbye. Guarded by mu
+    size_t pipe_count, pipe_capacity, leaving_capacity;
+    _Atomic size_t leaving_count;
     pthread_cond_t pipes_gone;
     _Atomic bool refusing, closed;
     _Atomic unsigned queued, unanswered;
@@ -103,6 +104,7 @@ static void unref(struct nrpc_server *s)
     for (size_t i = 0; i < s->url_count; i++)
         free(s->urls[i]);
     free(s->pipes);
+    free(s->leaving);
     pthread_cond_destroy(&s->pipes_gone);
     pthread_mutex_destroy(&s->mu);
     pthread_cond_destroy(&s->answered);
@@ -201,6 +203,78 @@ static void call_free(struct nrpc_call *c)
     unref(s);
 }
 
+// ---- connections
+
+static void connected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+{
+    (void)ev;
+    struct nrpc_server *s = arg;
+    pthread_mutex_lock(&s->mu);
+    mem_grow(&s->pipes, &s->pipe_capacity, s->pipe_count + 1, sizeof *s->pipes);
+    s->pipes[s->pipe_count++] = nng_pipe_id(pipe);
+    pthread_mutex_unlock(&s->mu);
+}
+
+static size_t remove_id(int *ids, size_t count, int id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] == id)
+            ids[i--] = ids[--count];
+    return count;
+}
+
+static void disconnected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+{
+    (void)ev;
+    struct nrpc_server *s = arg;
+    pthread_mutex_lock(&s->mu);
+    s->pipe_count = remove_id(s->pipes, s->pipe_count, nng_pipe_id(pipe));
+    s->leaving_count = remove_id(s->leaving, s->leaving_count, nng_pipe_id(pipe));
+    if (!s->pipe_count)
+        pthread_cond_broadcast(&s->pipes_gone);
+    pthread_mutex_unlock(&s->mu);
+}
+
+static void take_goodbye(struct nrpc_server *s, int pipe)
+{
+    pthread_mutex_lock(&s->mu);
+    s->leaving_count = remove_id(s->leaving, s->leaving_count, pipe); // it may say so twice
+    mem_grow(&s->leaving, &s->leaving_capacity, s->leaving_count + 1, sizeof *s->leaving);
+    for (size_t i = 0; i < s->pipe_count; i++)
+        if (s->pipes[i] == pipe) // it may be gone already
+            s->leaving[s->leaving_count++] = pipe;
+    pthread_mutex_unlock(&s->mu);
+}
+
+static bool is_leaving(struct nrpc_server *s, int pipe)
+{
+    bool is = false;
+    if (!atomic_load(&s->leaving_count))
+        return false;
+    pthread_mutex_lock(&s->mu);
+    for (size_t i = 0; i < s->leaving_count; i++)
+        is |= s->leaving[i] == pipe;
+    pthread_mutex_unlock(&s->mu);
+    return is;
+}
+
+// See transport_goodbye.
+static void say_goodbye(struct nrpc_server *s)
+{
+    struct timespec until = wait_until(TRANSPORT_LINGER_MS);
+    pthread_mutex_lock(&s->mu);
+    for (size_t i = 0; i < s->pipe_count; i++) {
+        nng_msg *msg = transport_goodbye();
+        if (msg && (nng_msg_header_append_u32(msg, (uint32_t)s->pipes[i]) ||
+                    nng_msg_header_append_u32(msg, transport_sp_id(0)) ||
+                    nng_sendmsg(s->socket, msg, NNG_FLAG_NONBLOCK)))
+            nng_msg_free(msg);
+    }
+    while (s->pipe_count && pthread_cond_timedwait(&s->pipes_gone, &s->mu, &until) == 0)
+        ;
+    pthread_mutex_unlock(&s->mu);
+}
+
 // ---- answers
 
 struct late_send { // an answer that found the socket's queue full
@@ -237,7 +311,8 @@ static void answer(struct nrpc_call *c, nng_msg *msg)
     atomic_fetch_add(&s->answers, 1);
     if (c->local) {
         channel_receive_local(c->local, msg, c->local_id);
-    } else if (atomic_load(&s->closed) || nng_msg_header_append(msg, c->sp_header, c->sp_header_size)) {
+    } else if (atomic_load(&s->closed) || is_leaving(s, (int)c->connection) ||
+               nng_msg_header_append(msg, c->sp_header, c->sp_header_size)) {
         nng_msg_free(msg);
     } else {
         send_on_socket(s, msg);
@@ -347,7 +422,7 @@ static void admit(struct nrpc_call *c)
         nrpc_reply_error(c, NRPC_UNIMPLEMENTED, "frame version %u; this server speaks %d", f->version,
                          NRPC_WIRE_VERSION);
     } else if (f->kind == FRAME_GOODBYE && !c->local) {
-        nng_pipe_close(nng_msg_get_pipe(c->msg));
+        take_goodbye(s, (int)c->connection);
         call_free(c);
     } else if (f->kind != FRAME_REQUEST || f->payload_count != 1) {
         atomic_fetch_add(&s->bad_frames, 1);
@@ -395,48 +470,6 @@ void server_receive_local(struct nrpc_server *s, nng_msg *msg, struct nrpc_chann
     c->local_id = id;
     c->connection = 0;
     admit(c);
-}
-
-// ---- connections
-
-static void connected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
-{
-    (void)ev;
-    struct nrpc_server *s = arg;
-    pthread_mutex_lock(&s->mu);
-    mem_grow(&s->pipes, &s->pipe_capacity, s->pipe_count + 1, sizeof *s->pipes);
-    s->pipes[s->pipe_count++] = nng_pipe_id(pipe);
-    pthread_mutex_unlock(&s->mu);
-}
-
-static void disconnected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
-{
-    (void)ev;
-    struct nrpc_server *s = arg;
-    pthread_mutex_lock(&s->mu);
-    for (size_t i = 0; i < s->pipe_count; i++)
-        if (s->pipes[i] == nng_pipe_id(pipe))
-            s->pipes[i--] = s->pipes[--s->pipe_count];
-    if (!s->pipe_count)
-        pthread_cond_broadcast(&s->pipes_gone);
-    pthread_mutex_unlock(&s->mu);
-}
-
-// Has the clients close their connections, and waits until they are gone: see transport_goodbye.
-static void say_goodbye(struct nrpc_server *s)
-{
-    struct timespec until = wait_until(GOODBYE_MS);
-    pthread_mutex_lock(&s->mu);
-    for (size_t i = 0; i < s->pipe_count; i++) {
-        nng_msg *msg = transport_goodbye();
-        if (msg && (nng_msg_header_append_u32(msg, (uint32_t)s->pipes[i]) ||
-                    nng_msg_header_append_u32(msg, transport_sp_id(0)) ||
-                    nng_sendmsg(s->socket, msg, NNG_FLAG_NONBLOCK)))
-            nng_msg_free(msg);
-    }
-    while (s->pipe_count && pthread_cond_timedwait(&s->pipes_gone, &s->mu, &until) == 0)
-        ;
-    pthread_mutex_unlock(&s->mu);
 }
 
 // ---- listening
@@ -506,8 +539,8 @@ void nrpc_server_destroy(struct nrpc_server *s)
     if (s->open) {
         atomic_store(&s->closed, true);
         say_goodbye(s);
-        nng_close(s->socket);
-        nng_aio_free(s->receive_aio);
+        if (!transport_close(s->socket, s->receive_aio))
+            atomic_fetch_add(&s->refs, 1); // nng may still call back: the server stays
     }
     unref(s);
 }

@@ -2,10 +2,16 @@
 // transport.c: nng's options, errors and messages.
 #include "nrpc/transport.h"
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/wait.h"
 
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { CLOSE_MS = 2000 };
 
 static const struct {
     int nng;
@@ -69,6 +75,67 @@ int transport_encode(const struct frame *f, const ProtobufCMessage *message, siz
     if (message)
         protobuf_c_message_pack(message, at);
     return NRPC_OK;
+}
+
+// ---- closing, in a thread of its own, so that a close which never returns can be left behind
+
+struct closing {
+    nng_socket socket;
+    nng_aio *receive_aio;
+    pthread_mutex_t mu;
+    pthread_cond_t changed;
+    bool done, left_behind;
+};
+
+static void closing_free(struct closing *c)
+{
+    pthread_mutex_destroy(&c->mu);
+    pthread_cond_destroy(&c->changed);
+    free(c);
+}
+
+static void *close_socket(void *arg)
+{
+    struct closing *c = arg;
+    if (c->receive_aio)
+        nng_aio_stop(c->receive_aio);
+    nng_close(c->socket);
+    nng_aio_free(c->receive_aio);
+    pthread_mutex_lock(&c->mu);
+    c->done = true;
+    bool left_behind = c->left_behind;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->mu);
+    if (left_behind)
+        closing_free(c);
+    return NULL;
+}
+
+bool transport_close(nng_socket socket, nng_aio *receive_aio)
+{
+    struct closing *c = mem_calloc(1, sizeof *c);
+    *c = (struct closing){.socket = socket, .receive_aio = receive_aio};
+    pthread_mutex_init(&c->mu, NULL);
+    wait_cond_init(&c->changed);
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, close_socket, c)) {
+        close_socket(c);
+        closing_free(c);
+        return true;
+    }
+    pthread_detach(thread);
+    struct timespec until = wait_until(CLOSE_MS);
+    pthread_mutex_lock(&c->mu);
+    while (!c->done && pthread_cond_timedwait(&c->changed, &c->mu, &until) == 0)
+        ;
+    bool done = c->done;
+    c->left_behind = !done;
+    pthread_mutex_unlock(&c->mu);
+    if (done)
+        closing_free(c);
+    else
+        log_warn("nng did not close a socket within %d ms; it is left behind", CLOSE_MS);
+    return done;
 }
 
 char *transport_listener_url(nng_listener listener, const char *url)

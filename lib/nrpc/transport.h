@@ -22,6 +22,11 @@ int transport_tune(nng_socket socket, size_t max_message_bytes, int queue, struc
 int transport_encode(const struct frame *f, const ProtobufCMessage *message, size_t max_bytes, nng_msg **out,
                      struct nrpc_status *st);
 
+// Closes a socket and the aio that receives from it (NULL: none), in the one order that is safe: an aio that
+// is still in the socket's queue when that goes is cancelled through a lock which is gone. false: nng did not
+// return within 2 s (see transport_goodbye); the socket is left behind, and callbacks of it may still come.
+bool transport_close(nng_socket socket, nng_aio *receive_aio);
+
 // The url of a listener with the real port in it; the caller frees it.
 char *transport_listener_url(nng_listener listener, const char *url);
 
@@ -29,10 +34,10 @@ char *transport_listener_url(nng_listener listener, const char *url);
 // connection.
 uint32_t transport_sp_id(uint32_t id);
 
-// A frame that asks the peer to close the connection; whoever sends it sends nothing after it, and waits for
-// that end before it closes its socket. (nng 1.5 can wait for ever in nng_close when it closes a connection
-// in the middle of a message that arrives: the one that closes must be the one that nothing is sent to any
-// more.)
+// A frame that says: this connection is about to be closed, send nothing more over it. nng 1.5 can wait for
+// ever when it closes a connection in the middle of a message, so whoever closes says this first, and then
+// lingers a little.
+enum { TRANSPORT_LINGER_MS = 30 };
 nng_msg *transport_goodbye(void); // NULL: out of memory
 
 #endif

@@ -301,7 +301,8 @@ static void follow(struct run *r, struct dtf_execution *x)
             kill_at_ms = clock_now_ms() + TERM_PATIENCE_MS;
         }
     }
-    if (kill_at_ms != CLOCK_NEVER) // whoever of the group outlived the program; its number is not free before it is reaped
+    // Whoever of the group outlived the program; its number is not free before it is reaped.
+    if (kill_at_ms != CLOCK_NEVER)
         kill(-r->pid, SIGKILL);
 }
 
@@ -342,7 +343,8 @@ static int fail_to_start(struct dtf_execution *x, const Dtf__V1__Command *c, int
                          struct nrpc_status *st)
 {
     char *name = text_of(c->argv[0]), *directory = text_of(c->directory), what[200];
-    snprintf(what, sizeof what, "cannot run %.100s%s%.80s", c->shell ? "/bin/sh" : name, *directory ? " in " : "", directory);
+    snprintf(what, sizeof what, "cannot run %.100s%s%.80s", c->shell ? "/bin/sh" : name,
+             *directory ? " in " : "", directory);
     free(name);
     free(directory);
     dtf_execution_set_code(x, error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);

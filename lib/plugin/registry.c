@@ -32,6 +32,8 @@ static int check(const struct dtf_task_type *t, struct nrpc_status *st)
     if (n < 1 || n > DTF_NAME_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "a task type's name must have 1 to %d bytes",
                           DTF_NAME_MAX);
+    if (!utf8_is_valid(t->name) || strpbrk(t->name, "\r\n"))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "a task type's name must be one line of UTF-8");
     if (!t->executor || !t->executor->execute)
         return status_set(st, NRPC_INVALID_ARGUMENT, "task type %s has no execute callback", t->name);
     if (t->generator && (!t->generator->begin || !t->generator->next))

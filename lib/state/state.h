@@ -84,6 +84,7 @@ struct state_claim { // a generator's ownership of a task
     struct state_blob param, checkpoint; // checkpoint.data NULL: none yet
     uint64_t generated;                  // by the generator so far (follow-ups not counted)
     uint64_t queued;
+    int64_t deadline_ms;
 };
 
 struct state_subtask { // to be queued

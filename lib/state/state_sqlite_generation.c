@@ -13,7 +13,11 @@ static void claim_one(struct sq_call *c, uint64_t task, uint64_t owner, int64_t 
     t->owner = owner;
     t->owner_until_ms = until_ms;
     t->fence++;
-    *out = (struct state_claim){.task = task, .fence = t->fence, .generated = t->made, .queued = sq_fresh(t)};
+    *out = (struct state_claim){.task = task,
+                                .fence = t->fence,
+                                .generated = t->made,
+                                .queued = sq_fresh(t),
+                                .deadline_ms = t->deadline_ms};
     sqlite3_stmt *stmt = sq_bind(c, SQL_TASK_BLOBS, "u", task);
     if (sq_step(c, stmt)) {
         sq_out_blob(c, stmt, 0, &out->param);

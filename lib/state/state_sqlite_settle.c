@@ -122,7 +122,7 @@ static struct sq_report report_of(const struct state_settle *e)
 static enum state_verdict settle_entry(struct sq_call *c, const struct state_settle *e)
 {
     struct sq_lease l;
-    if (!sq_lease_find(c, &e->ref, &l))
+    if (!sq_lease_find(c, &e->ref, &l) || (e->node && l.subtask->node != e->node))
         return STATE_STALE;
     struct sq_report r = report_of(e);
     sq_node_count(c, l.subtask->node, 0, 1);

@@ -82,6 +82,9 @@ void collector_hint(struct collector *c, const struct state_hint *hint)
 
 // ---- reading results
 
+// Longer than a subtask may run is a mistake; the scheduler's sums are to stay within their type.
+#define RUN_US_MAX (DTF_SUBTASK_TIMEOUT_MAX_MS * (int64_t)1000)
+
 static int check_result(const Dtf__V1__Result *r, struct nrpc_status *st)
 {
     if (r->kind < DTF__V1__RESULT_KIND__RESULT_SUCCESS || r->kind > DTF__V1__RESULT_KIND__RESULT_LOST)
@@ -105,7 +108,7 @@ static struct state_settle read_result(uint64_t node, uint64_t task, const Dtf__
         .code = r->code,
         .message = r->message,
         .body = {r->body.data, r->body.len},
-        .run_us = (int64_t)r->run_us,
+        .run_us = r->run_us < RUN_US_MAX ? (int64_t)r->run_us : RUN_US_MAX,
     };
 }
 
@@ -175,6 +178,8 @@ static int post_review(struct collector *c, struct batch *b, const struct dtf_ta
 
 static int check_results(const Dtf__V1__ExchangeRequest *r, struct nrpc_status *st)
 {
+    if (!r->node_id)
+        return status_set(st, NRPC_NOT_FOUND, "node 0 is not registered");
     for (size_t i = 0; i < r->n_results; i++)
         for (size_t k = 0; k < r->results[i]->n_results; k++)
             if (check_result(r->results[i]->results[k], st))

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "plugin/registry.h"
 
 #include <stdio.h>
@@ -126,6 +127,8 @@ static void fill_outcome(struct item *i, const struct slot *s, int code, const s
         free(i->message);
         i->message = mem_strdup(text);
     }
+    if (i->message) // plugins write to the status themselves
+        utf8_repair(i->message);
     i->body = (char *)x->body;
     i->body_bytes = x->body_size;
 }

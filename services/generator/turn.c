@@ -42,6 +42,8 @@ int turn_init(struct turn *t, const struct env *env, const struct state_claim *c
         .creator = copy(t, p->creator),
         .creator_uid = p->creator_uid,
         .priority = p->priority,
+        .created_ms = claim->deadline_ms - (int64_t)p->timeout_ms,
+        .deadline_ms = claim->deadline_ms,
         .param = p->type_param.data,
         .param_bytes = p->type_param.len,
     };

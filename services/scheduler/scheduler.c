@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "dtf/v1/node.nrpc.h"
 
 #include <stdlib.h>
@@ -124,14 +125,15 @@ static char *join_types(struct arena *a, char *const *types, size_t count)
 
 static int check_register(const Dtf__V1__RegisterRequest *r, struct nrpc_status *st)
 {
-    if (strlen(r->name) > DTF_NAME_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "name: over %d bytes", DTF_NAME_MAX);
-    if (strlen(r->host) > 255)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "host: over 255 bytes");
+    if (strlen(r->name) > DTF_NAME_MAX || !utf8_is_valid(r->name))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "name: over %d bytes, or not UTF-8", DTF_NAME_MAX);
+    if (strlen(r->host) > 255 || !utf8_is_valid(r->host))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "host: over 255 bytes, or not UTF-8");
     if (r->slots < 1 || r->slots > 4096)
         return status_set(st, NRPC_INVALID_ARGUMENT, "slots: %u is not in 1..4096", r->slots);
     for (size_t i = 0; i < r->n_types; i++)
-        if (!*r->types[i] || strlen(r->types[i]) > DTF_NAME_MAX || strchr(r->types[i], '\n'))
+        if (!*r->types[i] || strlen(r->types[i]) > DTF_NAME_MAX || strchr(r->types[i], '\n') ||
+            !utf8_is_valid(r->types[i]))
             return status_set(st, NRPC_INVALID_ARGUMENT, "types: entry %zu is no task type's name", i);
     return NRPC_OK;
 }

@@ -131,8 +131,8 @@ static void test_take_over(void **state)
     uint64_t queued;
     admit(f, 1);
     uint64_t old = claim(f, 1);
-    must(f, f->ops->push(f->s, 1, old, subtasks(f, 1, 10), 10, (struct state_blob){"ten", 3}, false, -1, &queued,
-                         &f->st));
+    must(f, f->ops->push(f->s, 1, old, subtasks(f, 1, 10), 10, (struct state_blob){"ten", 3}, false, -1,
+                         &queued, &f->st));
     f->now_ms += 10000;
     assert_int_equal(claim_many(f, 60, 9, &c), 1);
     assert_true(c->generated == 10 && c->fence > old);

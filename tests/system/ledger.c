@@ -55,7 +55,7 @@ static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_exe
     struct ledger_subtask s;
     memcpy(&s, subtask->param, sizeof s);
     struct pollfd p = {dtf_execution_cancel_fd(x), POLLIN, 0};
-    struct timespec t = {0, (long)(s.run_us * s.index % 7 * 1000)};
+    struct timespec t = {0, (long)(s.run_us * (s.index % 7) * 1000)};
     if (s.run_us && ppoll(&p, 1, &t, NULL) > 0)
         return status_set(st, NRPC_CANCELLED, "cancelled");
     dtf_execution_set_body(x, &s.index, sizeof s.index);

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// gate.c: a task type for system tests, as a plugin: its subtasks do what the files in a folder say, and
+// leave traces there.
+#include "system/gate.h"
+
+#include "dtf.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct counter {
+    struct gate_param param;
+    uint32_t made;
+};
+
+static bool is_there(const struct gate_param *p, const char *name)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s", p->folder, name);
+    return access(path, F_OK) == 0;
+}
+
+static void note(const struct dtf_subtask *subtask, const struct gate_subtask *s, const char *what)
+{
+    char path[300], line[100];
+    if (s->param.quiet)
+        return;
+    snprintf(path, sizeof path, "%s/log", s->param.folder);
+    int n = snprintf(line, sizeof line, "%s %u %u %d\n", what, s->index, subtask->attempt, (int)getpid());
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, line, (size_t)n) != n)
+        perror(path);
+    if (fd >= 0)
+        close(fd);
+}
+
+// ---- the generator
+
+static int begin(void *user, const struct dtf_task *task, const void *saved, size_t saved_bytes, void **state,
+                 struct nrpc_status *st)
+{
+    (void)user;
+    if (task->param_bytes != sizeof(struct gate_param))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "the parameter of gate is a struct gate_param");
+    struct counter *c = calloc(1, sizeof *c);
+    if (!c)
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "out of memory");
+    memcpy(&c->param, task->param, sizeof c->param);
+    if (saved_bytes == sizeof c->made)
+        memcpy(&c->made, saved, sizeof c->made);
+    *state = c;
+    return NRPC_OK;
+}
+
+static enum dtf_next next(void *state, struct dtf_subtask_spec *out, struct nrpc_status *st)
+{
+    (void)st;
+    struct counter *c = state;
+    static _Thread_local struct gate_subtask s;
+    if (c->made == c->param.count)
+        return DTF_NEXT_FINISHED;
+    s = (struct gate_subtask){++c->made, c->param};
+    *out = (struct dtf_subtask_spec){&s, sizeof s, c->param.timeout_ms};
+    return DTF_NEXT_SUBTASK;
+}
+
+static void save_status(void *state, struct dtf_buffer *out)
+{
+    dtf_buffer_append(out, &((struct counter *)state)->made, sizeof(uint32_t));
+}
+
+// ---- the others
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x,
+                   struct nrpc_status *st)
+{
+    (void)user;
+    struct gate_subtask s;
+    memcpy(&s, subtask->param, sizeof s);
+    note(subtask, &s, "start");
+    struct pollfd p = {dtf_execution_cancel_fd(x), POLLIN, 0};
+    int64_t until_ms = now_ms() + s.param.run_ms;
+    while (now_ms() < until_ms || is_there(&s.param, "hold"))
+        if (poll(&p, 1, 2) > 0) {
+            note(subtask, &s, "cancel");
+            return status_set(st, NRPC_CANCELLED, "cancelled");
+        }
+    note(subtask, &s, "end");
+    if (subtask->attempt <= s.param.failures)
+        return status_set(st, NRPC_ABORTED, "attempt %u of %u is to fail", subtask->attempt, s.index);
+    dtf_execution_set_body(x, &s.index, sizeof s.index);
+    return NRPC_OK;
+}
+
+static bool before_dispatch(void *user, const struct dtf_subtask *subtask)
+{
+    (void)user;
+    struct gate_subtask s;
+    memcpy(&s, subtask->param, sizeof s);
+    return !is_there(&s.param, "closed");
+}
+
+static void after_dispatch(void *user, const struct dtf_subtask *subtask)
+{
+    (void)user;
+    struct gate_subtask s;
+    memcpy(&s, subtask->param, sizeof s);
+    note(subtask, &s, "dispatch");
+}
+
+static const struct dtf_generator generator = {
+    .begin = begin, .next = next, .save_status = save_status, .end = free};
+static const struct dtf_executor executor = {.execute = execute};
+static const struct dtf_scheduler_callback scheduler = {.before_dispatch = before_dispatch,
+                                                        .after_dispatch = after_dispatch};
+static const struct dtf_task_type types[] = {
+    {.name = "gate", .description = "does what files say", .generator = &generator, .executor = &executor},
+    {.name = "vetted_gate",
+     .description = "the same, with a scheduler callback",
+     .generator = &generator,
+     .executor = &executor,
+     .scheduler = &scheduler},
+};
+
+const struct dtf_plugin dtf_plugin_v1 = {.abi = DTF_PLUGIN_ABI, .type_count = 2, .types = types};

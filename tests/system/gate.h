@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// gate.h: the parameters of the gate task type.
+//
+// Its subtasks are steered, and watched, through files in a folder:
+//   closed    while it is there, before_dispatch declines
+//   hold      while it is there, a subtask that runs goes on running (unless it is cancelled)
+//   log       a line for each thing that happened: "start INDEX ATTEMPT PID", "end ...", "cancel ...",
+//   "dispatch ..."
+#ifndef TESTS_GATE_H
+#define TESTS_GATE_H
+
+#include <stdint.h>
+
+struct gate_param {
+    uint32_t count;
+    uint32_t run_ms;     // how long each runs at least
+    uint32_t timeout_ms; // of each
+    uint32_t failures;   // attempts that fail before one succeeds
+    uint32_t quiet;      // 1: leaves no traces
+    char folder[240];
+};
+
+struct gate_subtask {
+    uint32_t index; // from 1
+    struct gate_param param;
+};
+
+#endif
