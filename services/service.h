@@ -8,8 +8,8 @@
 
 struct nrpc_server *service_server(struct dtf_service *service); // NULL: no coordinator role runs
 
-// Waits until the service was told to stop and has come to rest; dtf_service_notify_stop may still be called. Then it only
-// remains to join it.
+// Waits until the service was told to stop and has come to rest; dtf_service_notify_stop may still be called.
+// Then it only remains to join it.
 void service_wait(struct dtf_service *service);
 
 // "manager,executor" or "all" as an OR of enum dtf_role; INVALID_ARGUMENT names the unknown one.

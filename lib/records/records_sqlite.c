@@ -114,7 +114,7 @@ static void read_rows(struct call *c, sqlite3_stmt *stmt, size_t item_bytes,
 
 static struct model_counters read_counters(sqlite3_stmt *stmt, int column)
 {
-    struct model_counters n;
+    struct model_counters n = {0};
     uint64_t *const places[] = {&n.generated, &n.succeeded,    &n.failed,  &n.timed_out, &n.cancelled,
                                 &n.retried,   &n.redispatched, &n.running, &n.queued};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)

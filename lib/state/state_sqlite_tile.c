@@ -25,7 +25,8 @@ static struct sq_tile *tile_cached(struct sq_call *c, const struct sq_tile_key *
     struct sq_tile *tile = c->last_tile;
     if (tile && tile->key.task == key->task && tile->key.number == key->number)
         return tile;
-    HASH_FIND(hh, c->tiles, key, sizeof *key, tile);
+    HASH_FIND(hh, c->tiles, key, sizeof *key,
+              tile); // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult)
     return c->last_tile = tile;
 }
 

@@ -13,7 +13,7 @@ struct nrpc_status records_status;
 static void dump_blob(FILE *f, const char *what, struct records_blob b)
 {
     fprintf(f, "%s %s%zu", what, b.data ? "" : "none ", b.bytes);
-    for (size_t i = 0; i < b.bytes && i < 8; i++)
+    for (size_t i = 0; b.data && i < b.bytes && i < 8; i++)
         fprintf(f, " %02x", ((const unsigned char *)b.data)[i]);
     fputc('\n', f);
 }

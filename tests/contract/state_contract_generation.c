@@ -82,9 +82,8 @@ static void test_push(void **state)
     uint64_t queued = 0;
     admit(f, 1);
     admit(f, 2);
-    char *others = snapshot_except(f, 1);
     uint64_t fence = claim(f, 1);
-    others = snapshot_except(f, 1);
+    char *others = snapshot_except(f, 1);
     told(f);
     must(f, f->ops->push(f->s, 1, fence, subtasks(f, 1, 100), 100, (struct state_blob){"ck1", 3}, false, -1,
                          &queued, &f->st));

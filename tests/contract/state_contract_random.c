@@ -237,7 +237,10 @@ static void do_claim(struct walk *w)
                                 &claims, &count, &w->f->st));
     for (size_t i = 0; i < count; i++) {
         struct task *t = task_of(w, claims[i].task);
-        assert_true(t && t->phase == MODEL_GENERATING && !t->paused && !t->as.fed);
+        assert_non_null(t);
+        if (!t)
+            return;
+        assert_true(t->phase == MODEL_GENERATING && !t->paused && !t->as.fed);
         assert_true(claims[i].generated == t->made && claims[i].queued == fresh(t));
         assert_true(claims[i].fence > t->fence);
         t->fence = claims[i].fence;

@@ -155,6 +155,12 @@ static void test_second_signal(void **state)
     check_completed(task, 10);
 }
 
+static size_t node_count(struct dtf_node_info *nodes, size_t *count, struct nrpc_status *st)
+{
+    *count = 4;
+    return dtf_nodes(c.client, nodes, count, st) == NRPC_OK ? *count : 0;
+}
+
 static void test_idle_node(void **state)
 {
     (void)state;
@@ -162,7 +168,7 @@ static void test_idle_node(void **state)
     struct dtf_node_info nodes[4];
     size_t count = 0;
     cluster_start_node(&c, 0, "2", "60000");
-    WAIT_FOR((count = 4, dtf_nodes(c.client, nodes, &count, &st) == NRPC_OK && count == 1), PATIENCE_MS);
+    WAIT_FOR(node_count(nodes, &count, &st) == 1, PATIENCE_MS);
     int64_t start_ms = cluster_now_ms();
     kill(c.nodes[0].pid, SIGTERM);
     check_exit(&c.nodes[0], 0, 3000, start_ms);

@@ -84,10 +84,10 @@ static void take_result(void *user, const struct dtf_task_result *t)
     assert_int_equal(t->result.kind, DTF_RESULT_SUCCESS);
     assert_int_equal(t->result.body_bytes, sizeof index);
     memcpy(&index, t->result.body, sizeof index);
-    if (index < LEDGER_FOLLOWUP)
-        r->seen[r->reading][index]++;
-    else
-        r->seen_followup[r->reading][index - LEDGER_FOLLOWUP]++;
+    bool followup = index >= LEDGER_FOLLOWUP;
+    index -= followup ? LEDGER_FOLLOWUP : 0;
+    assert_in_range(index, 1, COUNT);
+    (followup ? r->seen_followup : r->seen)[r->reading][index]++;
 }
 
 // Reads what results there are; an answer may fail while the coordinator is away.

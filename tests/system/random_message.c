@@ -50,7 +50,7 @@ static void put_text(struct writer *w)
     while (w->words->texts[count])
         count++;
     long what = random() % 4;
-    if (what < 2) {
+    if (what < 2 && count) {
         const char *word = w->words->texts[(size_t)random() % count];
         put_bytes(w, word, strlen(word));
         return;

@@ -13,9 +13,9 @@ enum { PB_C_FILE = 1019 }; // the extension of FileOptions that holds protobuf-c
 // What follows "prefix." in name; name itself for an empty prefix; NULL if name does not begin so.
 static const char *after(const char *name, const char *prefix)
 {
-    size_t length = prefix ? strlen(prefix) : 0;
-    if (length == 0)
+    if (!name || !prefix || !*prefix)
         return name;
+    size_t length = strlen(prefix);
     return strncmp(name, prefix, length) == 0 && name[length] == '.' ? name + length + 1 : NULL;
 }
 

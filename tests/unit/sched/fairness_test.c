@@ -137,7 +137,7 @@ static void test_return(void **state)
     sim_run(&s, 30 * SECOND);
     assert_int_equal(s.tasks[back].settled, 10);
     int64_t busy_us = sim_used(&s, "busy"), away_us = s.tasks[back].used_us;
-    back = sim_add(&s, "away", DTF_PRIORITY_LOW, PLENTY, 1000);
+    (void)sim_add(&s, "away", DTF_PRIORITY_LOW, PLENTY, 1000);
     sim_add_subtasks(&s, sibling, PLENTY);
     sim_run(&s, 32 * SECOND);
     busy_us = sim_used(&s, "busy") - busy_us;
