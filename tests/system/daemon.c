@@ -70,7 +70,7 @@ bool daemon_start(struct daemon *d, const char *program, const char *const *args
     int pipe_fds[2];
     *d = (struct daemon){.output = -1};
     daemon_path(path, sizeof path, program);
-    for (int i = 0; args[i] && i < ARGS_MAX - 2; i++)
+    for (int i = 0; i < ARGS_MAX - 2 && args[i]; i++)
         argv[i + 1] = (char *)args[i];
     if (pipe2(pipe_fds, O_CLOEXEC))
         return false;
