@@ -15,7 +15,7 @@
 
 enum {
     ACTIVE_MAX = 200, // tasks that one process generates at once
-    LEASE_MS = 10000,
+    LEASE_MS = 3000,  // how long a task stands still when its generator was killed
     RENEW_MS = LEASE_MS / 4,
     LOOK_MS = LEASE_MS / 2, // for tasks whose owner vanished
 };

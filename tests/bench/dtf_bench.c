@@ -75,7 +75,7 @@ static void print_figure(const char *name, double *values, size_t count, const c
 {
     // cppcheck-suppress uninitvar ; the caller has filled `count` of them
     qsort(values, count, sizeof *values, by_value);
-    printf("%-58s %11.1f / %11.1f / %11.1f %s\n", name, values[0], values[count / 2], values[count - 1],
+    printf("%-58s %11.2f / %11.2f / %11.2f %s\n", name, values[0], values[count / 2], values[count - 1],
            unit);
     fflush(stdout);
 }
