@@ -137,7 +137,8 @@ struct dtf_executor {
     // out; it keeps its slot until execute returns. Needed.
     int (*execute)(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x,
                    struct nrpc_status *st);
-    // The running subtask is to stop; called from another thread, at most once, while execute runs.
+    // The running subtask is to stop; called from another thread, at most once, while execute runs. Must not
+    // block.
     void (*cancel)(void *user, const struct dtf_subtask *subtask);
 };
 

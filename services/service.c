@@ -216,11 +216,6 @@ const char *dtf_service_url(const struct dtf_service *service, size_t index)
     return service->server ? nrpc_server_url(service->server, index) : NULL;
 }
 
-struct nrpc_server *service_server(struct dtf_service *service)
-{
-    return service->server;
-}
-
 struct dtf_client *dtf_client_local(struct dtf_service *service)
 {
     return client_on_channel(nrpc_channel_local(service->server));

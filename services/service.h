@@ -4,9 +4,6 @@
 #define SERVICES_SERVICE_H
 
 #include "dtf.h"
-#include "nrpc/nrpc.h"
-
-struct nrpc_server *service_server(struct dtf_service *service); // NULL: no coordinator role runs
 
 // Waits until the service was told to stop and has come to rest; dtf_service_notify_stop may still be called.
 // Then it only remains to join it.
