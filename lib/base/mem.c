@@ -14,7 +14,7 @@ struct arena_block {
     _Alignas(ALIGNMENT) unsigned char data[];
 };
 
-static _Noreturn void out_of_memory(size_t size)
+_Noreturn void mem_exhausted(size_t size)
 {
     fprintf(stderr, "out of memory: %zu bytes asked for\n", size);
     abort();
@@ -24,7 +24,7 @@ void *mem_alloc(size_t size)
 {
     void *p = malloc(size ? size : 1);
     if (!p)
-        out_of_memory(size);
+        mem_exhausted(size);
     return p;
 }
 
@@ -32,7 +32,7 @@ void *mem_calloc(size_t count, size_t size)
 {
     void *p = calloc(count ? count : 1, size ? size : 1);
     if (!p)
-        out_of_memory(count * size);
+        mem_exhausted(count * size);
     return p;
 }
 
@@ -40,7 +40,7 @@ void *mem_realloc(void *old, size_t size)
 {
     void *p = realloc(old, size ? size : 1);
     if (!p)
-        out_of_memory(size);
+        mem_exhausted(size);
     return p;
 }
 

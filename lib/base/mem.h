@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+_Noreturn void mem_exhausted(size_t size);   // says so and aborts
 void *mem_alloc(size_t size);                // uninitialised; free() with free
 void *mem_calloc(size_t count, size_t size); // zeroed
 void *mem_realloc(void *old, size_t size);

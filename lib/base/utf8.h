@@ -4,8 +4,10 @@
 #define BASE_UTF8_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 bool utf8_is_valid(const char *text); // well-formed UTF-8: no overlong forms, no surrogates
-void utf8_repair(char *text);         // every byte that belongs to no sequence becomes a '?'
+bool utf8_is_valid_bytes(const void *data, size_t size); // the same; a NUL is no text
+void utf8_repair(char *text); // every byte that belongs to no sequence becomes a '?'
 
 #endif

@@ -1,99 +1,129 @@
 // SPDX-License-Identifier: Apache-2.0
-// channel.c: the client's side of a connection: numbers calls, matches answers, keeps deadlines, reconnects.
-//
-// A raw REQ socket with one dialer carries all calls of a channel. At most 64 are on the wire at once, each
-// in a slot whose number is part of its request id (the server's REP socket queues just 64 answers per
-// connection and drops more); the rest wait in line. Everything is guarded by one mutex. What must happen
-// without it (sending, callbacks) is gathered in `effects` and carried out after it was given back.
-#include "nrpc/nrpc.h"
+// channel.c: the client's side: calls wait in line for a connection, keep their deadlines, are tried again.
+#include "nrpc/channel.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
+#include "base/ids.h"
 #include "base/wait.h"
-#include "nrpc/local.h"
+#include "nrpc/resolve.h"
+#include "nrpc/tls.h"
 #include "nrpc/transport.h"
 
-#include <nng/protocol/reqrep0/req.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum {
-    SLOTS = 64,
-    SLOT_BITS = 6,
-    QUEUE = 2 * SLOTS,
-    RECONNECT_MIN_MS = 20,
-    RECONNECT_MAX_MS = 1000,
-    NEVER_MS = 3600000
-};
+// ---- the mutex, and what happens without it
 
-struct pending {          // a call that has not ended
-    struct pending *next; // in the waiting line, or among the effects
-    const struct nrpc_method *method;
-    nng_msg *msg; // the request until it is sent
-    nng_msg *reply;
-    struct nrpc_status st;
-    int64_t deadline_us, connect_by_us; // CLOCK_NEVER: none
-    int slot;                           // -1: waiting in line
-    nrpc_done_fn done;                  // NULL: a thread waits on `ended`
-    void *user;
-    pthread_cond_t *ended;
-    bool has_ended;
-};
-
-struct nrpc_channel {
-    pthread_mutex_t mu;
-    pthread_cond_t quiet;
-    _Atomic int refs; // the owner's, and one a call under way on a local channel
-    struct nrpc_channel_options options;
-    char *url;
-    nng_socket socket;
-    nng_dialer dialer;
-    nng_aio *receive_aio, *timer_aio;
-    struct nrpc_server *local; // instead of the socket
-    struct pending *slots[SLOTS];
-    uint32_t slot_ids[SLOTS];
-    uint64_t free_slots; // a bit each
-    uint32_t next_id;
-    struct pending *line, **line_tail;
-    unsigned line_length;
-    int pipe; // the connection; 0: none
-    int64_t timer_at_us;
-    unsigned callbacks; // callbacks and blocking calls that are inside the channel now
-    bool closing;
-    bool leaving; // the server is about to close the connection: nothing more is sent over it
-};
-
-struct effects {
-    struct pending *done;
-    struct {
-        nng_msg *msg;
-        uint32_t id;
-    } send[SLOTS];
-    size_t send_count;
-};
-
-// ---- under the mutex
-
-static void end_call(struct nrpc_channel *ch, struct pending *p, struct effects *fx)
+void channel_lock(struct nrpc_channel *ch)
 {
-    if (p->slot >= 0) {
-        ch->slots[p->slot] = NULL;
-        ch->free_slots |= 1ull << p->slot;
-        p->slot = -1;
+    pthread_mutex_lock(&ch->mu);
+}
+
+void channel_errand(struct nrpc_channel *ch, struct peer *peer, nng_msg *msg, uint32_t id)
+{
+    if (ch->errand_first + ch->errand_count == ch->errand_capacity) {
+        if (ch->errand_count)
+            memmove(ch->errands, ch->errands + ch->errand_first, ch->errand_count * sizeof *ch->errands);
+        ch->errand_first = 0;
+        mem_grow(&ch->errands, &ch->errand_capacity, ch->errand_count + 1, sizeof *ch->errands);
     }
-    nng_msg_free(p->msg);
-    p->msg = NULL;
-    if (p->done) {
-        p->next = fx->done;
-        fx->done = p;
-    } else {
-        p->has_ended = true;
-        pthread_cond_signal(p->ended);
+    ch->errands[ch->errand_first + ch->errand_count++] = (struct errand_out){peer, msg, id};
+}
+
+static void run_done(struct nrpc_channel *ch)
+{
+    struct pending *p = ch->done;
+    ch->done = p->next;
+    pthread_mutex_unlock(&ch->mu);
+    pending_run_done(p);
+    pthread_mutex_lock(&ch->mu);
+}
+
+// One thread at a time, so that frames keep their order.
+static void run_errands(struct nrpc_channel *ch)
+{
+    ch->running_errands = true;
+    while (ch->errand_count) {
+        struct errand_out e = ch->errands[ch->errand_first++];
+        ch->errand_count--;
+        pthread_mutex_unlock(&ch->mu);
+        server_receive_local(e.peer, e.msg, e.id);
+        pthread_mutex_lock(&ch->mu);
     }
+    ch->running_errands = false;
+}
+
+static void run_ready(struct nrpc_channel *ch)
+{
+    struct nrpc_stream *s = ch->ready;
+    ch->ready = s->next_ready;
+    bool closed = false; // by its on_ready: it is gone
+    s->is_ready = false;
+    s->running = &closed;
+    s->ready_thread = pthread_self();
+    while (!closed && s->ready_again) {
+        s->ready_again = false;
+        pthread_mutex_unlock(&ch->mu);
+        s->on_ready(s->on_ready_user);
+        pthread_mutex_lock(&ch->mu);
+    }
+    if (closed)
+        return;
+    s->running = NULL;
+    pthread_cond_broadcast(&s->changed);
+}
+
+static void hang_up(struct nrpc_channel *ch)
+{
+    nng_pipe pipe = {ch->hang_ups[--ch->hang_up_count]};
+    pthread_mutex_unlock(&ch->mu);
+    nng_pipe_close(pipe);
+    pthread_mutex_lock(&ch->mu);
+}
+
+void channel_unlock(struct nrpc_channel *ch)
+{
+    ch->callbacks++;
+    for (;;) {
+        if (ch->errand_count && !ch->running_errands)
+            run_errands(ch);
+        else if (ch->done)
+            run_done(ch);
+        else if (ch->ready)
+            run_ready(ch);
+        else if (ch->hang_up_count)
+            hang_up(ch);
+        else
+            break;
+    }
+    if (--ch->callbacks == 0 && ch->closing)
+        pthread_cond_broadcast(&ch->quiet);
+    pthread_mutex_unlock(&ch->mu);
+}
+
+void channel_ready(struct nrpc_stream *s)
+{
+    pthread_cond_broadcast(&s->changed);
+    if (!s->on_ready)
+        return;
+    s->ready_again = true;
+    if (s->is_ready || s->running)
+        return;
+    s->is_ready = true;
+    s->next_ready = s->call.channel->ready;
+    s->call.channel->ready = s;
+}
+
+// ---- the line
+
+static void join_line(struct nrpc_channel *ch, struct pending *p)
+{
+    p->next = NULL;
+    *ch->line_tail = p;
+    ch->line_tail = &p->next;
+    ch->line_length++;
 }
 
 static void leave_line(struct nrpc_channel *ch, struct pending **at)
@@ -105,283 +135,313 @@ static void leave_line(struct nrpc_channel *ch, struct pending **at)
     ch->line_length--;
 }
 
-// Puts calls from the line on the wire while there is a connection and a free slot.
-static void pump(struct nrpc_channel *ch, struct effects *fx)
+// Takes a call out of the line or from its rest; it may be in neither.
+static void unlist(struct nrpc_channel *ch, struct pending *p)
 {
-    while (ch->line && ch->pipe && !ch->closing && !ch->leaving && ch->free_slots && fx->send_count < SLOTS) {
+    for (struct pending **at = &ch->line; *at; at = &(*at)->next)
+        if (*at == p) {
+            leave_line(ch, at);
+            return;
+        }
+    for (struct pending **at = &ch->resting; *at; at = &(*at)->next)
+        if (*at == p) {
+            *at = p->next;
+            return;
+        }
+}
+
+static bool is_usable(const struct nrpc_channel *ch, const struct connection *c)
+{
+    return c->pipe && !c->leaving && !c->retired && !c->link.said_goodbye &&
+           c->outstanding < ch->options.max_outstanding;
+}
+
+// The connection with the fewest calls under way; those that failed lately only if there is no other.
+static struct connection *choose(struct nrpc_channel *ch)
+{
+    struct connection *best = NULL;
+    unsigned best_score = 0;
+    size_t n = ch->connection_count;
+    int64_t now_us = n > 1 ? clock_mono_us() : 0;
+    for (size_t i = 0; i < n; i++) {
+        struct connection *c = ch->connections[(ch->next_choice + i) % n];
+        unsigned score = c->outstanding + (n > 1 && c->avoid_until_us > now_us ? CHANNEL_SLOTS_MAX : 0);
+        if (is_usable(ch, c) && (!best || score < best_score)) {
+            best = c;
+            best_score = score;
+        }
+    }
+    ch->next_choice++;
+    return best;
+}
+
+void channel_pump(struct nrpc_channel *ch)
+{
+    struct connection *c;
+    while (ch->line && !ch->closing && (c = choose(ch))) {
         struct pending *p = ch->line;
         leave_line(ch, &ch->line);
-        p->slot = __builtin_ctzll(ch->free_slots);
-        ch->free_slots &= ~(1ull << p->slot);
-        ch->slots[p->slot] = p;
-        uint32_t id = transport_sp_id(ch->next_id++ << SLOT_BITS | (uint32_t)p->slot);
-        if (id == transport_sp_id(0)) // after 2^25 calls: that id is taken
-            id = transport_sp_id(ch->next_id++ << SLOT_BITS);
-        ch->slot_ids[p->slot] = id;
-        fx->send[fx->send_count].msg = p->msg;
-        fx->send[fx->send_count++].id = id;
-        p->msg = NULL;
+        connection_place(c, p);
+        if (p->kind != PENDING_BLOCKING)
+            channel_arm(ch, p->deadline_us);
+        if (ch->options.keepalive_ms > 0)
+            channel_arm(ch, c->heard_us + ch->options.keepalive_ms * 1000);
     }
 }
 
-static int64_t wake_at(const struct nrpc_channel *ch, const struct pending *p)
+static bool is_connected(const struct nrpc_channel *ch)
 {
-    bool waits_for_connection = p->slot < 0 && !ch->pipe;
+    for (size_t i = 0; i < ch->connection_count; i++)
+        if (ch->connections[i]->pipe && !ch->connections[i]->leaving)
+            return true;
+    return false;
+}
+
+void channel_start(struct nrpc_channel *ch, struct pending *p)
+{
+    ch->stats.started++;
+    if (ch->closing || ch->line_length >= ch->options.max_waiting) {
+        if (ch->closing)
+            status_set(&p->st, NRPC_CANCELLED, "%s: the channel was closed", ch->name);
+        else
+            status_set(&p->st, NRPC_RESOURCE_EXHAUSTED, "%s: %u calls wait in line already", ch->name,
+                       ch->line_length);
+        channel_end(ch, p);
+        return;
+    }
+    join_line(ch, p);
+    channel_pump(ch);
+    if (!p->connection && p->kind != PENDING_BLOCKING)
+        channel_arm(ch, channel_wake_at(ch, p));
+}
+
+// ---- ends
+
+void channel_end(struct nrpc_channel *ch, struct pending *p)
+{
+    if (p->connection)
+        connection_release(p->connection, p);
+    nng_msg_free(p->msg);
+    nng_msg_free(p->again);
+    p->msg = p->again = NULL;
+    p->has_ended = true;
+    if (p->st.code == NRPC_OK)
+        ch->stats.ok++;
+    else
+        ch->stats.failed++;
+    if (p->kind == PENDING_ASYNC) {
+        p->next = ch->done;
+        ch->done = p;
+    } else if (p->kind == PENDING_BLOCKING) {
+        pthread_cond_signal(p->ended);
+    } else {
+        channel_ready((struct nrpc_stream *)p);
+    }
+}
+
+void channel_end_attempt(struct nrpc_channel *ch, struct pending *p, int64_t retry_after_ms)
+{
+    int code = p->st.code;
+    if (code == NRPC_OK)
+        retry_succeeded(&ch->budget);
+    else if (code == NRPC_UNAVAILABLE)
+        retry_failed(&ch->budget);
+    int64_t wait_us = -1;
+    if (code != NRPC_OK && p->again && !ch->closing)
+        wait_us = retry_wait_us(&ch->budget, &ch->options.retry, p->attempts, code, retry_after_ms,
+                                (uint32_t)ids_random());
+    int64_t now_us = wait_us >= 0 ? clock_mono_us() : 0;
+    if (wait_us < 0 || now_us + wait_us >= p->deadline_us) {
+        channel_end(ch, p);
+        return;
+    }
+    connection_release(p->connection, p);
+    nng_msg_free(p->reply);
+    p->reply = NULL;
+    p->msg = p->again;
+    p->again = NULL;
+    p->rest_until_us = now_us + wait_us;
+    p->next = ch->resting;
+    ch->resting = p;
+    ch->stats.retries++;
+    channel_arm(ch, p->rest_until_us);
+}
+
+void channel_cancel(struct nrpc_channel *ch, struct pending *p, int code, const char *text)
+{
+    if (p->has_ended)
+        return;
+    status_set(&p->st, code, "%s", text);
+    if (p->connection)
+        link_say_of(&p->connection->link, FRAME_CANCEL, p->wire_id);
+    else
+        unlist(ch, p);
+    channel_end(ch, p);
+    channel_pump(ch);
+}
+
+int64_t channel_wake_at(const struct nrpc_channel *ch, const struct pending *p)
+{
+    bool waits_for_connection = !p->connection && !is_connected(ch);
     return waits_for_connection && p->connect_by_us < p->deadline_us ? p->connect_by_us : p->deadline_us;
 }
 
-static void set_overdue(const struct nrpc_channel *ch, struct pending *p)
+void channel_set_overdue(struct nrpc_channel *ch, struct pending *p)
 {
-    if (p->slot < 0 && !ch->pipe)
-        status_set(&p->st, wake_at(ch, p) == p->deadline_us ? NRPC_DEADLINE_EXCEEDED : NRPC_UNAVAILABLE,
-                   "no connection to %s", ch->url);
+    char text[sizeof p->st.text];
+    bool unconnected = !p->connection && !is_connected(ch);
+    if (unconnected)
+        snprintf(text, sizeof text, "no connection to %s", ch->name);
     else
-        status_set(&p->st, NRPC_DEADLINE_EXCEEDED, "%s: no answer from %s within the deadline",
-                   p->method->name, ch->url);
+        snprintf(text, sizeof text, "%s: no answer from %s within the deadline", p->method->name, ch->name);
+    channel_cancel(ch, p,
+                   unconnected && channel_wake_at(ch, p) != p->deadline_us ? NRPC_UNAVAILABLE
+                                                                           : NRPC_DEADLINE_EXCEEDED,
+                   text);
 }
 
-// Ends what is overdue; returns when the next asynchronous call will be.
-static int64_t expire(struct nrpc_channel *ch, int64_t now_us, struct effects *fx)
+static struct pending *find(struct nrpc_channel *ch, uint64_t id)
+{
+    for (size_t i = 0; i < ch->connection_count; i++)
+        for (size_t k = 0; k < ch->connections[i]->slot_count; k++) {
+            struct pending *p = ch->connections[i]->slots[k].call;
+            if (p && p->id == id)
+                return p;
+        }
+    for (struct pending *p = ch->line; p; p = p->next)
+        if (p->id == id)
+            return p;
+    for (struct pending *p = ch->resting; p; p = p->next)
+        if (p->id == id)
+            return p;
+    return NULL;
+}
+
+void nrpc_channel_cancel(struct nrpc_channel *ch, uint64_t id)
+{
+    channel_lock(ch);
+    struct pending *p = find(ch, id);
+    if (p)
+        channel_cancel(ch, p, NRPC_CANCELLED, "the call was cancelled");
+    channel_unlock(ch);
+}
+
+// ---- the timer
+
+void channel_arm(struct nrpc_channel *ch, int64_t at_us)
+{
+    if (!ch->timer_aio || ch->closing || at_us >= ch->timer_at_us)
+        return;
+    bool was_armed = ch->timer_at_us != CLOCK_NEVER;
+    ch->timer_at_us = at_us;
+    if (was_armed) {
+        nng_aio_cancel(ch->timer_aio); // its callback arms it again
+    } else {
+        int64_t us = at_us - clock_mono_us();
+        nng_sleep_aio(us > 0 ? (nng_duration)(us / 1000 + 1) : 0, ch->timer_aio);
+    }
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t tick_placed(struct nrpc_channel *ch, int64_t now_us)
 {
     int64_t next_us = CLOCK_NEVER;
-    for (int i = 0; i < SLOTS; i++) {
-        struct pending *p = ch->slots[i];
-        if (!p || !p->done)
-            continue;
-        if (p->deadline_us <= now_us) {
-            set_overdue(ch, p);
-            end_call(ch, p, fx);
-        } else if (p->deadline_us < next_us) {
-            next_us = p->deadline_us;
+    for (size_t i = 0; i < ch->connection_count; i++) {
+        struct connection *c = ch->connections[i];
+        for (size_t k = 0; k < c->slot_count; k++) {
+            struct pending *p = c->slots[k].call;
+            if (!p || p->kind == PENDING_BLOCKING)
+                continue;
+            if (p->deadline_us <= now_us)
+                channel_set_overdue(ch, p);
+            else
+                next_us = earlier(next_us, p->deadline_us);
         }
-    }
-    for (struct pending **at = &ch->line; *at;) {
-        struct pending *p = *at;
-        int64_t wake_us = wake_at(ch, p);
-        if (p->done && wake_us <= now_us) {
-            leave_line(ch, at);
-            set_overdue(ch, p);
-            end_call(ch, p, fx);
-            continue;
-        }
-        if (p->done && wake_us < next_us)
-            next_us = wake_us;
-        at = &p->next;
+        next_us = earlier(next_us, connection_tick(c, now_us));
     }
     return next_us;
 }
 
-static void end_all(struct nrpc_channel *ch, bool line_too, int code, const char *text, struct effects *fx)
+static int64_t tick_line(struct nrpc_channel *ch, int64_t now_us)
 {
-    for (int i = 0; i < SLOTS; i++)
-        if (ch->slots[i]) {
-            status_set(&ch->slots[i]->st, code, "%s: %s", ch->url, text);
-            end_call(ch, ch->slots[i], fx);
+    int64_t next_us = CLOCK_NEVER;
+    for (struct pending *p = ch->line, *next; p; p = next) {
+        next = p->next;
+        int64_t wake_us = channel_wake_at(ch, p);
+        if (p->kind == PENDING_BLOCKING)
+            continue;
+        if (wake_us > now_us) {
+            next_us = earlier(next_us, wake_us);
+            continue;
         }
-    while (line_too && ch->line) {
-        struct pending *p = ch->line;
-        leave_line(ch, &ch->line);
-        status_set(&p->st, code, "%s: %s", ch->url, text);
-        end_call(ch, p, fx);
+        channel_set_overdue(ch, p);
+        next = ch->line; // the line was moved
+        next_us = CLOCK_NEVER;
     }
+    return next_us;
 }
 
-// Makes sure that the timer rings by next_us.
-static void arm_timer(struct nrpc_channel *ch, int64_t next_us)
+static int64_t tick_resting(struct nrpc_channel *ch, int64_t now_us)
 {
-    if (!ch->timer_aio || ch->closing || next_us >= ch->timer_at_us)
-        return;
-    bool was_armed = ch->timer_at_us != CLOCK_NEVER;
-    ch->timer_at_us = next_us;
-    if (was_armed)
-        nng_aio_cancel(ch->timer_aio); // its callback arms it again
-    else
-        nng_sleep_aio((nng_duration)((next_us - clock_mono_us()) / 1000 + 1), ch->timer_aio);
-}
-
-// ---- answers
-
-static struct nrpc_status read_status(const struct frame *f)
-{
-    struct nrpc_status st = {.code = (int)f->status};
-    size_t n = f->status_text.size < sizeof st.text - 1 ? f->status_text.size : sizeof st.text - 1;
-    if (n)
-        memcpy(st.text, f->status_text.data, n);
-    return st;
-}
-
-// Turns the answer's bytes into the call's outcome; the message comes from the allocator.
-static ProtobufCMessage *read_reply(struct pending *p, ProtobufCAllocator *allocator)
-{
-    struct frame f;
-    if (!p->reply)
-        return NULL;
-    if (frame_parse(nng_msg_body(p->reply), nng_msg_len(p->reply), &f, &p->st))
-        return NULL;
-    if (f.version != NRPC_WIRE_VERSION || f.kind != FRAME_RESPONSE) {
-        status_set(&p->st, NRPC_INTERNAL, "%s: frame version %u kind %u is no answer", p->method->name,
-                   f.version, f.kind);
-        return NULL;
+    int64_t next_us = CLOCK_NEVER;
+    for (struct pending **at = &ch->resting; *at;) {
+        struct pending *p = *at;
+        if (p->rest_until_us > now_us) {
+            next_us = earlier(next_us, p->rest_until_us);
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        if (p->connect_by_us != CLOCK_NEVER)
+            p->connect_by_us = now_us + ch->options.connect_timeout_ms * 1000;
+        join_line(ch, p);
     }
-    p->st = read_status(&f);
-    if (p->st.code != NRPC_OK)
-        return NULL;
-    ProtobufCMessage *m = f.payload_count == 1 ? protobuf_c_message_unpack(p->method->response, allocator,
-                                                                           f.payload.size, f.payload.data)
-                                               : NULL;
-    if (!m)
-        status_set(&p->st, NRPC_INTERNAL, "%s: the answer is no %s", p->method->name,
-                   p->method->response->name);
-    return m;
-}
-
-// ---- effects, without the mutex
-
-static void send_request(struct nrpc_channel *ch, nng_msg *msg, uint32_t id)
-{
-    if (ch->local) {
-        atomic_fetch_add(&ch->refs, 1);
-        server_receive_local(ch->local, msg, ch, id);
-    } else if (nng_msg_header_append_u32(msg, id) || nng_sendmsg(ch->socket, msg, NNG_FLAG_NONBLOCK)) {
-        // Full only when the connection is going: its end ends the call.
-        nng_msg_free(msg);
-    }
-}
-
-static void run_done(struct nrpc_channel *ch, struct pending *p)
-{
-    struct arena a;
-    arena_init(&a, 8 * ch->options.max_message_bytes);
-    ProtobufCMessage *response = read_reply(p, &a.allocator);
-    p->done(p->user, &p->st, response);
-    arena_fini(&a);
-    nng_msg_free(p->reply);
-    free(p);
-}
-
-static void carry_out(struct nrpc_channel *ch, struct effects *fx)
-{
-    for (size_t i = 0; i < fx->send_count; i++)
-        send_request(ch, fx->send[i].msg, fx->send[i].id);
-    while (fx->done) {
-        struct pending *p = fx->done;
-        fx->done = p->next;
-        run_done(ch, p);
-    }
-}
-
-static void lock(struct nrpc_channel *ch)
-{
-    pthread_mutex_lock(&ch->mu);
-}
-
-static void leave(struct nrpc_channel *ch)
-{
-    pthread_mutex_lock(&ch->mu);
-    if (--ch->callbacks == 0)
-        pthread_cond_broadcast(&ch->quiet);
-    pthread_mutex_unlock(&ch->mu);
-}
-
-// Gives the mutex back and carries out what was gathered.
-static void unlock_and(struct nrpc_channel *ch, struct effects *fx)
-{
-    ch->callbacks++;
-    pthread_mutex_unlock(&ch->mu);
-    carry_out(ch, fx);
-    leave(ch);
-}
-
-// ---- what happens on nng's threads
-
-static void take_answer(struct nrpc_channel *ch, nng_msg *msg, uint32_t id)
-{
-    struct effects fx = {0};
-    lock(ch);
-    unsigned slot = id & (SLOTS - 1);
-    struct pending *p = ch->slots[slot];
-    if (p && ch->slot_ids[slot] == id) {
-        p->reply = msg;
-        end_call(ch, p, &fx);
-        pump(ch, &fx);
-    } else {
-        nng_msg_free(msg); // its call has ended before
-    }
-    unlock_and(ch, &fx);
-}
-
-static void received(void *arg)
-{
-    struct nrpc_channel *ch = arg;
-    int rv = nng_aio_result(ch->receive_aio);
-    if (rv == NNG_ECLOSED || rv == NNG_ECANCELED)
-        return;
-    nng_msg *msg = rv == 0 ? nng_aio_get_msg(ch->receive_aio) : NULL;
-    uint32_t id;
-    if (!msg || nng_msg_header_trim_u32(msg, &id)) {
-        nng_msg_free(msg);
-    } else if (id == transport_sp_id(0)) { // the server's goodbye
-        lock(ch);
-        ch->leaving = true;
-        pthread_mutex_unlock(&ch->mu);
-        nng_msg_free(msg);
-    } else {
-        take_answer(ch, msg, id);
-    }
-    nng_recv_aio(ch->socket, ch->receive_aio);
+    return next_us;
 }
 
 static void rang(void *arg)
 {
     struct nrpc_channel *ch = arg;
-    struct effects fx = {0};
-    lock(ch);
+    channel_lock(ch);
     ch->timer_at_us = CLOCK_NEVER;
     if (!ch->closing) {
-        int64_t next_us = expire(ch, clock_mono_us(), &fx);
-        pump(ch, &fx);
-        arm_timer(ch, next_us);
+        int64_t now_us = clock_mono_us();
+        int64_t next_us = tick_resting(ch, now_us);
+        channel_pump(ch);
+        next_us = earlier(next_us, tick_line(ch, now_us));
+        next_us = earlier(next_us, tick_placed(ch, now_us));
+        channel_arm(ch, next_us);
     }
-    unlock_and(ch, &fx);
+    channel_unlock(ch);
 }
 
-static void connected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+// ---- opening
+
+static void set_defaults(struct nrpc_channel_options *o)
 {
-    (void)ev;
-    struct nrpc_channel *ch = arg;
-    struct effects fx = {0};
-    lock(ch);
-    if (ch->closing)
-        nng_pipe_close(pipe);
-    else
-        ch->pipe = nng_pipe_id(pipe);
-    ch->leaving = false;
-    pump(ch, &fx);
-    unlock_and(ch, &fx);
+    o->max_message_bytes = o->max_message_bytes ? o->max_message_bytes : NRPC_DEFAULT_MAX_MESSAGE;
+    o->max_outstanding = o->max_outstanding ? o->max_outstanding : 1024;
+    o->max_outstanding = o->max_outstanding < CHANNEL_SLOTS_MAX ? o->max_outstanding : CHANNEL_SLOTS_MAX;
+    o->max_waiting = o->max_waiting ? o->max_waiting : 4096;
+    o->stream_window_bytes = o->stream_window_bytes ? o->stream_window_bytes : 256 << 10;
+    o->retry.max_attempts = o->retry.max_attempts ? o->retry.max_attempts : 4;
+    const struct {
+        int64_t *value, fallback;
+    } times[] = {
+        {&o->connect_timeout_ms, 2000}, {&o->reconnect_min_ms, 20},       {&o->reconnect_max_ms, 1000},
+        {&o->keepalive_ms, 10000},      {&o->keepalive_timeout_ms, 5000}, {&o->resolve_ms, 30000},
+        {&o->retry.backoff_ms, 50},     {&o->retry.backoff_max_ms, 2000},
+    };
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        if (*times[i].value == 0)
+            *times[i].value = times[i].fallback;
 }
 
-static void disconnected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
-{
-    (void)ev;
-    struct nrpc_channel *ch = arg;
-    struct effects fx = {0};
-    lock(ch);
-    if (ch->pipe == nng_pipe_id(pipe)) {
-        ch->pipe = 0;
-        pthread_cond_broadcast(&ch->quiet);
-        end_all(ch, false, NRPC_UNAVAILABLE, "the connection was lost", &fx);
-        int64_t connect_by_us = clock_mono_us() + ch->options.connect_timeout_ms * 1000;
-        for (struct pending *p = ch->line; p; p = p->next)
-            if (p->connect_by_us != CLOCK_NEVER)
-                p->connect_by_us = connect_by_us;
-        arm_timer(ch, expire(ch, clock_mono_us(), &fx));
-    }
-    unlock_and(ch, &fx);
-}
-
-// ---- opening and closing
-
-static struct nrpc_channel *channel_new(const char *url, const struct nrpc_channel_options *options)
+static struct nrpc_channel *channel_new(const char *name, const struct nrpc_channel_options *options)
 {
     struct nrpc_channel *ch = mem_calloc(1, sizeof *ch);
     pthread_mutex_init(&ch->mu, NULL);
@@ -389,68 +449,74 @@ static struct nrpc_channel *channel_new(const char *url, const struct nrpc_chann
     ch->refs = 1;
     if (options)
         ch->options = *options;
-    struct nrpc_channel_options *o = &ch->options;
-    o->max_message_bytes = o->max_message_bytes ? o->max_message_bytes : NRPC_DEFAULT_MAX_MESSAGE;
-    o->max_outstanding = o->max_outstanding ? o->max_outstanding : SLOTS;
-    o->max_waiting = o->max_waiting ? o->max_waiting : 4096;
-    o->connect_timeout_ms = o->connect_timeout_ms ? o->connect_timeout_ms : 2000;
-    ch->free_slots = o->max_outstanding >= SLOTS ? UINT64_MAX : (1ull << o->max_outstanding) - 1;
-    ch->url = mem_strdup(url);
+    set_defaults(&ch->options);
+    ch->options.tls = tls_options_copy(ch->options.tls);
+    size_t n = ch->options.interceptor_count;
+    ch->interceptors = n ? mem_dup(ch->options.interceptors, n * sizeof *ch->interceptors) : NULL;
+    ch->name = mem_strdup(name);
     ch->line_tail = &ch->line;
     ch->timer_at_us = CLOCK_NEVER;
-    ch->next_id = 1;
+    ch->budget.tenths = RETRY_TENTHS_MAX;
     return ch;
 }
 
-static void channel_unref(struct nrpc_channel *ch)
+struct nrpc_channel *channel_ref(struct nrpc_channel *ch)
+{
+    atomic_fetch_add(&ch->refs, 1);
+    return ch;
+}
+
+void channel_unref(struct nrpc_channel *ch)
 {
     if (atomic_fetch_sub(&ch->refs, 1) != 1)
         return;
+    for (size_t i = 0; i < ch->connection_count; i++)
+        connection_destroy(ch->connections[i]);
+    tls_options_free(ch->options.tls);
+    free(ch->interceptors);
+    free(ch->errands);
+    free(ch->hang_ups);
     pthread_mutex_destroy(&ch->mu);
     pthread_cond_destroy(&ch->quiet);
-    free(ch->url);
+    free(ch->name);
     free(ch);
 }
 
-void channel_receive_local(struct nrpc_channel *ch, nng_msg *msg, uint32_t id)
+int channel_add(struct nrpc_channel *ch, const char *url, bool resolved, struct nrpc_status *st)
 {
-    take_answer(ch, msg, id);
-    channel_unref(ch);
+    if (ch->connection_count == CHANNEL_ENDPOINTS_MAX)
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "%s: more than %d servers", ch->name,
+                          CHANNEL_ENDPOINTS_MAX);
+    struct connection *c = connection_create(ch, url);
+    c->resolved = resolved;
+    channel_lock(ch);
+    ch->connections[ch->connection_count++] = c; // open or not, it is closed with the channel
+    channel_unlock(ch);
+    return connection_open(c, st);
 }
 
-static int open_socket(struct nrpc_channel *ch, struct nrpc_status *st)
+static int add_url(struct nrpc_channel *ch, const char *url, struct nrpc_status *st)
 {
-    char what[300];
-    snprintf(what, sizeof what, "cannot open a channel to %s", ch->url);
-    int rv = nng_req0_open_raw(&ch->socket);
-    if (rv)
-        return transport_error(st, rv, what);
-    int code = transport_tune(ch->socket, ch->options.max_message_bytes, QUEUE, st);
-    if (code == NRPC_OK && ((rv = nng_aio_alloc(&ch->receive_aio, received, ch)) ||
-                            (rv = nng_aio_alloc(&ch->timer_aio, rang, ch)) ||
-                            (rv = nng_pipe_notify(ch->socket, NNG_PIPE_EV_ADD_POST, connected, ch)) ||
-                            (rv = nng_pipe_notify(ch->socket, NNG_PIPE_EV_REM_POST, disconnected, ch)) ||
-                            (rv = nng_dialer_create(&ch->dialer, ch->socket, ch->url))))
-        code = transport_error(st, rv, what);
-    if (code)
-        return code;
-    (void)nng_dialer_set_ms(ch->dialer, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS);
-    (void)nng_dialer_set_ms(ch->dialer, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS);
-    (void)nng_dialer_set_bool(ch->dialer, NNG_OPT_TCP_KEEPALIVE, true); // not every transport has it
-    if ((rv = nng_dialer_start(ch->dialer, NNG_FLAG_NONBLOCK)))
-        return transport_error(st, rv, what);
-    nng_recv_aio(ch->socket, ch->receive_aio);
-    return NRPC_OK;
-}
-
-int nrpc_channel_open(const char *url, const struct nrpc_channel_options *options, struct nrpc_channel **out,
-                      struct nrpc_status *st)
-{
-    *out = NULL;
     if (!strstr(url, "://"))
         return status_set(st, NRPC_INVALID_ARGUMENT, "\"%s\" is no url like tcp://host:port", url);
-    struct nrpc_channel *ch = channel_new(url, options);
-    int code = open_socket(ch, st);
+    if (resolver_is_for(url))
+        return resolver_add(ch, url, st);
+    return channel_add(ch, url, false, st);
+}
+
+int nrpc_channel_open(const char *urls, const struct nrpc_channel_options *options, struct nrpc_channel **out,
+                      struct nrpc_status *st)
+{
+    struct nrpc_channel *ch = channel_new(urls, options);
+    *out = NULL;
+    int rv = nng_aio_alloc(&ch->timer_aio, rang, ch);
+    int code = rv ? transport_error(st, rv, "cannot open a channel") : NRPC_OK;
+    char *list = mem_strdup(urls), *rest = list, *url;
+    while (code == NRPC_OK && (url = strsep(&rest, ",")))
+        code = add_url(ch, url, st);
+    free(list);
+    if (code == NRPC_OK)
+        code = resolver_start(ch->resolver, st);
     if (code)
         nrpc_channel_close(ch);
     else
@@ -461,173 +527,89 @@ int nrpc_channel_open(const char *url, const struct nrpc_channel_options *option
 struct nrpc_channel *nrpc_channel_local(struct nrpc_server *server)
 {
     struct nrpc_channel *ch = channel_new("local", NULL);
-    ch->local = server;
-    ch->pipe = 1;
+    ch->options.keepalive_ms = -1;
+    struct connection *c = connection_create(ch, "local");
+    ch->connections[ch->connection_count++] = c;
+    connection_connect_local(c, server);
     return ch;
 }
 
-// See transport_goodbye.
+// ---- closing
+
+static void end_waiting(struct nrpc_channel *ch, int code, const char *text)
+{
+    while (ch->line)
+        channel_cancel(ch, ch->line, code, text);
+    while (ch->resting)
+        channel_cancel(ch, ch->resting, code, text);
+}
+
+static bool has_pipe(const struct nrpc_channel *ch)
+{
+    for (size_t i = 0; i < ch->connection_count; i++)
+        if (ch->connections[i]->pipe && !ch->connections[i]->local)
+            return true;
+    return false;
+}
+
+// Ends all calls, says goodbye, and waits until the servers have answered, or for a while.
 static void say_goodbye(struct nrpc_channel *ch)
 {
-    struct timespec until = wait_until(TRANSPORT_LINGER_MS);
-    // No new connection in place of the old one.
-    (void)nng_dialer_set_ms(ch->dialer, NNG_OPT_RECONNMAXT, NEVER_MS);
-    (void)nng_dialer_set_ms(ch->dialer, NNG_OPT_RECONNMINT, NEVER_MS);
-    lock(ch);
-    nng_msg *msg = ch->pipe ? transport_goodbye() : NULL;
-    if (msg && (nng_msg_header_append_u32(msg, transport_sp_id(0)) ||
-                nng_sendmsg(ch->socket, msg, NNG_FLAG_NONBLOCK)))
-        nng_msg_free(msg);
-    while (ch->pipe && pthread_cond_timedwait(&ch->quiet, &ch->mu, &until) == 0)
+    struct timespec until = wait_until(TRANSPORT_GOODBYE_MS);
+    channel_lock(ch);
+    ch->closing = true;
+    end_waiting(ch, NRPC_CANCELLED, "the channel was closed");
+    for (size_t i = 0; i < ch->connection_count; i++) {
+        connection_fail_all(ch->connections[i], NRPC_CANCELLED, "the channel was closed");
+        connection_say_goodbye(ch->connections[i]);
+    }
+    channel_unlock(ch);
+    channel_lock(ch);
+    while (has_pipe(ch) && pthread_cond_timedwait(&ch->quiet, &ch->mu, &until) == 0)
         ;
-    pthread_mutex_unlock(&ch->mu);
+    channel_unlock(ch);
 }
 
 void nrpc_channel_close(struct nrpc_channel *ch)
 {
     if (!ch)
         return;
-    struct effects fx = {0};
-    lock(ch);
-    ch->closing = true;
-    end_all(ch, true, NRPC_CANCELLED, "the channel was closed", &fx);
-    unlock_and(ch, &fx);
-    if (!ch->local) {
-        say_goodbye(ch);
-        nng_aio_free(ch->timer_aio);
-        ch->timer_aio = NULL;
-        if (!transport_close(ch->socket, ch->receive_aio))
-            atomic_fetch_add(&ch->refs, 1); // nng may still call back: the channel stays
-    }
-    lock(ch);
+    resolver_stop(ch->resolver);
+    say_goodbye(ch);
+    nng_aio_free(ch->timer_aio);
+    ch->timer_aio = NULL;
+    for (size_t i = 0; i < ch->connection_count; i++)
+        if (!connection_close(ch->connections[i]))
+            channel_ref(ch); // nng may still call back: the channel stays
+    pthread_mutex_lock(&ch->mu);
     while (ch->callbacks)
         pthread_cond_wait(&ch->quiet, &ch->mu);
     pthread_mutex_unlock(&ch->mu);
     channel_unref(ch);
 }
 
+// ---- what it says of itself
+
 bool nrpc_channel_is_connected(const struct nrpc_channel *channel)
 {
     struct nrpc_channel *ch = (struct nrpc_channel *)channel;
-    lock(ch);
-    bool is = ch->pipe != 0;
+    pthread_mutex_lock(&ch->mu);
+    bool is = is_connected(ch);
     pthread_mutex_unlock(&ch->mu);
     return is;
 }
 
-// ---- calls
-
-static int prepare(struct nrpc_channel *ch, struct pending *p, const struct nrpc_call_options *o,
-                   const ProtobufCMessage *request)
+void nrpc_channel_stats(const struct nrpc_channel *channel, struct nrpc_channel_stats *out)
 {
-    static const struct nrpc_call_options none;
-    o = o ? o : &none;
-    int code = frame_check_metadata(o->metadata, o->metadata_count, &p->st);
-    if (code)
-        return code;
-    int64_t now_us = clock_mono_us();
-    p->slot = -1;
-    p->deadline_us = o->timeout_ms > 0 ? now_us + o->timeout_ms * 1000 : CLOCK_NEVER;
-    p->connect_by_us = o->wait_for_ready ? CLOCK_NEVER : now_us + ch->options.connect_timeout_ms * 1000;
-    struct frame f = {
-        .version = NRPC_WIRE_VERSION,
-        .kind = FRAME_REQUEST,
-        .method = {(const uint8_t *)p->method->name, strlen(p->method->name)},
-        .timeout_us = o->timeout_ms > 0 ? (uint64_t)o->timeout_ms * 1000 : 0,
-        .metadata = o->metadata,
-        .metadata_count = (uint32_t)o->metadata_count,
-    };
-    return transport_encode(&f, request, ch->options.max_message_bytes, &p->msg, &p->st);
-}
-
-static void start(struct nrpc_channel *ch, struct pending *p, struct effects *fx)
-{
-    if (ch->closing || ch->line_length >= ch->options.max_waiting) {
-        if (ch->closing)
-            status_set(&p->st, NRPC_CANCELLED, "%s: the channel was closed", ch->url);
-        else
-            status_set(&p->st, NRPC_RESOURCE_EXHAUSTED, "%s: %u calls wait in line already", ch->url,
-                       ch->line_length);
-        end_call(ch, p, fx);
-        return;
+    struct nrpc_channel *ch = (struct nrpc_channel *)channel;
+    pthread_mutex_lock(&ch->mu);
+    *out = ch->stats;
+    out->waiting = ch->line_length;
+    for (size_t i = 0; i < ch->connection_count; i++) {
+        out->outstanding += ch->connections[i]->outstanding;
+        out->endpoints += !ch->connections[i]->retired;
+        out->connected += ch->connections[i]->pipe != 0;
     }
-    p->next = NULL;
-    *ch->line_tail = p;
-    ch->line_tail = &p->next;
-    ch->line_length++;
-    pump(ch, fx);
-    if (p->done)
-        arm_timer(ch, wake_at(ch, p));
-}
-
-static void wait_for_end(struct nrpc_channel *ch, struct pending *p)
-{
-    struct effects fx = {0};
-    while (!p->has_ended) {
-        int64_t at_us = wake_at(ch, p);
-        struct timespec until = {.tv_sec = at_us / 1000000, .tv_nsec = at_us % 1000000 * 1000};
-        if (at_us == CLOCK_NEVER)
-            pthread_cond_wait(p->ended, &ch->mu);
-        else
-            pthread_cond_timedwait(p->ended, &ch->mu, &until);
-        if (p->has_ended || clock_mono_us() < wake_at(ch, p))
-            continue;
-        for (struct pending **at = &ch->line; p->slot < 0 && *at; at = &(*at)->next)
-            if (*at == p) {
-                leave_line(ch, at);
-                break;
-            }
-        set_overdue(ch, p);
-        end_call(ch, p, &fx);
-        pump(ch, &fx);
-    }
-    unlock_and(ch, &fx);
-}
-
-int nrpc_call_unary(struct nrpc_channel *ch, const struct nrpc_method *method,
-                    const struct nrpc_call_options *options, const ProtobufCMessage *request,
-                    ProtobufCMessage **response, struct nrpc_status *st)
-{
-    pthread_cond_t ended;
-    wait_cond_init(&ended);
-    struct pending p = {.method = method, .ended = &ended};
-    ProtobufCMessage *m = NULL;
-    if (prepare(ch, &p, options, request) == NRPC_OK) {
-        struct effects fx = {0};
-        lock(ch);
-        ch->callbacks++;
-        start(ch, &p, &fx);
-        unlock_and(ch, &fx);
-        lock(ch);
-        wait_for_end(ch, &p);
-        leave(ch);
-        m = read_reply(&p, NULL);
-        nng_msg_free(p.reply);
-    }
-    pthread_cond_destroy(&ended);
-    if (st)
-        *st = p.st;
-    if (response)
-        *response = m;
-    else if (m)
-        protobuf_c_message_free_unpacked(m, NULL);
-    return p.st.code;
-}
-
-void nrpc_call_async(struct nrpc_channel *ch, const struct nrpc_method *method,
-                     const struct nrpc_call_options *options, const ProtobufCMessage *request,
-                     nrpc_done_fn done, void *user)
-{
-    struct pending *p = mem_calloc(1, sizeof *p);
-    p->method = method;
-    p->done = done;
-    p->user = user;
-    if (prepare(ch, p, options, request)) {
-        run_done(ch, p);
-        return;
-    }
-    struct effects fx = {0};
-    lock(ch);
-    start(ch, p, &fx);
-    unlock_and(ch, &fx);
+    out->retry_tokens = (unsigned)ch->budget.tenths / 10;
+    pthread_mutex_unlock(&ch->mu);
 }

@@ -1,20 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// local.h: the seam between channel.c and server.c for channels inside one process.
+// local.h: the seam between client and server for channels inside one process: frames are handed over instead
+// of sent. Each function is called without any lock of the caller.
 #ifndef NRPC_LOCAL_H
 #define NRPC_LOCAL_H
 
+#include "nrpc/nrpc.h"
+
 #include <nng/nng.h>
-#include <stdint.h>
 
-struct nrpc_server;
-struct nrpc_channel;
+struct peer;
 
-// Hands a request frame to a server as if it had arrived; takes msg, and the reference to channel that the
-// caller got for it.
-void server_receive_local(struct nrpc_server *server, nng_msg *msg, struct nrpc_channel *channel,
-                          uint32_t id);
+// A connection to the server, which keeps a reference to the channel until it is closed.
+struct peer *server_connect_local(struct nrpc_server *server, struct nrpc_channel *channel);
+void server_disconnect_local(struct peer *peer);
 
-// Hands a response frame to the channel; takes msg and the reference.
+// Hands a frame over; takes msg.
+void server_receive_local(struct peer *peer, nng_msg *msg, uint32_t id);
 void channel_receive_local(struct nrpc_channel *channel, nng_msg *msg, uint32_t id);
+
+// A call made on behalf of a handler's call: when that is cancelled, so is this one.
+struct call_child {
+    struct call_child *next, **at; // at NULL: not linked
+    struct nrpc_server *server;    // a reference; NULL: has no parent
+    struct nrpc_channel *channel;
+    uint64_t id;
+};
+void call_adopt(struct nrpc_call *parent, struct call_child *child);
+void call_leave(struct call_child *child); // once, when the child has ended
+
+struct nrpc_channel *channel_ref(struct nrpc_channel *channel);
+void channel_unref(struct nrpc_channel *channel);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "nrpc/transport.h"
+#include "nrpc/wire.h"
 
 #include <nng/protocol/pubsub0/pub.h>
 #include <nng/protocol/pubsub0/sub.h>
@@ -13,13 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    TOPIC_MAX = 100,
-    QUEUE = 1024,
-    TAG_TOPIC = 1 << 3 | 2,
-    TAG_SEQUENCE = 2 << 3,
-    TAG_PAYLOAD = 3 << 3 | 2
-};
+enum { TOPIC_MAX = 100, QUEUE = 1024 };
+enum { TOPIC = 1, SEQUENCE = 2, PAYLOAD = 3 }; // the numbers in nrpc.v1.Event
 
 struct nrpc_publisher {
     nng_socket socket;
@@ -69,21 +65,9 @@ const char *nrpc_publisher_url(const struct nrpc_publisher *p)
     return p->url;
 }
 
-static uint8_t *write_varint(uint8_t *p, uint64_t v)
-{
-    for (; v > 0x7f; v >>= 7)
-        *p++ = (uint8_t)(v | 0x80);
-    *p++ = (uint8_t)v;
-    return p;
-}
-
 static uint8_t *write_topic(uint8_t *p, const char *topic)
 {
-    size_t n = strlen(topic);
-    *p++ = TAG_TOPIC;
-    p = write_varint(p, n);
-    memcpy(p, topic, n);
-    return p + n;
+    return wire_write_bytes(p, TOPIC, topic, strlen(topic));
 }
 
 int nrpc_publish(struct nrpc_publisher *p, const char *topic, uint64_t sequence,
@@ -95,12 +79,8 @@ int nrpc_publish(struct nrpc_publisher *p, const char *topic, uint64_t sequence,
     if (payload > NRPC_DEFAULT_MAX_MESSAGE)
         return status_set(st, NRPC_RESOURCE_EXHAUSTED, "event of %zu bytes is over the limit", payload);
     uint8_t head[TOPIC_MAX + 32], *at = write_topic(head, topic);
-    if (sequence) {
-        *at++ = TAG_SEQUENCE;
-        at = write_varint(at, sequence);
-    }
-    *at++ = TAG_PAYLOAD;
-    at = write_varint(at, payload);
+    at = wire_write_number(at, SEQUENCE, sequence);
+    at = wire_write_bytes(at, PAYLOAD, NULL, payload);
     nng_msg *msg;
     int rv = nng_msg_alloc(&msg, (size_t)(at - head) + payload);
     if (rv)
@@ -126,37 +106,20 @@ void nrpc_publisher_close(struct nrpc_publisher *p)
 
 // ---- subscriber
 
-static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
-{
-    *out = 0;
-    for (unsigned shift = 0; shift < 64 && *at < end; shift += 7) {
-        uint8_t b = *(*at)++;
-        *out |= (uint64_t)(b & 0x7f) << shift;
-        if (!(b & 0x80))
-            return true;
-    }
-    return false;
-}
-
 // Reads the event after its topic (of which the subscription has made sure).
 static bool read_event(const uint8_t *at, const uint8_t *end, struct nrpc_event *e)
 {
-    uint64_t v;
-    while (at < end) {
-        uint8_t tag = *at++;
-        if (!read_varint(&at, end, &v))
+    struct wire_reader r = {at, end};
+    struct wire_item i;
+    while (r.at < r.end) {
+        if (!wire_next(&r, &i))
             return false;
-        if (tag == TAG_SEQUENCE) {
-            e->sequence = v;
-            continue;
+        if (i.type == WIRE_VARINT && i.number == SEQUENCE)
+            e->sequence = i.varint;
+        if (i.type == WIRE_BYTES && i.number == PAYLOAD) {
+            e->payload = i.bytes.data;
+            e->payload_bytes = i.bytes.size;
         }
-        if ((tag & 7) != 2 || v > (uint64_t)(end - at))
-            return false;
-        if (tag == TAG_PAYLOAD) {
-            e->payload = at;
-            e->payload_bytes = (size_t)v;
-        }
-        at += v;
     }
     return e->payload != NULL;
 }
@@ -242,7 +205,7 @@ void nrpc_subscriber_close(struct nrpc_subscriber *s)
 {
     if (!s)
         return;
-    if (!transport_close(s->socket, s->aio))
+    if (!transport_close(s->socket, s->aio, NULL))
         return; // nng may still call back: the subscriber stays
     for (size_t i = 0; i < s->topic_count; i++)
         free(s->topics[i].name);

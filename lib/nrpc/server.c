@@ -1,96 +1,102 @@
 // SPDX-License-Identifier: Apache-2.0
-// server.c: takes requests from a raw REP socket (or a local channel), runs handlers, sends answers.
+// server.c: a server's life: services, listeners, drain, destruction; and its mutex.
 //
-// Raw mode hands over the SP header with each request, and sends to whatever header an answer carries: a call
-// can be parked for as long as its handler likes without holding a thread or a context. One receive operation
-// is under way at a time, so requests of one connection are looked at in order; NRPC_INLINE handlers run
-// right there, NRPC_POOLED ones on the worker threads. A call holds a reference to the server: it may be
-// answered after the server was destroyed.
-#include "nrpc/nrpc.h"
+// Raw mode of the REP socket hands over the SP header with each message, and sends to whatever header a
+// message carries: a call can be parked for as long as its handler likes without holding a thread or a
+// context, and be answered many times. One receive operation is under way at a time, so frames of one
+// connection are looked at in order; NRPC_INLINE handlers run right there, NRPC_POOLED ones on the worker
+// threads. A call holds a reference to the server: it may be answered after the server was destroyed.
+#include "nrpc/server.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
-#include "base/pool.h"
 #include "base/wait.h"
-#include "nrpc/local.h"
+#include "nrpc/tls.h"
 #include "nrpc/transport.h"
+#include "nrpc/watchdog.h"
 
-#include <nng/protocol/reqrep0/rep.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <uthash.h>
 
-enum { SP_HEADER_MAX = 64, SEND_QUEUE = 4096, FREE_CALLS_MAX = 256, LISTENERS_MAX = 16 };
+enum { GOODBYES_MS = 1000 }; // how long a drain waits for clients after the last answer
 
-struct service_entry {
-    struct service_entry *next;
-    const struct nrpc_service *service;
-    enum nrpc_dispatch dispatch;
-    const void *handlers;
-    void *user;
-};
+// ---- the mutex, and what happens without it
 
-struct method_entry {
-    UT_hash_handle hh;
-    const struct nrpc_method *method;
-    const struct service_entry *service;
-};
+void server_lock(struct nrpc_server *s)
+{
+    pthread_mutex_lock(&s->mu);
+}
 
-struct nrpc_call {
-    struct pool_job job; // first member
-    struct nrpc_server *server;
-    const struct method_entry *entry;
-    nng_msg *msg; // the request; frame points into it
-    struct frame frame;
-    struct arena arena;
-    int64_t deadline_us; // monotonic; CLOCK_NEVER: none
-    uint32_t connection;
-    uint8_t sp_header[SP_HEADER_MAX];
-    size_t sp_header_size;
-    struct nrpc_channel *local; // the answer goes here, under local_id, instead of to the socket
-    uint32_t local_id;
-    struct nrpc_call *next_free;
-};
+void server_run_errand(struct nrpc_server *s, struct nrpc_channel *channel, nng_msg *msg, uint64_t id)
+{
+    if (s->errand_first + s->errand_count == s->errand_capacity) {
+        if (s->errand_count)
+            memmove(s->errands, s->errands + s->errand_first, s->errand_count * sizeof *s->errands);
+        s->errand_first = 0;
+        mem_grow(&s->errands, &s->errand_capacity, s->errand_count + 1, sizeof *s->errands);
+    }
+    s->errands[s->errand_first + s->errand_count++] = (struct errand){channel, msg, id};
+}
 
-struct nrpc_server {
-    struct nrpc_server_options options;
-    _Atomic int refs; // the owner's, and one a call
-    struct service_entry *services;
-    struct method_entry *methods; // hash by name; only changed before the first listen
-    struct pool *workers;
-    nng_socket socket;
-    bool open;
-    nng_aio *receive_aio;
-    char *urls[LISTENERS_MAX];
-    size_t url_count;
-    pthread_mutex_t mu; // guards free_calls, and with `answered` the wait of a drain
-    pthread_cond_t answered;
-    struct nrpc_call *free_calls;
-    unsigned free_count;
-    int *pipes, *leaving; // the connections there are; those that said goodbye. Guarded by mu
-    size_t pipe_count, pipe_capacity, leaving_capacity;
-    _Atomic size_t leaving_count;
-    pthread_cond_t pipes_gone;
-    _Atomic bool refusing, closed;
-    _Atomic unsigned queued, unanswered;
-    _Atomic uint64_t started, answers, refused, bad_frames;
-};
+static void run_errand(struct nrpc_server *s)
+{
+    struct errand e = s->errands[s->errand_first++];
+    s->errand_count--;
+    pthread_mutex_unlock(&s->mu);
+    if (e.msg)
+        channel_receive_local(e.channel, e.msg, (uint32_t)e.id);
+    else
+        nrpc_channel_cancel(e.channel, e.id);
+    channel_unref(e.channel);
+    pthread_mutex_lock(&s->mu);
+}
+
+static void run_ready(struct nrpc_server *s)
+{
+    struct nrpc_call *c = s->ready;
+    s->ready = c->next_ready;
+    if (!s->ready)
+        s->ready_tail = &s->ready;
+    while (c->ready_again) {
+        c->ready_again = false;
+        if (c->refs == 1) // only ours: it was answered
+            break;
+        pthread_mutex_unlock(&s->mu);
+        c->on_ready(c->on_ready_user, c);
+        pthread_mutex_lock(&s->mu);
+    }
+    c->in_ready = false;
+    call_unref(c);
+}
+
+void server_unlock(struct nrpc_server *s)
+{
+    if (!s->carrying_out && (s->ready || s->errand_count)) {
+        s->carrying_out = true;
+        server_ref(s);
+        while (s->ready || s->errand_count) {
+            if (s->errand_count)
+                run_errand(s);
+            else
+                run_ready(s);
+        }
+        s->carrying_out = false;
+        pthread_mutex_unlock(&s->mu);
+        server_unref(s);
+        return;
+    }
+    pthread_mutex_unlock(&s->mu);
+}
 
 // ---- life
 
-static void unref(struct nrpc_server *s)
+void server_ref(struct nrpc_server *s)
 {
-    if (atomic_fetch_sub(&s->refs, 1) != 1)
-        return;
-    for (struct nrpc_call *c = s->free_calls, *next; c; c = next) {
-        next = c->next_free;
-        arena_fini(&c->arena);
-        free(c);
-    }
+    atomic_fetch_add(&s->refs, 1);
+}
+
+static void free_tables(struct nrpc_server *s)
+{
     struct method_entry *m, *mtmp;
     HASH_ITER(hh, s->methods, m, mtmp)
     {
@@ -101,14 +107,45 @@ static void unref(struct nrpc_server *s)
         next = e->next;
         free(e);
     }
-    for (size_t i = 0; i < s->url_count; i++)
-        free(s->urls[i]);
-    free(s->pipes);
-    free(s->leaving);
-    pthread_cond_destroy(&s->pipes_gone);
+    for (size_t i = 0; i < s->listener_count; i++)
+        free(s->listeners[i].url);
+    struct peer *p, *ptmp;
+    HASH_ITER(hh, s->peers, p, ptmp)
+    {
+        HASH_DEL(s->peers, p);
+        link_fini(&p->link);
+        free(p);
+    }
+}
+
+void server_unref(struct nrpc_server *s)
+{
+    if (atomic_fetch_sub(&s->refs, 1) != 1)
+        return;
+    for (struct nrpc_call *c = s->free_calls, *next; c; c = next) {
+        next = c->next_free;
+        arena_fini(&c->arena);
+        arena_fini(&c->message_arena);
+        pthread_cond_destroy(&c->changed);
+        free(c);
+    }
+    free_tables(s);
+    for (size_t i = 0; i < s->late_count; i++)
+        nng_msg_free(s->late[s->late_first + i]);
+    free(s->late);
+    free(s->errands);
+    free(s->interceptors);
+    tls_options_free(s->options.tls);
     pthread_mutex_destroy(&s->mu);
     pthread_cond_destroy(&s->answered);
+    pthread_cond_destroy(&s->peers_gone);
     free(s);
+}
+
+static void set_default(int64_t *value, int64_t fallback)
+{
+    if (*value == 0)
+        *value = fallback;
 }
 
 struct nrpc_server *nrpc_server_create(const struct nrpc_server_options *options)
@@ -121,13 +158,22 @@ struct nrpc_server *nrpc_server_create(const struct nrpc_server_options *options
     o->queue_max = o->queue_max ? o->queue_max : 1024;
     o->parked_max = o->parked_max ? o->parked_max : 65536;
     o->max_message_bytes = o->max_message_bytes ? o->max_message_bytes : NRPC_DEFAULT_MAX_MESSAGE;
+    o->stream_window_bytes = o->stream_window_bytes ? o->stream_window_bytes : 256 << 10;
+    set_default(&o->keepalive_ms, 30000);
+    set_default(&o->keepalive_timeout_ms, 10000);
+    set_default(&o->watchdog_ms, 5000);
+    o->tls = tls_options_copy(o->tls);
     s->refs = 1;
+    s->services_tail = &s->services;
+    s->ready_tail = &s->ready;
     s->workers = pool_create("nrpc-worker", o->workers);
     pthread_mutex_init(&s->mu, NULL);
     wait_cond_init(&s->answered);
-    wait_cond_init(&s->pipes_gone);
+    wait_cond_init(&s->peers_gone);
     return s;
 }
+
+// ---- services
 
 int nrpc_server_add(struct nrpc_server *s, const struct nrpc_service *service, enum nrpc_dispatch dispatch,
                     const void *handlers, void *user, struct nrpc_status *st)
@@ -145,8 +191,9 @@ int nrpc_server_add(struct nrpc_server *s, const struct nrpc_service *service, e
             return status_set(st, NRPC_FAILED_PRECONDITION, "method %s has no handler", m->name);
     }
     struct service_entry *e = mem_calloc(1, sizeof *e);
-    *e = (struct service_entry){s->services, service, dispatch, handlers, user};
-    s->services = e;
+    *e = (struct service_entry){NULL, service, dispatch, handlers, user};
+    *s->services_tail = e;
+    s->services_tail = &e->next;
     for (size_t i = 0; i < service->method_count; i++) {
         struct method_entry *m = mem_calloc(1, sizeof *m);
         m->method = &service->methods[i];
@@ -156,377 +203,127 @@ int nrpc_server_add(struct nrpc_server *s, const struct nrpc_service *service, e
     return NRPC_OK;
 }
 
-// ---- calls
-
-static struct nrpc_call *call_new(struct nrpc_server *s, nng_msg *msg)
+const struct nrpc_service *nrpc_server_service(struct nrpc_server *s, size_t index)
 {
-    pthread_mutex_lock(&s->mu);
-    struct nrpc_call *c = s->free_calls;
-    if (c) {
-        s->free_calls = c->next_free;
-        s->free_count--;
-    }
-    pthread_mutex_unlock(&s->mu);
-    if (!c) {
-        c = mem_calloc(1, sizeof *c);
-        arena_init(&c->arena, 4 * s->options.max_message_bytes);
-    }
-    atomic_fetch_add(&s->refs, 1);
-    atomic_fetch_add(&s->unanswered, 1);
-    c->server = s;
-    c->msg = msg;
-    c->entry = NULL;
-    c->local = NULL;
-    c->deadline_us = CLOCK_NEVER;
-    return c;
+    const struct service_entry *e = s->services;
+    while (e && index--)
+        e = e->next;
+    return e ? e->service : NULL;
 }
 
-static void call_free(struct nrpc_call *c)
+int nrpc_server_limit(struct nrpc_server *s, const char *method, unsigned max_running, struct nrpc_status *st)
 {
-    struct nrpc_server *s = c->server;
-    nng_msg_free(c->msg);
-    arena_reset(&c->arena);
-    pthread_mutex_lock(&s->mu);
-    bool keep = s->free_count < FREE_CALLS_MAX;
-    if (keep) {
-        c->next_free = s->free_calls;
-        s->free_calls = c;
-        s->free_count++;
-    }
-    if (atomic_fetch_sub(&s->unanswered, 1) == 1)
-        pthread_cond_broadcast(&s->answered);
-    pthread_mutex_unlock(&s->mu);
-    if (!keep) {
-        arena_fini(&c->arena);
-        free(c);
-    }
-    unref(s);
+    struct method_entry *m;
+    HASH_FIND_STR(s->methods, method, m);
+    if (!m)
+        return status_set(st, NRPC_NOT_FOUND, "no method %s", method);
+    if (s->open)
+        return status_set(st, NRPC_FAILED_PRECONDITION, "cannot limit %s: the server listens already",
+                          method);
+    m->max_running = max_running;
+    return NRPC_OK;
 }
 
-// ---- connections
-
-static void connected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+void nrpc_server_intercept(struct nrpc_server *s, const struct nrpc_server_interceptor *interceptor)
 {
-    (void)ev;
-    struct nrpc_server *s = arg;
-    pthread_mutex_lock(&s->mu);
-    mem_grow(&s->pipes, &s->pipe_capacity, s->pipe_count + 1, sizeof *s->pipes);
-    s->pipes[s->pipe_count++] = nng_pipe_id(pipe);
-    pthread_mutex_unlock(&s->mu);
-}
-
-static size_t remove_id(int *ids, size_t count, int id)
-{
-    for (size_t i = 0; i < count; i++)
-        if (ids[i] == id)
-            ids[i--] = ids[--count];
-    return count;
-}
-
-static void disconnected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
-{
-    (void)ev;
-    struct nrpc_server *s = arg;
-    pthread_mutex_lock(&s->mu);
-    s->pipe_count = remove_id(s->pipes, s->pipe_count, nng_pipe_id(pipe));
-    s->leaving_count = remove_id(s->leaving, s->leaving_count, nng_pipe_id(pipe));
-    if (!s->pipe_count)
-        pthread_cond_broadcast(&s->pipes_gone);
-    pthread_mutex_unlock(&s->mu);
-}
-
-static void take_goodbye(struct nrpc_server *s, int pipe)
-{
-    pthread_mutex_lock(&s->mu);
-    s->leaving_count = remove_id(s->leaving, s->leaving_count, pipe); // it may say so twice
-    mem_grow(&s->leaving, &s->leaving_capacity, s->leaving_count + 1, sizeof *s->leaving);
-    for (size_t i = 0; i < s->pipe_count; i++)
-        if (s->pipes[i] == pipe) // it may be gone already
-            s->leaving[s->leaving_count++] = pipe;
-    pthread_mutex_unlock(&s->mu);
-}
-
-static bool is_leaving(struct nrpc_server *s, int pipe)
-{
-    bool is = false;
-    if (!atomic_load(&s->leaving_count))
-        return false;
-    pthread_mutex_lock(&s->mu);
-    for (size_t i = 0; i < s->leaving_count; i++)
-        is |= s->leaving[i] == pipe;
-    pthread_mutex_unlock(&s->mu);
-    return is;
-}
-
-// See transport_goodbye.
-static void say_goodbye(struct nrpc_server *s)
-{
-    struct timespec until = wait_until(TRANSPORT_LINGER_MS);
-    pthread_mutex_lock(&s->mu);
-    for (size_t i = 0; i < s->pipe_count; i++) {
-        nng_msg *msg = transport_goodbye();
-        if (msg && (nng_msg_header_append_u32(msg, (uint32_t)s->pipes[i]) ||
-                    nng_msg_header_append_u32(msg, transport_sp_id(0)) ||
-                    nng_sendmsg(s->socket, msg, NNG_FLAG_NONBLOCK)))
-            nng_msg_free(msg);
-    }
-    while (s->pipe_count && pthread_cond_timedwait(&s->pipes_gone, &s->mu, &until) == 0)
-        ;
-    pthread_mutex_unlock(&s->mu);
-}
-
-// ---- answers
-
-struct late_send { // an answer that found the socket's queue full
-    nng_aio *aio;
-};
-
-static void late_send_done(void *arg)
-{
-    struct late_send *late = arg;
-    if (nng_aio_result(late->aio))
-        nng_msg_free(nng_aio_get_msg(late->aio));
-    nng_aio_reap(late->aio);
-    free(late);
-}
-
-static void send_on_socket(struct nrpc_server *s, nng_msg *msg)
-{
-    int rv = nng_sendmsg(s->socket, msg, NNG_FLAG_NONBLOCK);
-    if (rv == 0)
-        return;
-    struct late_send *late = mem_alloc(sizeof *late);
-    if (rv != NNG_EAGAIN || nng_aio_alloc(&late->aio, late_send_done, late)) {
-        nng_msg_free(msg); // the socket is closed: there is nobody to tell
-        free(late);
-        return;
-    }
-    nng_aio_set_msg(late->aio, msg);
-    nng_send_aio(s->socket, late->aio);
-}
-
-static void answer(struct nrpc_call *c, nng_msg *msg)
-{
-    struct nrpc_server *s = c->server;
-    atomic_fetch_add(&s->answers, 1);
-    if (c->local) {
-        channel_receive_local(c->local, msg, c->local_id);
-    } else if (atomic_load(&s->closed) || is_leaving(s, (int)c->connection) ||
-               nng_msg_header_append(msg, c->sp_header, c->sp_header_size)) {
-        nng_msg_free(msg);
-    } else {
-        send_on_socket(s, msg);
-    }
-    call_free(c);
-}
-
-void nrpc_reply_status(struct nrpc_call *c, const struct nrpc_status *st)
-{
-    struct frame f = {
-        .version = NRPC_WIRE_VERSION,
-        .kind = FRAME_RESPONSE,
-        .status = (uint32_t)(st->code ? st->code : NRPC_INTERNAL),
-        .status_text = {(const uint8_t *)st->text, strlen(st->text)},
-    };
-    nng_msg *msg;
-    if (transport_encode(&f, NULL, 0, &msg, NULL) == NRPC_OK)
-        answer(c, msg);
-    else
-        call_free(c);
-}
-
-void nrpc_reply_error(struct nrpc_call *c, int code, const char *format, ...)
-{
-    struct nrpc_status st;
-    va_list args;
-    va_start(args, format);
-    status_setv(&st, code, format, args);
-    va_end(args);
-    nrpc_reply_status(c, &st);
-}
-
-void nrpc_reply(struct nrpc_call *c, const ProtobufCMessage *response)
-{
-    struct frame f = {.version = NRPC_WIRE_VERSION, .kind = FRAME_RESPONSE};
-    struct nrpc_status st;
-    nng_msg *msg;
-    if (transport_encode(&f, response, c->server->options.max_message_bytes, &msg, &st))
-        nrpc_reply_status(c, &st);
-    else
-        answer(c, msg);
-}
-
-static void refuse(struct nrpc_call *c, int code, const char *text)
-{
-    atomic_fetch_add(&c->server->refused, 1);
-    nrpc_reply_error(c, code, "%s", text);
-}
-
-// ---- requests
-
-static void run(struct nrpc_call *c)
-{
-    const struct method_entry *e = c->entry;
-    if (clock_mono_us() >= c->deadline_us) {
-        refuse(c, NRPC_DEADLINE_EXCEEDED, "the deadline had passed before the call could run");
-        return;
-    }
-    ProtobufCMessage *request = protobuf_c_message_unpack(e->method->request, &c->arena.allocator,
-                                                          c->frame.payload.size, c->frame.payload.data);
-    if (request)
-        e->method->invoke(e->service->handlers, c, request, e->service->user);
-    else
-        nrpc_reply_error(c, NRPC_INVALID_ARGUMENT, "cannot read a %s from these %zu bytes",
-                         e->method->request->name, c->frame.payload.size);
-}
-
-static void run_pooled(struct pool_job *job)
-{
-    struct nrpc_call *c = (struct nrpc_call *)job;
-    atomic_fetch_sub(&c->server->queued, 1);
-    run(c);
-}
-
-static void dispatch(struct nrpc_call *c)
-{
-    struct nrpc_server *s = c->server;
-    if (c->entry->service->dispatch == NRPC_INLINE) {
-        run(c);
-    } else if (atomic_fetch_add(&s->queued, 1) >= s->options.queue_max) {
-        atomic_fetch_sub(&s->queued, 1);
-        refuse(c, NRPC_RESOURCE_EXHAUSTED, "the server has too many calls waiting");
-    } else {
-        c->job.run = run_pooled;
-        pool_post(s->workers, &c->job);
-    }
-}
-
-static const struct method_entry *find_method(struct nrpc_server *s, struct frame_bytes name)
-{
-    struct method_entry *e;
-    HASH_FIND(hh, s->methods, name.data, name.size, e);
-    return e;
-}
-
-// Looks at a request and runs or refuses it. Takes the call.
-static void admit(struct nrpc_call *c)
-{
-    struct nrpc_server *s = c->server;
-    struct nrpc_status st;
-    struct frame *f = &c->frame;
-    if (frame_parse(nng_msg_body(c->msg), nng_msg_len(c->msg), f, &st)) {
-        atomic_fetch_add(&s->bad_frames, 1);
-        nrpc_reply_status(c, &st);
-    } else if (f->version != NRPC_WIRE_VERSION) {
-        atomic_fetch_add(&s->bad_frames, 1);
-        nrpc_reply_error(c, NRPC_UNIMPLEMENTED, "frame version %u; this server speaks %d", f->version,
-                         NRPC_WIRE_VERSION);
-    } else if (f->kind == FRAME_GOODBYE && !c->local) {
-        take_goodbye(s, (int)c->connection);
-        call_free(c);
-    } else if (f->kind != FRAME_REQUEST || f->payload_count != 1) {
-        atomic_fetch_add(&s->bad_frames, 1);
-        nrpc_reply_error(c, NRPC_UNIMPLEMENTED, "frame kind %u with %u payloads is no unary request", f->kind,
-                         f->payload_count);
-    } else if (!(c->entry = find_method(s, f->method))) {
-        nrpc_reply_error(c, NRPC_UNIMPLEMENTED, "unknown method %.*s", (int)f->method.size,
-                         (const char *)f->method.data);
-    } else if (atomic_load(&s->refusing)) {
-        refuse(c, NRPC_UNAVAILABLE, "the server is shutting down");
-    } else if (atomic_load(&s->unanswered) > s->options.parked_max) {
-        refuse(c, NRPC_RESOURCE_EXHAUSTED, "the server has too many calls under way");
-    } else {
-        if (f->timeout_us)
-            c->deadline_us =
-                clock_mono_us() + (int64_t)(f->timeout_us < INT64_MAX / 2 ? f->timeout_us : INT64_MAX / 2);
-        atomic_fetch_add(&s->started, 1);
-        dispatch(c);
-    }
-}
-
-static void received(void *arg)
-{
-    struct nrpc_server *s = arg;
-    int rv = nng_aio_result(s->receive_aio);
-    if (rv == NNG_ECLOSED || rv == NNG_ECANCELED)
-        return;
-    nng_msg *msg = rv == 0 ? nng_aio_get_msg(s->receive_aio) : NULL;
-    if (msg && nng_msg_header_len(msg) <= SP_HEADER_MAX) {
-        struct nrpc_call *c = call_new(s, msg);
-        c->sp_header_size = nng_msg_header_len(msg);
-        memcpy(c->sp_header, nng_msg_header(msg), c->sp_header_size);
-        c->connection = (uint32_t)nng_msg_get_pipe(msg).id;
-        admit(c);
-    } else {
-        nng_msg_free(msg);
-    }
-    nng_recv_aio(s->socket, s->receive_aio);
-}
-
-void server_receive_local(struct nrpc_server *s, nng_msg *msg, struct nrpc_channel *channel, uint32_t id)
-{
-    struct nrpc_call *c = call_new(s, msg);
-    c->local = channel;
-    c->local_id = id;
-    c->connection = 0;
-    admit(c);
+    mem_grow(&s->interceptors, &s->interceptor_capacity, s->interceptor_count + 1, sizeof *s->interceptors);
+    s->interceptors[s->interceptor_count++] = *interceptor;
 }
 
 // ---- listening
 
-static int open_socket(struct nrpc_server *s, struct nrpc_status *st)
+static int start_listener(struct nrpc_server *s, const char *url, nng_listener *out, struct nrpc_status *st)
 {
-    int rv = nng_rep0_open_raw(&s->socket);
+    char what[300];
+    snprintf(what, sizeof what, "cannot listen on %s", url);
+    int rv = nng_listener_create(out, s->socket, url);
     if (rv)
-        return transport_error(st, rv, "cannot open a socket");
-    int code = transport_tune(s->socket, s->options.max_message_bytes, SEND_QUEUE, st);
-    if (code == NRPC_OK && ((rv = nng_aio_alloc(&s->receive_aio, received, s)) ||
-                            (rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_POST, connected, s)) ||
-                            (rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, disconnected, s))))
-        code = transport_error(st, rv, "cannot open a socket");
-    if (code) {
-        nng_close(s->socket);
-        return code;
-    }
-    s->open = true;
-    return NRPC_OK;
+        return transport_error(st, rv, what);
+    int code = tls_listener(*out, url, s->options.tls, st);
+    if (code == NRPC_OK && (rv = nng_listener_start(*out, 0)))
+        code = transport_error(st, rv, what);
+    if (code)
+        nng_listener_close(*out);
+    return code;
 }
 
 int nrpc_server_listen(struct nrpc_server *s, const char *url, struct nrpc_status *st)
 {
-    if (s->url_count == LISTENERS_MAX)
-        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "a server can have %d listeners", LISTENERS_MAX);
+    if (s->listener_count == SERVER_LISTENERS_MAX)
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "a server can have %d listeners",
+                          SERVER_LISTENERS_MAX);
     bool first = !s->open;
-    if (first) {
-        int code = open_socket(s, st);
-        if (code)
-            return code;
-    }
-    char what[200];
-    snprintf(what, sizeof what, "cannot listen on %s", url);
-    nng_listener listener;
-    int rv = nng_listen(s->socket, url, &listener, 0);
-    if (rv == 0)
-        s->urls[s->url_count++] = transport_listener_url(listener, url);
-    if (first)
-        nng_recv_aio(s->socket, s->receive_aio);
-    return rv ? transport_error(st, rv, what) : NRPC_OK;
+    int code = first ? peers_open(s, st) : NRPC_OK;
+    if (code)
+        return code;
+    struct server_listener *l = &s->listeners[s->listener_count];
+    code = start_listener(s, url, &l->listener, st);
+    if (code)
+        return code;
+    l->url = transport_listener_url(l->listener, url);
+    s->listener_count++;
+    if (!s->watchdog && s->options.watchdog_ms > 0)
+        s->watchdog = watchdog_start(s);
+    return NRPC_OK;
+}
+
+int server_relisten(struct nrpc_server *s, size_t index, struct nrpc_status *st)
+{
+    struct server_listener *l = &s->listeners[index];
+    nng_listener_close(l->listener);
+    atomic_fetch_add(&s->listener_restarts, 1);
+    return start_listener(s, l->url, &l->listener, st);
 }
 
 const char *nrpc_server_url(struct nrpc_server *s, size_t index)
 {
-    return index < s->url_count ? s->urls[index] : NULL;
+    return index < s->listener_count ? s->listeners[index].url : NULL;
+}
+
+int nrpc_server_reload_tls(struct nrpc_server *s, struct nrpc_status *st)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        int code = tls_listener(s->listeners[i].listener, s->listeners[i].url, s->options.tls, st);
+        if (code)
+            return code;
+    }
+    return NRPC_OK;
+}
+
+// ---- the end
+
+// Until all connections are closed, which their clients do after a goodbye.
+static void wait_for_peers(struct nrpc_server *s, int64_t timeout_ms)
+{
+    struct timespec until = wait_until(timeout_ms);
+    while (s->remote_peers && pthread_cond_timedwait(&s->peers_gone, &s->mu, &until) == 0)
+        ;
 }
 
 size_t nrpc_server_drain(struct nrpc_server *s, int64_t timeout_ms)
 {
-    atomic_store(&s->refusing, true);
+    int64_t end_us = clock_mono_us() + timeout_ms * 1000;
     struct timespec until = wait_until(timeout_ms);
-    pthread_mutex_lock(&s->mu);
+    atomic_store(&s->refusing, true);
+    server_lock(s);
+    peers_say(s, FRAME_DRAIN);
+    server_unlock(s);
+    server_lock(s);
     while (atomic_load(&s->unanswered) && pthread_cond_timedwait(&s->answered, &s->mu, &until) == 0)
         ;
-    pthread_mutex_unlock(&s->mu);
-    return atomic_load(&s->unanswered);
+    size_t unanswered = atomic_load(&s->unanswered);
+    int64_t left_ms = (end_us - clock_mono_us()) / 1000;
+    if (!unanswered)
+        wait_for_peers(s, left_ms < GOODBYES_MS ? left_ms : GOODBYES_MS);
+    server_unlock(s);
+    return unanswered;
+}
+
+static void cancel_all(struct nrpc_server *s)
+{
+    for (struct peer *p = s->peers; p; p = p->hh.next)
+        while (p->calls)
+            call_cancel(p->calls);
 }
 
 void nrpc_server_destroy(struct nrpc_server *s)
@@ -534,63 +331,19 @@ void nrpc_server_destroy(struct nrpc_server *s)
     if (!s)
         return;
     atomic_store(&s->refusing, true);
+    watchdog_stop(s->watchdog);
+    server_lock(s);
+    cancel_all(s);
+    server_unlock(s);
     pool_destroy(s->workers);
     s->workers = NULL;
-    if (s->open) {
-        atomic_store(&s->closed, true);
-        say_goodbye(s);
-        if (!transport_close(s->socket, s->receive_aio))
-            atomic_fetch_add(&s->refs, 1); // nng may still call back: the server stays
-    }
-    unref(s);
-}
-
-void nrpc_server_stats(struct nrpc_server *s, struct nrpc_server_stats *out)
-{
-    *out = (struct nrpc_server_stats){
-        .started = s->started,
-        .answered = s->answers,
-        .refused = s->refused,
-        .bad_frames = s->bad_frames,
-        .queued = s->queued,
-        .unanswered = s->unanswered,
-    };
-}
-
-// ---- what handlers ask of their call
-
-int64_t nrpc_call_remaining_ms(const struct nrpc_call *c)
-{
-    if (c->deadline_us == CLOCK_NEVER)
-        return INT64_MAX;
-    int64_t us = c->deadline_us - clock_mono_us();
-    return us > 0 ? (us + 999) / 1000 : 0;
-}
-
-uint32_t nrpc_call_connection(const struct nrpc_call *c)
-{
-    return c->connection;
-}
-
-const char *nrpc_call_metadata(const struct nrpc_call *c, const char *key)
-{
-    struct frame_bytes value = frame_metadata(&c->frame, key);
-    if (!value.data)
-        return NULL;
-    char *text = arena_alloc((struct arena *)&c->arena, value.size + 1);
-    if (text) {
-        memcpy(text, value.data, value.size);
-        text[value.size] = 0;
-    }
-    return text;
-}
-
-const char *nrpc_call_method(const struct nrpc_call *c)
-{
-    return c->entry->method->name;
-}
-
-void *nrpc_call_alloc(struct nrpc_call *c, size_t size)
-{
-    return arena_alloc(&c->arena, size);
+    server_lock(s);
+    s->closed = true;
+    peers_say(s, FRAME_GOODBYE);
+    if (s->open)
+        wait_for_peers(s, TRANSPORT_GOODBYE_MS);
+    server_unlock(s);
+    if (s->open && !peers_close(s))
+        server_ref(s); // nng may still call back: the server stays
+    server_unref(s);
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/wait.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,27 +62,44 @@ int transport_tune(nng_socket socket, size_t max_message_bytes, int queue, struc
     return rv ? transport_error(st, rv, "cannot set up a socket") : NRPC_OK;
 }
 
-int transport_encode(const struct frame *f, const ProtobufCMessage *message, size_t max_bytes, nng_msg **out,
-                     struct nrpc_status *st)
+nng_msg *transport_message(size_t bytes)
 {
-    size_t payload = message ? protobuf_c_message_get_packed_size(message) : 0;
-    if (payload > max_bytes)
-        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "%s of %zu bytes is over the limit of %zu",
-                          message->descriptor->name, payload, max_bytes);
-    int rv = nng_msg_alloc(out, frame_size(f, message != NULL, payload));
-    if (rv)
-        return transport_error(st, rv, "cannot make a message");
-    uint8_t *at = frame_write(f, message != NULL, payload, nng_msg_body(*out));
+    nng_msg *msg;
+    if (nng_msg_alloc(&msg, bytes))
+        mem_exhausted(bytes);
+    return msg;
+}
+
+void transport_append(nng_msg *msg, const void *data, size_t bytes)
+{
+    if (nng_msg_append(msg, data, bytes))
+        mem_exhausted(bytes);
+}
+
+int transport_check_size(const ProtobufCMessage *message, size_t max_bytes, size_t *packed_bytes,
+                         struct nrpc_status *st)
+{
+    *packed_bytes = protobuf_c_message_get_packed_size(message);
+    return *packed_bytes <= max_bytes
+               ? NRPC_OK
+               : status_set(st, NRPC_RESOURCE_EXHAUSTED, "%s of %zu bytes is over the limit of %zu",
+                            message->descriptor->name, *packed_bytes, max_bytes);
+}
+
+nng_msg *transport_encode(const struct frame *f, const ProtobufCMessage *message, size_t packed_bytes)
+{
+    nng_msg *msg = transport_message(frame_size(f, message != NULL, packed_bytes));
+    uint8_t *at = frame_write(f, message != NULL, packed_bytes, nng_msg_body(msg));
     if (message)
         protobuf_c_message_pack(message, at);
-    return NRPC_OK;
+    return msg;
 }
 
 // ---- closing, in a thread of its own, so that a close which never returns can be left behind
 
 struct closing {
     nng_socket socket;
-    nng_aio *receive_aio;
+    nng_aio *aios[2];
     pthread_mutex_t mu;
     pthread_cond_t changed;
     bool done, left_behind;
@@ -97,10 +115,12 @@ static void closing_free(struct closing *c)
 static void *close_socket(void *arg)
 {
     struct closing *c = arg;
-    if (c->receive_aio)
-        nng_aio_stop(c->receive_aio);
+    for (int i = 0; i < 2; i++)
+        if (c->aios[i])
+            nng_aio_stop(c->aios[i]);
     nng_close(c->socket);
-    nng_aio_free(c->receive_aio);
+    for (int i = 0; i < 2; i++)
+        nng_aio_free(c->aios[i]);
     pthread_mutex_lock(&c->mu);
     c->done = true;
     bool left_behind = c->left_behind;
@@ -111,10 +131,10 @@ static void *close_socket(void *arg)
     return NULL;
 }
 
-bool transport_close(nng_socket socket, nng_aio *receive_aio)
+bool transport_close(nng_socket socket, nng_aio *receive_aio, nng_aio *send_aio)
 {
     struct closing *c = mem_calloc(1, sizeof *c);
-    *c = (struct closing){.socket = socket, .receive_aio = receive_aio};
+    *c = (struct closing){.socket = socket, .aios = {receive_aio, send_aio}};
     pthread_mutex_init(&c->mu, NULL);
     wait_cond_init(&c->changed);
     pthread_t thread;
@@ -138,25 +158,34 @@ bool transport_close(nng_socket socket, nng_aio *receive_aio)
     return done;
 }
 
+static uint16_t host_order(uint16_t network_order)
+{
+    const uint8_t *b = (const uint8_t *)&network_order;
+    return (uint16_t)(b[0] << 8 | b[1]);
+}
+
 char *transport_listener_url(nng_listener listener, const char *url)
 {
     nng_sockaddr sa;
-    if (strncmp(url, "tcp", 3) || nng_listener_get_addr(listener, NNG_OPT_LOCADDR, &sa))
+    if (!strstr(url, "tcp") || nng_listener_get_addr(listener, NNG_OPT_LOCADDR, &sa))
         return mem_strdup(url);
     const char *colon = strrchr(url, ':');
-    uint16_t port = sa.s_family == NNG_AF_INET6 ? sa.s_in6.sa_port : sa.s_in.sa_port; // network order
-    const uint8_t *b = (const uint8_t *)&port;
     size_t size = (size_t)(colon - url) + 8;
     char *real = mem_alloc(size);
-    snprintf(real, size, "%.*s:%u", (int)(colon - url), url, (unsigned)(b[0] << 8 | b[1]));
+    snprintf(real, size, "%.*s:%u", (int)(colon - url), url,
+             host_order(sa.s_family == NNG_AF_INET6 ? sa.s_in6.sa_port : sa.s_in.sa_port));
     return real;
 }
 
-nng_msg *transport_goodbye(void)
+void transport_address_text(const nng_sockaddr *sa, char *out, size_t size)
 {
-    struct frame f = {.version = NRPC_WIRE_VERSION, .kind = FRAME_GOODBYE};
-    nng_msg *msg;
-    return transport_encode(&f, NULL, 0, &msg, NULL) == NRPC_OK ? msg : NULL;
+    char host[INET6_ADDRSTRLEN];
+    if (sa->s_family == NNG_AF_INET && inet_ntop(AF_INET, &sa->s_in.sa_addr, host, sizeof host))
+        snprintf(out, size, "%s:%u", host, host_order(sa->s_in.sa_port));
+    else if (sa->s_family == NNG_AF_INET6 && inet_ntop(AF_INET6, sa->s_in6.sa_addr, host, sizeof host))
+        snprintf(out, size, "[%s]:%u", host, host_order(sa->s_in6.sa_port));
+    else
+        out[0] = 0;
 }
 
 uint32_t transport_sp_id(uint32_t id)

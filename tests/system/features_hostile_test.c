@@ -147,7 +147,7 @@ static void expect_answer(const uint8_t *body, size_t size, uint32_t status)
 static size_t make_frame(uint32_t version, uint32_t kind, const char *method, bool payload, uint8_t *out)
 {
     struct frame f = {.version = version, .kind = kind};
-    f.method = (struct frame_bytes){(const uint8_t *)method, strlen(method)};
+    f.method = (struct wire_bytes){(const uint8_t *)method, strlen(method)};
     frame_write(&f, payload, 0, out);
     return frame_size(&f, payload, 0);
 }
@@ -224,14 +224,15 @@ static uint64_t register_node(struct nrpc_channel *ch)
     return id;
 }
 
-static void send_random(int fd, const struct nrpc_method *m, const struct random_words *w, uint32_t id)
+static void send_random(int fd, const struct nrpc_method *m, const struct random_words *w, uint32_t id,
+                        uint32_t ack)
 {
     static uint8_t payload[RAW_MAX / 2];
     size_t size =
         random() % 4 ? random_message(m->request, w, payload, sizeof payload) : fill_random(payload, 300);
     for (long k = random() % 8 ? 0 : random() % 5; k > 0 && size; k--)
         payload[(size_t)random() % size] = (uint8_t)random();
-    if (!raw_request(fd, id, m->name, payload, size))
+    if (!raw_request(fd, id, ack, m->name, payload, size))
         fail_msg("%s: the connection was closed", m->name);
 }
 
@@ -240,18 +241,19 @@ static void one_round(struct nrpc_channel *ch, const struct nrpc_service *const 
     static uint8_t answer[RAW_MAX];
     uint64_t ids[12] = {register_node(ch)};
     size_t got = 0;
+    uint32_t id = 0;
     for (size_t i = 1; i < 12; i++)
         ids[i] = i;
     struct random_words words = {texts, ids, 12};
     int fd = open_peer(true);
     for (size_t s = 0; s < count; s++)
         for (size_t m = 0; m < services[s]->method_count; m++)
-            for (uint32_t i = 0; i < 20; i++) {
-                send_random(fd, &services[s]->methods[m], &words, i + 1);
+            for (int i = 0; i < 20; i++) {
+                send_random(fd, &services[s]->methods[m], &words, ++id, (uint32_t)got);
                 while (raw_receive(fd, answer, 0) >= 0)
                     got++;
             }
-    while (raw_receive(fd, answer, 700) >= 0) // some wait for something until their deadline
+    while (raw_ack(fd, (uint32_t)got) && raw_receive(fd, answer, 700) >= 0) // some wait until their deadline
         got++;
     assert_true(got > 100);
     raw_hang_up(fd, false);

@@ -77,12 +77,12 @@ bool raw_message(int fd, uint64_t length, const void *data, size_t size)
     return raw_write(fd, &big_endian, 8) && raw_write(fd, data, size);
 }
 
-bool raw_request(int fd, uint32_t id, const char *method, const void *payload, size_t size)
+bool raw_request(int fd, uint32_t id, uint32_t ack, const char *method, const void *payload, size_t size)
 {
     static uint8_t message[RAW_MAX];
-    struct frame f = {.version = NRPC_WIRE_VERSION, .kind = FRAME_REQUEST, .timeout_us = 500000};
+    struct frame f = {.version = NRPC_WIRE_VERSION, .kind = FRAME_REQUEST, .timeout_us = 500000, .ack = ack};
     uint32_t big_endian = htonl(id | 0x80000000u);
-    f.method = (struct frame_bytes){(const uint8_t *)method, strlen(method)};
+    f.method = (struct wire_bytes){(const uint8_t *)method, strlen(method)};
     size_t total = 4 + frame_size(&f, true, size);
     if (total > sizeof message)
         return false;
@@ -90,6 +90,15 @@ bool raw_request(int fd, uint32_t id, const char *method, const void *payload, s
     uint8_t *room = frame_write(&f, true, size, message + 4);
     if (size)
         memcpy(room, payload, size);
+    return raw_message(fd, total, message, total);
+}
+
+bool raw_ack(int fd, uint32_t ack)
+{
+    uint8_t message[40] = {0x80, 0, 0, 0};
+    struct frame f = {.version = NRPC_WIRE_VERSION, .kind = FRAME_ACK, .ack = ack};
+    frame_write(&f, false, 0, message + 4);
+    size_t total = 4 + frame_size(&f, false, 0);
     return raw_message(fd, total, message, total);
 }
 

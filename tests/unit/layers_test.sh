@@ -13,6 +13,8 @@ lib/base                      base/ protobuf-c/
 lib/model                     base/ dtf/v1/ model/ dtf.h
 lib/sched                     base/ dtf/v1/ model/ sched/ dtf.h
 lib/nrpc                      base/ nrpc/ nng/ protobuf-c/
+lib/nrpc/auth                 base/ nrpc/auth/ openssl/ jansson.h
+lib/nrpc/json                 base/ nrpc/json/ protobuf-c/ google/protobuf/ jansson.h
 lib/nrpc/protoc-gen-nrpc      base/ protobuf-c/ google/protobuf/ c_options
 lib/embedded                  base/ embedded/ sqlite3.h state/state.h records/records.h
 lib/state                     base/ dtf/v1/ model/ state/ embedded/ sqlite3.h hiredis/

@@ -194,7 +194,7 @@ static void test_metadata_and_deadline(void **state)
     (void)state;
     struct fixture f;
     struct nrpc_status st;
-    struct nrpc_metadata m[] = {{"other", "o"}, {"x-test", "caf\xc3\xa9"}};
+    struct nrpc_metadata m[] = {{.key = "other", .value = "o"}, {.key = "x-test", .value = "caf\xc3\xa9"}};
     struct nrpc_call_options o = {.timeout_ms = 5000, .metadata = m, .metadata_count = 2};
     Echo__V1__SayRequest q = ECHO__V1__SAY_REQUEST__INIT;
     Echo__V1__SayResponse *r;
@@ -438,7 +438,7 @@ static void test_strange_frames(void **state)
     assert_int_equal(nng_req0_open(&socket), 0);
     assert_int_equal(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, 10000), 0);
     assert_int_equal(nng_dial(socket, nrpc_server_url(f.server, 0), NULL, 0), 0);
-    static const char *const strange[] = {"", "garbage", "\x08\x63\x10\x01", "\x08\x01\x10\x05",
+    static const char *const strange[] = {"", "garbage", "\x08\x63\x10\x01", "\x08\x01\x10\x02",
                                           "\x08\x01\x10\x01\x1a\x03/x/"};
     for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
         nng_msg *m = ask_raw(socket, strange[i], strlen(strange[i]));

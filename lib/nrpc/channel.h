@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// channel.h: what the files of the client share: the channel, its connections, its calls.
+//
+// One mutex guards everything that is not said to be somebody's. What must happen without it (callbacks,
+// handing over to a local server, closing connections) is gathered in `effects` and carried out by
+// channel_unlock.
+#ifndef NRPC_CHANNEL_H
+#define NRPC_CHANNEL_H
+
+#include "base/mem.h"
+#include "nrpc/flow.h"
+#include "nrpc/link.h"
+#include "nrpc/local.h"
+#include "nrpc/retry.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { CHANNEL_SLOTS_MAX = 4096, CHANNEL_SLOT_BITS = 12, CHANNEL_ENDPOINTS_MAX = 256 };
+
+struct outgoing_value {
+    struct outgoing_value *next;
+    const void *key;
+    void *value;
+};
+
+struct nrpc_outgoing { // only if the channel has interceptors, or the call a parent
+    struct arena arena;
+    const struct nrpc_method *method;
+    struct nrpc_metadata metadata[FRAME_METADATA_MAX];
+    size_t metadata_count;
+    int64_t started_us;
+    struct outgoing_value *values;
+    size_t intercepted; // interceptors whose start was reached
+};
+
+struct pending {          // a call that has not ended
+    struct pending *next; // in the line, at rest, or among the effects
+    struct nrpc_channel *channel;
+    const struct nrpc_method *method;
+    uint64_t id;    // for nrpc_channel_cancel
+    nng_msg *msg;   // the request until it is sent
+    nng_msg *again; // a copy, if the call may be retried
+    nng_msg *reply; // the RESPONSE
+    struct nrpc_status st;
+    int64_t deadline_us, connect_by_us; // CLOCK_NEVER: none
+    int64_t rest_until_us;              // before a retry
+    unsigned attempts;
+    struct connection *connection; // NULL: waiting in line, at rest, or ended
+    uint32_t slot, wire_id;
+    enum { PENDING_BLOCKING, PENDING_ASYNC, PENDING_STREAM } kind;
+    bool has_ended;
+    nrpc_done_fn done; // PENDING_ASYNC
+    void *user;
+    pthread_cond_t *ended; // PENDING_BLOCKING
+    struct nrpc_outcome *outcome;
+    struct nrpc_outgoing *outgoing;
+    struct call_child child;
+};
+
+struct nrpc_stream {
+    struct pending call; // first member
+    struct flow flow;
+    struct arena message_arena;
+    pthread_cond_t changed;
+    struct nrpc_outcome first, last, shown; // from the first frame, from the last, both
+    bool has_first, reply_taken, end_seen, send_closed;
+    void (*on_ready)(void *user);
+    void *on_ready_user;
+    bool is_ready; // in the channel's list of those
+    struct nrpc_stream *next_ready;
+    bool ready_again;
+    bool *running; // on_ready does, in this thread; set when it closes the stream
+    pthread_t ready_thread;
+};
+
+struct slot {
+    struct pending *call; // NULL: free
+    uint32_t wire_id;
+    uint32_t next_free; // slot + 1; 0: none
+};
+
+struct connection {
+    struct link link;
+    struct nrpc_channel *channel;
+    char *url;
+    nng_socket socket;
+    nng_dialer dialer;
+    nng_aio *receive_aio;
+    bool open;
+    struct peer *local; // instead of the socket
+    uint32_t pipe;      // 0: not connected
+    struct slot *slots;
+    size_t slot_count, slot_capacity;
+    uint32_t free_slot; // slot + 1; 0: none
+    unsigned outstanding;
+    uint32_t next_wire;
+    bool leaving;  // the server asked for the end: no more calls
+    bool resolved; // comes from a name
+    bool retired;  // its name no longer leads here
+    bool asked;    // for a sign of life
+    int64_t heard_us;
+    int64_t avoid_until_us; // it could not serve lately
+};
+
+struct errand_out { // a frame for a local server
+    struct peer *peer;
+    nng_msg *msg;
+    uint32_t id;
+};
+
+struct nrpc_channel {
+    pthread_mutex_t mu;
+    pthread_cond_t quiet;
+    _Atomic int refs; // the owner's, and what a local server holds
+    struct nrpc_channel_options options;
+    struct nrpc_client_interceptor *interceptors;
+    char *name; // as it was opened, for messages
+    struct connection *connections[CHANNEL_ENDPOINTS_MAX];
+    size_t connection_count, next_choice;
+    struct resolver *resolver;
+    nng_aio *timer_aio;
+    int64_t timer_at_us;
+    struct pending *line, **line_tail; // calls that wait for a connection with room
+    unsigned line_length;
+    struct pending *resting; // calls that wait for their next attempt
+    uint64_t next_id;
+    struct retry_budget budget;
+    unsigned callbacks; // threads that are inside the channel now
+    bool closing;
+    struct nrpc_channel_stats stats;
+    struct errand_out *errands; // a queue in an array
+    size_t errand_first, errand_count, errand_capacity;
+    bool running_errands;
+    // what is to be done without the mutex
+    struct pending *done;
+    struct nrpc_stream *ready;
+    uint32_t *hang_ups; // pipes
+    size_t hang_up_count, hang_up_capacity;
+};
+
+void channel_lock(struct nrpc_channel *ch);
+void channel_unlock(struct nrpc_channel *ch); // and carries out what was gathered
+
+// ---- channel.c; all under the mutex
+void channel_start(struct nrpc_channel *ch, struct pending *p);
+void channel_pump(struct nrpc_channel *ch); // puts waiting calls on the wire
+// Ends an attempt: the call ends with p->st and p->reply, or is tried again. retry_after_ms: what the server
+// said; 0: nothing; below 0: never.
+void channel_end_attempt(struct nrpc_channel *ch, struct pending *p, int64_t retry_after_ms);
+void channel_end(struct nrpc_channel *ch, struct pending *p); // for good
+void channel_cancel(struct nrpc_channel *ch, struct pending *p, int code, const char *text);
+void channel_set_overdue(struct nrpc_channel *ch, struct pending *p);
+int64_t channel_wake_at(const struct nrpc_channel *ch, const struct pending *p);
+void channel_arm(struct nrpc_channel *ch, int64_t at_us); // the timer rings by then
+void channel_ready(struct nrpc_stream *stream);           // something changed: wakes whoever waits on it
+void channel_errand(struct nrpc_channel *ch, struct peer *peer, nng_msg *msg, uint32_t id);
+int channel_add(struct nrpc_channel *ch, const char *url, bool resolved,
+                struct nrpc_status *st); // without the mutex
+
+// ---- connection.c; under the mutex unless it says otherwise
+struct connection *connection_create(struct nrpc_channel *ch, const char *url);
+int connection_open(struct connection *c, struct nrpc_status *st); // without
+bool connection_close(struct connection *c);                       // without; false: nng may still call back
+void connection_destroy(struct connection *c);                     // without
+void connection_connect_local(struct connection *c, struct nrpc_server *server); // without
+void connection_place(struct connection *c, struct pending *p);                  // sends the request
+void connection_release(struct connection *c, struct pending *p); // the call is no longer on it
+void connection_fail_all(struct connection *c, int code, const char *text);
+int64_t connection_tick(struct connection *c, int64_t now_us); // keepalive; when to call again
+void connection_say_goodbye(struct connection *c);
+
+// ---- call.c; without the mutex
+int pending_prepare(struct pending *p, const struct nrpc_call_options *o, const ProtobufCMessage *request,
+                    uint32_t credit);
+void pending_finish(struct pending *p);   // after its end: interceptors, outcome, parent
+void pending_run_done(struct pending *p); // and frees it
+ProtobufCMessage *pending_read_reply(struct pending *p, ProtobufCAllocator *allocator); // sets p->st
+
+// ---- stream.c; under the mutex
+void stream_placed(struct nrpc_stream *s); // its request was sent
+
+// ---- outcome.c
+void outcome_take(struct nrpc_outcome *o, const struct frame *f); // copies metadata and details
+int64_t outcome_retry_after_ms(const struct frame *f);            // as channel_end_attempt wants it
+
+#endif

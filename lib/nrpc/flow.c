@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// flow.c: gathers and queues the messages of a streaming call.
+#include "nrpc/flow.h"
+
+#include "base/mem.h"
+#include "nrpc/transport.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void flow_init(struct flow *f, int64_t window, int64_t credit)
+{
+    *f = (struct flow){.window = window, .granted = window, .credit = credit};
+}
+
+void flow_fini(struct flow *f)
+{
+    flow_disconnect(f);
+    for (size_t i = 0; i < f->queue_count; i++)
+        nng_msg_free(f->queue[f->queue_first + i]);
+    free(f->queue);
+    nng_msg_free(f->reading);
+    f->queue = NULL;
+    f->reading = NULL;
+    f->rest.size = f->queue_count = f->queue_capacity = f->queue_first = 0;
+}
+
+void flow_connect(struct flow *f, struct link *link, uint32_t id)
+{
+    f->link = link;
+    f->id = id;
+    for (unsigned i = 0; i < FLOW_FLIGHTS; i++)
+        f->flights[i] = link->acked;
+}
+
+static void stop_waiting(struct flow *f)
+{
+    if (!f->waits)
+        return;
+    struct flow **at = &f->link->waiting;
+    while (*at != f)
+        at = &(*at)->next_waiting;
+    *at = f->next_waiting;
+    if (f->link->waiting_tail == &f->next_waiting)
+        f->link->waiting_tail = at;
+    f->waits = false;
+}
+
+void flow_disconnect(struct flow *f)
+{
+    if (f->link)
+        stop_waiting(f);
+    nng_msg_free(f->gathered);
+    f->gathered = NULL;
+    f->link = NULL;
+}
+
+// ---- sending
+
+bool flow_may_send(const struct flow *f)
+{
+    return f->credit > 0;
+}
+
+static bool may_fly(const struct flow *f)
+{
+    return link_has_room(f->link) && (int32_t)(f->link->acked - f->flights[f->next_flight]) >= 0;
+}
+
+static void fly(struct flow *f, nng_msg *msg)
+{
+    link_send(f->link, msg, f->id);
+    f->flights[f->next_flight] = f->link->sent; // too early a number if the link holds it back: harmless
+    f->next_flight = (f->next_flight + 1) % FLOW_FLIGHTS;
+}
+
+static struct frame message_frame(const struct flow *f)
+{
+    return (struct frame){
+        .version = NRPC_WIRE_VERSION,
+        .kind = FRAME_MESSAGE,
+        .metadata = f->headers,
+        .metadata_count = (uint32_t)f->header_count,
+    };
+}
+
+nng_msg *flow_frame(const struct flow *f, const ProtobufCMessage *message, size_t packed_bytes)
+{
+    struct frame frame = message_frame(f);
+    return transport_encode(&frame, message, packed_bytes);
+}
+
+void flow_flush(struct flow *f)
+{
+    nng_msg *msg = f->gathered;
+    if (!msg)
+        return;
+    stop_waiting(f);
+    f->gathered = NULL;
+    uint8_t ack[FRAME_ACK_SIZE];
+    frame_write_ack(ack, 0);
+    transport_append(msg, ack, sizeof ack);
+    fly(f, msg);
+}
+
+// A frame without messages, with room for many.
+static nng_msg *begin_gathering(struct flow *f)
+{
+    struct frame frame = message_frame(f);
+    size_t size = frame_size(&frame, false, 0);
+    nng_msg *msg = transport_message(size + FLOW_BATCH_BYTES + FLOW_SMALL);
+    frame_write(&frame, false, 0, nng_msg_body(msg));
+    (void)nng_msg_chop(msg, FLOW_BATCH_BYTES + FLOW_SMALL + FRAME_ACK_SIZE);
+    f->header_count = 0;
+    return msg;
+}
+
+static void gather(struct flow *f, const ProtobufCMessage *message, size_t packed_bytes)
+{
+    if (!f->gathered)
+        f->gathered = begin_gathering(f);
+    uint8_t record[FLOW_SMALL + 16];
+    uint8_t *at = frame_write_payload(record, packed_bytes);
+    protobuf_c_message_pack(message, at);
+    transport_append(f->gathered, record, (size_t)(at - record) + packed_bytes);
+    if (nng_msg_len(f->gathered) >= FLOW_BATCH_BYTES) {
+        flow_flush(f);
+    } else if (!f->waits) {
+        f->waits = true;
+        f->next_waiting = NULL;
+        *f->link->waiting_tail = f;
+        f->link->waiting_tail = &f->next_waiting;
+    }
+}
+
+void flow_send(struct flow *f, const ProtobufCMessage *message, size_t packed_bytes, nng_msg *frame)
+{
+    f->credit -= (int64_t)packed_bytes + FLOW_MESSAGE_COST;
+    if (!frame && (f->gathered || !may_fly(f))) {
+        gather(f, message, packed_bytes);
+        return;
+    }
+    flow_flush(f);
+    frame = frame ? frame : flow_frame(f, message, packed_bytes);
+    f->header_count = 0;
+    fly(f, frame);
+}
+
+void flow_resume(struct link *link)
+{
+    for (struct flow *f = link->waiting, *next; f; f = next) {
+        next = f->next_waiting;
+        if (may_fly(f))
+            flow_flush(f);
+    }
+}
+
+// ---- receiving
+
+bool flow_receive(struct flow *f, nng_msg *msg, const struct frame *frame)
+{
+    struct wire_bytes rest = frame->all, payload;
+    int64_t cost = 0;
+    if (!frame->payload_count) { // headers only
+        nng_msg_free(msg);
+        return true;
+    }
+    while (frame_next_payload(&rest, &payload)) {
+        if (f->granted - cost <= 0)
+            return false;
+        cost += (int64_t)payload.size + FLOW_MESSAGE_COST;
+    }
+    f->granted -= cost;
+    if (f->queue_first + f->queue_count == f->queue_capacity) {
+        if (f->queue_count)
+            memmove(f->queue, f->queue + f->queue_first, f->queue_count * sizeof *f->queue);
+        f->queue_first = 0;
+        mem_grow(&f->queue, &f->queue_capacity, f->queue_count + 1, sizeof *f->queue);
+    }
+    f->queue[f->queue_first + f->queue_count++] = msg;
+    return true;
+}
+
+bool flow_has_next(const struct flow *f)
+{
+    struct wire_bytes rest = f->rest, payload;
+    return f->queue_count || (rest.size && frame_next_payload(&rest, &payload));
+}
+
+bool flow_next(struct flow *f, struct wire_bytes *payload)
+{
+    while (!frame_next_payload(&f->rest, payload)) {
+        if (!f->queue_count)
+            return false;
+        nng_msg_free(f->reading);
+        f->reading = f->queue[f->queue_first++];
+        f->queue_count--;
+        f->rest = (struct wire_bytes){nng_msg_body(f->reading), nng_msg_len(f->reading)};
+    }
+    return true;
+}
+
+void flow_read_from(struct flow *f, const struct frame *request)
+{
+    struct wire_bytes rest = request->all, payload;
+    f->rest = request->all;
+    while (frame_next_payload(&rest, &payload))
+        f->granted -= (int64_t)payload.size + FLOW_MESSAGE_COST;
+}
+
+static void grant(struct flow *f, int64_t bytes)
+{
+    struct frame frame = {.version = NRPC_WIRE_VERSION, .kind = FRAME_CREDIT, .credit = (uint32_t)bytes};
+    f->granted += bytes;
+    link_send(f->link, transport_encode(&frame, NULL, 0), f->id);
+}
+
+void flow_widen(struct flow *f, int64_t window)
+{
+    if (window <= f->window)
+        return;
+    grant(f, window - f->window);
+    f->window = window;
+}
+
+void flow_took(struct flow *f, size_t payload_bytes)
+{
+    f->taken += (int64_t)payload_bytes + FLOW_MESSAGE_COST;
+    if (f->taken < f->window / 2 || !f->link)
+        return;
+    grant(f, f->taken);
+    f->taken = 0;
+}

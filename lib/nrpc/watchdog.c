@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// watchdog.c: a thread that connects to each listener as a client would, as far as the SP handshake.
+//
+// nng 1.5 can stop accepting for good after a peer hung up at the wrong moment (nng issue 1518); the kernel
+// goes on completing connections, so only a handshake that stays away shows it. A listener that fails three
+// times in a row is replaced, which also closes the connections that were made through it.
+#include "nrpc/watchdog.h"
+
+#include "base/log.h"
+#include "base/wait.h"
+#include "nrpc/server.h"
+#include "nrpc/transport.h"
+
+#include <nng/supplemental/tls/tls.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HANDSHAKE_MS = 2000, FAILURES_MAX = 3, HEADER = 8 };
+
+struct watchdog {
+    struct nrpc_server *server;
+    pthread_t thread;
+    pthread_mutex_t mu;
+    pthread_cond_t stop;
+    bool stopping;
+    unsigned failures[SERVER_LISTENERS_MAX];
+};
+
+// ---- one try
+
+// Where a listener on all addresses can be reached.
+static void reachable_url(const char *url, char *out, size_t size)
+{
+    static const char *const everywhere[] = {"://0.0.0.0:", "://*:", "://[::]:", "://:"};
+    snprintf(out, size, "%s", url);
+    for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++) {
+        const char *at = strstr(url, everywhere[i]);
+        if (at)
+            snprintf(out, size, "%.*s://%s:%s", (int)(at - url), url, i == 2 ? "[::1]" : "127.0.0.1",
+                     at + strlen(everywhere[i]));
+    }
+}
+
+static int trust_anybody(nng_stream_dialer *dialer)
+{
+    nng_tls_config *config;
+    int rv = nng_tls_config_alloc(&config, NNG_TLS_MODE_CLIENT);
+    if (rv)
+        return rv;
+    rv = nng_tls_config_auth_mode(config, NNG_TLS_AUTH_MODE_NONE);
+    if (rv == 0)
+        rv = nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
+    nng_tls_config_free(config);
+    return rv;
+}
+
+// Sends or receives a header.
+static int transfer(nng_stream *stream, nng_aio *aio, void (*start)(nng_stream *, nng_aio *), uint8_t *header)
+{
+    nng_iov iov = {header, HEADER};
+    (void)nng_aio_set_iov(aio, 1, &iov);
+    start(stream, aio);
+    nng_aio_wait(aio);
+    return nng_aio_result(aio);
+}
+
+static bool shake_hands(nng_stream *stream, nng_aio *aio)
+{
+    uint8_t req[HEADER] = {0, 'S', 'P', 0, 0, 0x30, 0, 0}, answer[HEADER] = {0};
+    return transfer(stream, aio, nng_stream_send, req) == 0 &&
+           transfer(stream, aio, nng_stream_recv, answer) == 0 && !memcmp(answer, req, 4);
+}
+
+// A server that insists on client certificates refuses ours: that it says so is sign of life enough.
+static bool is_sign_of_life(int rv)
+{
+    return rv == 0 || rv == NNG_ECRYPTO || rv == NNG_EPEERAUTH || rv == NNG_ECONNSHUT || rv == NNG_ECLOSED ||
+           rv == NNG_ECONNRESET;
+}
+
+static bool is_alive(const char *listener_url)
+{
+    char url[300];
+    nng_stream_dialer *dialer = NULL;
+    nng_aio *aio = NULL;
+    bool alive = true; // unless we could try, and failed
+    reachable_url(listener_url, url, sizeof url);
+    bool tls = !strncmp(url, "tls+", 4);
+    if (nng_aio_alloc(&aio, NULL, NULL) == 0 && nng_stream_dialer_alloc(&dialer, url) == 0 &&
+        (!tls || trust_anybody(dialer) == 0)) {
+        nng_aio_set_timeout(aio, HANDSHAKE_MS);
+        nng_stream_dialer_dial(dialer, aio);
+        nng_aio_wait(aio);
+        nng_stream *stream = nng_aio_result(aio) == 0 ? nng_aio_get_output(aio, 0) : NULL;
+        alive = stream && (shake_hands(stream, aio) || (tls && is_sign_of_life(nng_aio_result(aio))));
+        nng_stream_free(stream);
+    }
+    nng_stream_dialer_free(dialer);
+    nng_aio_free(aio);
+    return alive;
+}
+
+// ---- the thread
+
+static void check(struct watchdog *w, size_t index)
+{
+    struct nrpc_server *s = w->server;
+    const char *url = s->listeners[index].url;
+    struct nrpc_status st;
+    if (!strstr(url, "tcp"))
+        return;
+    if (is_alive(url)) {
+        w->failures[index] = 0;
+        return;
+    }
+    if (++w->failures[index] < FAILURES_MAX)
+        return;
+    log_warn("the listener on %s accepts nobody any more: it is replaced", url);
+    if (server_relisten(s, index, &st))
+        log_error("%s", st.text);
+    else
+        w->failures[index] = 0;
+}
+
+static void *run(void *arg)
+{
+    struct watchdog *w = arg;
+    pthread_mutex_lock(&w->mu);
+    for (;;) {
+        struct timespec until = wait_until(w->server->options.watchdog_ms);
+        while (!w->stopping && pthread_cond_timedwait(&w->stop, &w->mu, &until) == 0)
+            ;
+        if (w->stopping)
+            break;
+        pthread_mutex_unlock(&w->mu);
+        for (size_t i = 0; i < w->server->listener_count; i++)
+            check(w, i);
+        pthread_mutex_lock(&w->mu);
+    }
+    pthread_mutex_unlock(&w->mu);
+    return NULL;
+}
+
+struct watchdog *watchdog_start(struct nrpc_server *s)
+{
+    struct watchdog *w = mem_calloc(1, sizeof *w);
+    w->server = s;
+    pthread_mutex_init(&w->mu, NULL);
+    wait_cond_init(&w->stop);
+    int rv = pthread_create(&w->thread, NULL, run, w);
+    if (rv == 0)
+        return w;
+    log_warn("no watchdog for the listeners: %s", strerror(rv));
+    free(w);
+    return NULL;
+}
+
+void watchdog_stop(struct watchdog *w)
+{
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->mu);
+    w->stopping = true;
+    pthread_cond_signal(&w->stop);
+    pthread_mutex_unlock(&w->mu);
+    pthread_join(w->thread, NULL);
+    pthread_mutex_destroy(&w->mu);
+    pthread_cond_destroy(&w->stop);
+    free(w);
+}
