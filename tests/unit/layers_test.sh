@@ -14,6 +14,7 @@ lib/model                     base/ dtf/v1/ model/ dtf.h
 lib/sched                     base/ dtf/v1/ model/ sched/ dtf.h
 lib/nrpc                      base/ nrpc/ nng/ protobuf-c/
 lib/nrpc/auth                 base/ nrpc/auth/ openssl/ jansson.h
+lib/nrpc/interceptors         base/ nrpc/
 lib/nrpc/json                 base/ nrpc/json/ protobuf-c/ google/protobuf/ jansson.h
 lib/nrpc/protoc-gen-nrpc      base/ protobuf-c/ google/protobuf/ c_options
 lib/embedded                  base/ embedded/ sqlite3.h state/state.h records/records.h
