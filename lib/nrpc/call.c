@@ -135,7 +135,7 @@ int pending_prepare(struct pending *p, const struct nrpc_call_options *o, const 
     p->id = atomic_fetch_add(&last_id, 1) + 1;
     if (o->id)
         *o->id = p->id;
-    p->outcome = o->outcome;
+    p->outcome = p->kind == PENDING_STREAM ? NULL : o->outcome; // a stream has its own
     if (p->outcome)
         *p->outcome = (struct nrpc_outcome){0};
     int64_t now_us = clock_mono_us(), timeout_us = timeout_us_of(o);

@@ -556,6 +556,8 @@ static bool has_pipe(const struct nrpc_channel *ch)
 static void say_goodbye(struct nrpc_channel *ch)
 {
     struct timespec until = wait_until(TRANSPORT_GOODBYE_MS);
+    for (size_t i = 0; i < ch->connection_count; i++)
+        connection_stop_dialing(ch->connections[i]);
     channel_lock(ch);
     ch->closing = true;
     end_waiting(ch, NRPC_CANCELLED, "the channel was closed");

@@ -163,6 +163,7 @@ struct connection *connection_create(struct nrpc_channel *ch, const char *url);
 int connection_open(struct connection *c, struct nrpc_status *st); // without
 bool connection_close(struct connection *c);                       // without; false: nng may still call back
 void connection_destroy(struct connection *c);                     // without
+void connection_stop_dialing(struct connection *c); // without: no new connection in place of the old one
 void connection_connect_local(struct connection *c, struct nrpc_server *server); // without
 void connection_place(struct connection *c, struct pending *p);                  // sends the request
 void connection_release(struct connection *c, struct pending *p); // the call is no longer on it

@@ -101,6 +101,14 @@ void connection_say_goodbye(struct connection *c)
         link_say(&c->link, FRAME_GOODBYE);
 }
 
+void connection_stop_dialing(struct connection *c)
+{
+    if (!c->open)
+        return;
+    (void)nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMAXT, NEVER_MS);
+    (void)nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMINT, NEVER_MS);
+}
+
 // ---- receiving
 
 static void hang_up(struct connection *c)
@@ -156,7 +164,7 @@ static void break_call(struct connection *c, struct pending *p, nng_msg *msg, co
 static void take_stream_frame(struct connection *c, struct nrpc_stream *s, nng_msg *msg,
                               const struct frame *f)
 {
-    if (!s->has_first) {
+    if (!s->has_first && f->kind != FRAME_CREDIT) {
         s->has_first = true;
         outcome_take(&s->first, f);
     }
@@ -243,6 +251,10 @@ static void connected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
     struct connection *c = arg;
     struct nrpc_channel *ch = c->channel;
     channel_lock(ch);
+    if (ch->closing) { // it came too late; nobody says anything over it, and it is closed with the socket
+        channel_unlock(ch);
+        return;
+    }
     c->pipe = (uint32_t)nng_pipe_id(pipe);
     c->leaving = c->asked = false;
     c->heard_us = clock_mono_us();
@@ -250,7 +262,7 @@ static void connected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
     link_fini(&c->link);
     link_init(&c->link, emit);
     ch->stats.connects++;
-    if (ch->closing || c->retired)
+    if (c->retired)
         connection_say_goodbye(c);
     channel_pump(ch);
     channel_unlock(ch);

@@ -24,7 +24,6 @@ int nrpc_stream_open(struct nrpc_channel *ch, const struct nrpc_method *method,
     arena_init(&s->message_arena, 8 * ch->options.max_message_bytes);
     flow_init(&s->flow, window, FLOW_FIRST_CREDIT);
     int code = pending_prepare(&s->call, options, request, (uint32_t)window);
-    s->call.outcome = NULL; // it has its own
     if (code) {
         if (st)
             *st = s->call.st;

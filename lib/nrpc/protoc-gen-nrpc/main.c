@@ -48,7 +48,8 @@ static void answer(struct arena *a, const code_request *request, code_response *
 {
     google__protobuf__compiler__code_generator_response__init(response);
     response->has_supported_features = true;
-    response->supported_features = GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_RESPONSE__FEATURE__FEATURE_NONE;
+    response->supported_features =
+        GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_RESPONSE__FEATURE__FEATURE_PROTO3_OPTIONAL;
     const char *error = NULL;
     const struct plan *plan = make_plan(a, request, &error);
     if (!plan) {

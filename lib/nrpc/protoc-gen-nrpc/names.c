@@ -127,33 +127,62 @@ char *names_upper(struct arena *a, const char *name)
     return out;
 }
 
-char *names_guard(struct arena *a, const char *stem)
+char *names_of_file(struct arena *a, const char *stem)
 {
     struct text t = {.arena = a};
-    text_append(&t, "NRPC_", 5);
+    text_append(&t, "", 0);
     for (const char *c = stem; *c; c++) {
         if (is_upper(*c) || is_lower(*c) || is_digit(*c))
             add(&t, *c);
         else // in hexadecimal, so that a/b and a_b stay two names
             text_append(&t, text_format(a, "_%02x", (unsigned)(unsigned char)*c), 3);
     }
-    text_append(&t, "_INCLUDED", 9);
     return t.at;
+}
+
+// Words that C++98 keeps for itself, which has all of C89's: what protobuf-c 1.4 knows of.
+static const char old_words[] =
+    "and and_eq asm auto bitand bitor bool break case catch char class compl const const_cast continue "
+    "default "
+    "delete do double dynamic_cast else enum explicit extern false float for friend goto if inline int long "
+    "mutable namespace new not not_eq operator or or_eq private protected public register reinterpret_cast "
+    "return short signed sizeof static static_cast struct switch template this throw true try typedef typeid "
+    "typename union unsigned using virtual void volatile wchar_t while xor xor_eq";
+
+// What C (up to C23) and GNU's preprocessor have besides; what C++ has besides.
+static const char c_words[] =
+    "alignas alignof constexpr linux nullptr restrict static_assert thread_local typeof "
+    "typeof_unqual unix";
+static const char cpp_words[] =
+    "char16_t char32_t char8_t co_await co_return co_yield concept consteval constinit "
+    "decltype export noexcept requires";
+
+static bool has_word(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+    for (; *words; words += strspn(words, " ")) {
+        size_t next = strcspn(words, " ");
+        if (next == length && memcmp(words, word, length) == 0)
+            return true;
+        words += next;
+    }
+    return false;
 }
 
 bool names_is_reserved(const char *word)
 {
-    static const char *const words[] = {
-        "alignas",  "alignof", "asm",          "auto",     "bool",     "break",   "case",
-        "char",     "const",   "constexpr",    "continue", "default",  "do",      "double",
-        "else",     "enum",    "extern",       "false",    "float",    "for",     "goto",
-        "if",       "inline",  "int",          "linux",    "long",     "nullptr", "register",
-        "restrict", "return",  "short",        "signed",   "sizeof",   "static",  "static_assert",
-        "struct",   "switch",  "thread_local", "true",     "typedef",  "typeof",  "typeof_unqual",
-        "union",    "unix",    "unsigned",     "void",     "volatile", "while",
-    };
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcmp(words[i], word) == 0)
-            return true;
-    return false;
+    return names_is_word_of_c(word) || has_word(cpp_words, word);
+}
+
+bool names_is_word_of_c(const char *word)
+{
+    return has_word(old_words, word) || has_word(c_words, word);
+}
+
+char *names_pbc_member(struct arena *a, const char *field)
+{
+    char *member = arena_strdup(a, field);
+    for (char *c = member; *c; c++)
+        *c = to_lower(*c);
+    return has_word(old_words, member) ? text_format(a, "%s_", member) : member;
 }

@@ -6,10 +6,13 @@
 // Of a file:
 //   proto, stem  "dtf/v1/task.proto", "dtf/v1/task"
 //   guard        its include guard
+//   file         its struct nrpc_file
 // Of a service:
 //   Service      full name in the .proto file, "dtf.v1.TaskService"
 //   service      what its C names begin with, "dtf_v1_task_service"
-//   variable     its struct nrpc_service: the same, with a "_" behind it if C or our parameters use that word
+//   variable     its struct nrpc_service: the same, with a "_" behind it if C or our own code uses that word
+//   file         the struct nrpc_file of its file
+//   count        how many methods it has
 // Of a method, besides those of its service:
 //   Method       name in the .proto file, "Create"
 //   method       its part of C names, "create"
@@ -23,10 +26,26 @@
 #include "request.h"
 #include "text.h"
 
+#include <stdbool.h>
+
+// Bits, so that a table can name several.
+enum plan_kind {
+    PLAN_UNARY = 1,
+    PLAN_SERVER_STREAM = 2, // one request, many responses
+    PLAN_CLIENT_STREAM = 4, // many requests, one response
+    PLAN_BIDI = 8,
+    PLAN_STREAM = PLAN_SERVER_STREAM | PLAN_CLIENT_STREAM | PLAN_BIDI,
+    PLAN_CLIENT_STREAMS = PLAN_CLIENT_STREAM | PLAN_BIDI,
+    PLAN_SERVER_STREAMS = PLAN_SERVER_STREAM | PLAN_BIDI,
+};
+
 struct plan_method {
     const struct text_var *vars;
     const char *full_name; // "dtf.v1.TaskService.Create"
     const char *comment;   // from the .proto file; may be NULL
+    enum plan_kind kind;
+    bool is_idempotent;
+    const char *const *roles; // NULL at the end
 };
 
 struct plan_service {
@@ -37,9 +56,17 @@ struct plan_service {
     size_t method_count;
 };
 
+struct plan_import {
+    const char *stem, *file; // as the variables of its own file
+};
+
 struct plan_file {
     const struct text_var *vars;
-    const char *proto, *stem; // "dtf/v1/task.proto", "dtf/v1/task"
+    const char *proto, *stem;  // "dtf/v1/task.proto", "dtf/v1/task"
+    const uint8_t *descriptor; // packed, without source information
+    size_t descriptor_bytes;
+    struct plan_import *imports; // by stem
+    size_t import_count;
     struct plan_service *services;
     size_t service_count;
 };
@@ -50,7 +77,7 @@ struct plan {
 };
 
 // Lives in the arena. NULL when the .proto files ask for something that cannot be generated; *error then is
-// the sentence for their author, beginning with the file's name.
+// the sentence for their author, beginning with the place: "a.proto:3:1: ".
 const struct plan *plan_create(struct arena *a, const code_request *request, const char **error);
 
 #endif

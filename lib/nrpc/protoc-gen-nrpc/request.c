@@ -95,11 +95,41 @@ static bool read_all(FILE *in, struct text *out, const char **problem)
     return !ferror(in);
 }
 
+static bool are_enums_named(enum_proto *const *enums, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t v = 0; v < enums[i]->n_value; v++)
+            if (!enums[i]->value[v]->name)
+                return false;
+        if (!enums[i]->name)
+            return false;
+    }
+    return true;
+}
+
+static bool is_field_named(const message_proto *message, const field_proto *field)
+{
+    bool is_typed = field->type != GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_MESSAGE ||
+                    (field->type_name && field->type_name[0] == '.');
+    bool is_placed = !field->has_oneof_index ||
+                     (field->oneof_index >= 0 && (size_t)field->oneof_index < message->n_oneof_decl);
+    return field->name && is_typed && is_placed;
+}
+
 static bool are_messages_named(message_proto *const *messages, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!messages[i]->name || !are_messages_named(messages[i]->nested_type, messages[i]->n_nested_type))
+    for (size_t i = 0; i < count; i++) {
+        const message_proto *m = messages[i];
+        for (size_t f = 0; f < m->n_field; f++)
+            if (!is_field_named(m, m->field[f]))
+                return false;
+        for (size_t o = 0; o < m->n_oneof_decl; o++)
+            if (!m->oneof_decl[o]->name)
+                return false;
+        if (!m->name || !are_enums_named(m->enum_type, m->n_enum_type) ||
+            !are_messages_named(m->nested_type, m->n_nested_type))
             return false;
+    }
     return true;
 }
 
@@ -119,7 +149,8 @@ static bool is_file_named(const file_proto *file)
     for (size_t i = 0; i < file->n_service; i++)
         if (!is_service_named(file->service[i]))
             return false;
-    return file->name && are_messages_named(file->message_type, file->n_message_type);
+    return file->name && are_enums_named(file->enum_type, file->n_enum_type) &&
+           are_messages_named(file->message_type, file->n_message_type);
 }
 
 static bool is_complete(const code_request *request)
@@ -127,6 +158,10 @@ static bool is_complete(const code_request *request)
     for (size_t i = 0; i < request->n_proto_file; i++)
         if (!is_file_named(request->proto_file[i]))
             return false;
+    for (size_t i = 0; i < request->n_proto_file; i++)
+        for (size_t k = 0; k < request->proto_file[i]->n_dependency; k++)
+            if (!request_file(request, request->proto_file[i]->dependency[k]))
+                return false;
     for (size_t i = 0; i < request->n_file_to_generate; i++)
         if (!request_file(request, request->file_to_generate[i]))
             return false;
@@ -154,4 +189,14 @@ const file_proto *request_file(const code_request *request, const char *name)
         if (strcmp(request->proto_file[i]->name, name) == 0)
             return request->proto_file[i];
     return NULL;
+}
+
+const char *request_oneof_name(struct arena *a, const message_proto *message, size_t index)
+{
+    for (size_t i = 0; i < message->n_field; i++) {
+        const field_proto *field = message->field[i];
+        if (field->proto3_optional && field->has_oneof_index && (size_t)field->oneof_index == index)
+            return text_format(a, "has_%s", field->name);
+    }
+    return message->oneof_decl[index]->name;
 }

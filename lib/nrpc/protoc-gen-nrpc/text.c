@@ -2,7 +2,6 @@
 // text.c: growing text, template expansion, line breaking, comments.
 #include "text.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +24,7 @@ void text_append(struct text *t, const char *bytes, size_t count)
     t->at[t->length] = '\0';
 }
 
-static void append_string(struct text *t, const char *string)
+void text_add(struct text *t, const char *string)
 {
     text_append(t, string, strlen(string));
 }
@@ -45,10 +44,10 @@ static void substitute(struct text *t, const struct text_var *vars, const char *
     while ((open = strchr(template, '$'))) {
         const char *close = strchr(open + 1, '$');
         text_append(t, template, (size_t)(open - template));
-        append_string(t, find_var(vars, open + 1, (size_t)(close - open - 1)));
+        text_add(t, find_var(vars, open + 1, (size_t)(close - open - 1)));
         template = close + 1;
     }
-    append_string(t, template);
+    text_add(t, template);
 }
 
 static bool is_one_of(const char *set, char c)
@@ -85,15 +84,30 @@ static bool is_too_wide(const char *arguments, size_t length, size_t column)
 
 static size_t break_line(struct text *t, size_t column)
 {
-    append_string(t, text_format(t->arena, "\n%*s", (int)column, ""));
+    text_add(t, text_format(t->arena, "\n%*s", (int)column, ""));
     return column;
+}
+
+// How much of an initialization that is too long, and has no comma to be broken at, stays in front: up to its
+// "= ".
+static size_t assignment_length(const char *line, size_t length)
+{
+    const char *assignment = length > COLUMN_LIMIT ? strstr(line, " = ") : NULL;
+    if (!assignment || assignment >= line + length || piece_length(line, length) < length)
+        return 0;
+    return (size_t)(assignment - line) + 2;
 }
 
 // The line has no newline at its end.
 static void append_line(struct text *t, const char *line, size_t length)
 {
     size_t columns[BRACKETS_MAX], depth = 0, column = 0; // columns: what stands under each open bracket
+    size_t assignment = assignment_length(line, length);
     for (size_t i = 0; i < length; i++) {
+        if (assignment && i == assignment) {
+            column = break_line(t, strspn(line, " ") + CONTINUATION);
+            continue;
+        }
         size_t rest = length - i;
         bool may_break = depth > 0 && line[i] == ' ' && line[i - 1] == ',';
         if (may_break && column + piece_length(line + i, rest) > COLUMN_LIMIT) {
@@ -118,9 +132,16 @@ void text_expand(struct text *t, const struct text_var *vars, const char *templa
     const char *line = whole.at, *end;
     for (; (end = strchr(line, '\n')); line = end + 1) {
         append_line(t, line, (size_t)(end - line));
-        append_string(t, "\n");
+        text_add(t, "\n");
     }
     append_line(t, line, strlen(line));
+}
+
+const char *text_replace(struct arena *a, const struct text_var *vars, const char *template)
+{
+    struct text whole = {.arena = a};
+    substitute(&whole, vars, template);
+    return whole.at;
 }
 
 // Without what could glue the next line to a // comment: a backslash (or its trigraph) at the end.
@@ -136,6 +157,32 @@ static size_t trimmed_length(const char *line, size_t length)
     }
 }
 
+// How much of a comment's line fits into `width` columns: to its last gap there; to its first if none is.
+static size_t fitting_length(const char *line, size_t length, size_t width)
+{
+    if (length <= width)
+        return length;
+    size_t fitting = 0;
+    for (size_t i = 1; i < length && (i <= width || fitting == 0); i++)
+        if (line[i] == ' ' && line[i - 1] != ' ')
+            fitting = i;
+    return fitting ? fitting : length;
+}
+
+static void append_comment_line(struct text *t, const char *indent, const char *line, size_t length)
+{
+    const char *gap = *line == ' ' ? "" : " ";
+    while (length > 0) {
+        size_t width = COLUMN_LIMIT - strlen(indent) - strlen("//") - strlen(gap);
+        size_t fits = fitting_length(line, length, width);
+        text_add(t, text_format(t->arena, "%s//%s%.*s\n", indent, gap, (int)fits, line));
+        for (gap = " "; fits < length && line[fits] == ' ';)
+            fits++;
+        line += fits;
+        length -= fits;
+    }
+}
+
 void text_comment(struct text *t, const char *indent, const char *comment)
 {
     size_t blank_lines = 0;
@@ -146,25 +193,31 @@ void text_comment(struct text *t, const char *indent, const char *comment)
             blank_lines++;
         } else {
             for (; begun && blank_lines > 0; blank_lines--)
-                append_string(t, text_format(t->arena, "%s//\n", indent));
+                text_add(t, text_format(t->arena, "%s//\n", indent));
             blank_lines = 0;
             begun = true;
-            const char *gap = *line == ' ' ? "" : " ";
-            append_string(t, text_format(t->arena, "%s//%s%.*s\n", indent, gap, (int)length, line));
+            append_comment_line(t, indent, line, length);
         }
         line += raw;
     }
+}
+
+char *text_formatv(struct arena *a, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, args);
+    char *out = arena_alloc(a, (size_t)length + 1);
+    vsnprintf(out, (size_t)length + 1, format, again);
+    va_end(again);
+    return out;
 }
 
 char *text_format(struct arena *a, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    int length = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    char *out = arena_alloc(a, (size_t)length + 1);
-    va_start(args, format);
-    vsnprintf(out, (size_t)length + 1, format, args);
+    char *out = text_formatv(a, format, args);
     va_end(args);
     return out;
 }

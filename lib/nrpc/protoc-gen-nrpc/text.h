@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 
+#include <stdarg.h>
 #include <stddef.h>
 
 // All zero but for the arena is an empty text. `at` always ends in a NUL once something was added.
@@ -19,15 +20,21 @@ struct text_var {
 };
 
 void text_append(struct text *t, const char *bytes, size_t count);
+void text_add(struct text *t, const char *string);
 
 // Adds the template with every $name$ in it replaced. Lines of code that get longer than the column limit are
 // broken behind a comma and go on under their innermost open bracket, the way clang-format does it. A name
 // without a variable is a bug in the template and aborts.
 void text_expand(struct text *t, const struct text_var *vars, const char *template);
 
-// Adds a comment from a .proto file as // lines; no line of it can reach into the next. NULL adds nothing.
+// The template with every $name$ replaced, no line broken.
+const char *text_replace(struct arena *a, const struct text_var *vars, const char *template);
+
+// Adds a comment from a .proto file as // lines, long ones broken at the column limit; no line of it can
+// reach into the next. NULL adds nothing.
 void text_comment(struct text *t, const char *indent, const char *comment);
 
 char *text_format(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *text_formatv(struct arena *a, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
 #endif

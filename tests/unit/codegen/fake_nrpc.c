@@ -54,3 +54,50 @@ void nrpc_call_async(struct nrpc_channel *channel, const struct nrpc_method *met
     struct nrpc_status st = {.code = fake.code};
     done(user, &st, fake.code == NRPC_OK ? fake.response : NULL);
 }
+
+// ---------------------------------------------------------------- streams
+
+int nrpc_stream_open(struct nrpc_channel *channel, const struct nrpc_method *method,
+                     const struct nrpc_call_options *options, const ProtobufCMessage *request,
+                     struct nrpc_stream **out, struct nrpc_status *st)
+{
+    keep_call(channel, method, options, request);
+    fake.st = st;
+    *out = fake.code == NRPC_OK ? fake.stream : NULL;
+    return fake.code;
+}
+
+int nrpc_stream_write(struct nrpc_stream *stream, const ProtobufCMessage *message)
+{
+    fake.calls++;
+    fake.stream = stream;
+    fake.sent = message;
+    return fake.code;
+}
+
+int nrpc_stream_read(struct nrpc_stream *stream, const ProtobufCMessage **message, struct nrpc_status *st)
+{
+    fake.calls++;
+    fake.stream = stream;
+    fake.st = st;
+    if (fake.code == NRPC_OK)
+        *message = fake.received;
+    return fake.code;
+}
+
+int nrpc_call_send(struct nrpc_call *call, const ProtobufCMessage *message)
+{
+    fake.calls++;
+    fake.call = call;
+    fake.sent = message;
+    return fake.code;
+}
+
+int nrpc_call_receive(struct nrpc_call *call, const ProtobufCMessage **message)
+{
+    fake.calls++;
+    fake.call = call;
+    if (fake.code == NRPC_OK)
+        *message = fake.received;
+    return fake.code;
+}

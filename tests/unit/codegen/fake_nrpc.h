@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// fake_nrpc.h: stands in for the four functions of nrpc that generated code calls; keeps what it was given.
+// fake_nrpc.h: stands in for the functions of nrpc that generated code calls; keeps what it was given.
 //
 // Defined in the test program, these win over lib/nrpc's, so that no transport takes part.
 #ifndef FAKE_NRPC_H
@@ -23,9 +23,12 @@ struct fake_nrpc {
     struct nrpc_status *st;
     struct nrpc_call *call;
     const ProtobufCMessage *reply;
+    struct nrpc_stream *stream;
+    const ProtobufCMessage *sent; // by either side
     // what the next call answers
     int code;
     ProtobufCMessage *response;
+    const ProtobufCMessage *received; // by either side
 };
 
 extern struct fake_nrpc fake;

@@ -55,6 +55,13 @@ static void test_snake(void **state)
           {"already_snake", "already_snake"}, {"_x", "_x"}, {"IsOK", "is_ok"});
 }
 
+static void test_pbc_member(void **state)
+{
+    (void)state;
+    CHECK(names_pbc_member, {"item", "item"}, {"fooBar_Baz", "foobar_baz"}, {"delete", "delete_"},
+          {"sizeOf", "sizeof_"}, {"wchar_t", "wchar_t_"}, {"restrict", "restrict"});
+}
+
 static void test_stem(void **state)
 {
     (void)state;
@@ -62,11 +69,10 @@ static void test_stem(void **state)
           {"x.proto.proto", "x.proto"});
 }
 
-static void test_guard(void **state)
+static void test_file(void **state)
 {
     (void)state;
-    CHECK(names_guard, {"a/b", "NRPC_a_2fb_INCLUDED"}, {"a_b", "NRPC_a_5fb_INCLUDED"},
-          {"\xc3\xa4", "NRPC__c3_a4_INCLUDED"});
+    CHECK(names_of_file, {"a/b", "a_2fb"}, {"a_b", "a_5fb"}, {"\xc3\xa4", "_c3_a4"}, {"", ""});
 }
 
 static void test_reserved(void **state)
@@ -75,7 +81,13 @@ static void test_reserved(void **state)
     assert_true(names_is_reserved("register"));
     assert_true(names_is_reserved("unix"));
     assert_true(names_is_reserved("bool"));
-    assert_false(names_is_reserved("delete"));
+    assert_true(names_is_reserved("delete")); // C++ reads our headers, too
+    assert_true(names_is_reserved("nullptr"));
+    assert_true(names_is_reserved("export"));
+    assert_false(names_is_word_of_c("export"));
+    assert_true(names_is_word_of_c("typeof"));
+    assert_true(names_is_word_of_c("xor_eq"));
+    assert_false(names_is_reserved("create"));
     assert_false(names_is_reserved(""));
 }
 
@@ -108,17 +120,50 @@ static void test_comments_cannot_reach_the_next_line(void **state)
     arena_fini(&a);
 }
 
+static void test_long_comments_are_broken(void **state)
+{
+    (void)state;
+    static const char fits[] = "One line of 110 columns, with the two slashes and the gap be"
+                               "hind them, neither one more nor one less, xxxx.";
+    struct arena a;
+    arena_init(&a, 0);
+    struct text t = {.arena = &a};
+    text_comment(&t, "", fits);
+    text_comment(&t, "", text_format(&a, "%s  more", fits));
+    text_comment(&t, "", text_format(&a, " %.101s and more of it", fits));
+    assert_string_equal(
+        t.at, text_format(&a, "// %s\n// %s\n// more\n// %.101s and\n// more of it\n", fits, fits, fits));
+    arena_fini(&a);
+}
+
+static void test_long_words_stay_whole(void **state)
+{
+    (void)state;
+    static const char word[] =
+        "https://example.org/a/word/that/is/longer/than/a/whole/line/of/the/generated/header/could/"
+        "ever/hope/to/be/in/its/life";
+    struct arena a;
+    arena_init(&a, 0);
+    struct text t = {.arena = &a};
+    text_comment(&t, "    ", text_format(&a, "see %s and so on", word));
+    assert_string_equal(t.at, text_format(&a, "    // see\n    // %s\n    // and so on\n", word));
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pbc_type),
         cmocka_unit_test(test_pbc_lower),
         cmocka_unit_test(test_snake),
+        cmocka_unit_test(test_pbc_member),
         cmocka_unit_test(test_stem),
-        cmocka_unit_test(test_guard),
+        cmocka_unit_test(test_file),
         cmocka_unit_test(test_reserved),
         cmocka_unit_test(test_long_lines_break_under_their_bracket),
         cmocka_unit_test(test_comments_cannot_reach_the_next_line),
+        cmocka_unit_test(test_long_comments_are_broken),
+        cmocka_unit_test(test_long_words_stay_whole),
     };
     return cmocka_run_group_tests_name("codegen names", tests, NULL, NULL);
 }
