@@ -204,7 +204,30 @@ static void take_call_frame(struct connection *c, nng_msg *msg, const struct fra
     }
 }
 
-static void take_frame(struct connection *c, nng_msg *msg, uint32_t id)
+static void take_one(struct connection *c, nng_msg *msg, const struct frame *f, uint32_t id)
+{
+    if (id == LINK_CONNECTION_ID) {
+        take_connection_frame(c, f);
+        nng_msg_free(msg);
+    } else {
+        take_call_frame(c, msg, f, id);
+    }
+}
+
+static void take_batch(struct connection *c, nng_msg *batch, const struct frame *f)
+{
+    struct wire_bytes rest = f->all;
+    nng_msg *msg;
+    uint32_t id;
+    while ((msg = link_next_of_batch(&rest, &id))) {
+        struct frame inner;
+        (void)frame_parse(nng_msg_body(msg), nng_msg_len(msg), &inner, NULL);
+        take_one(c, msg, &inner, id);
+    }
+    nng_msg_free(batch);
+}
+
+static void take_message(struct connection *c, nng_msg *msg, uint32_t id)
 {
     struct frame f;
     (void)frame_parse(nng_msg_body(msg), nng_msg_len(msg), &f, NULL); // malformed: version 0
@@ -212,12 +235,10 @@ static void take_frame(struct connection *c, nng_msg *msg, uint32_t id)
     c->heard_us = clock_mono_us();
     c->asked = false;
     link_heard(&c->link, &f);
-    if (id == LINK_CONNECTION_ID) {
-        take_connection_frame(c, &f);
-        nng_msg_free(msg);
-    } else {
-        take_call_frame(c, msg, &f, id);
-    }
+    if (id == LINK_CONNECTION_ID && f.kind == FRAME_BATCH)
+        take_batch(c, msg, &f);
+    else
+        take_one(c, msg, &f, id);
     channel_pump(c->channel);
     link_acknowledge(&c->link);
     channel_unlock(c->channel);
@@ -234,13 +255,13 @@ static void received(void *arg)
     if (!msg || nng_msg_header_trim_u32(msg, &id))
         nng_msg_free(msg);
     else
-        take_frame(c, msg, id);
+        take_message(c, msg, id);
     nng_recv_aio(c->socket, c->receive_aio);
 }
 
 void channel_receive_local(struct nrpc_channel *ch, nng_msg *msg, uint32_t id)
 {
-    take_frame(ch->connections[0], msg, id);
+    take_message(ch->connections[0], msg, id);
 }
 
 // ---- coming and going

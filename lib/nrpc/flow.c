@@ -29,8 +29,6 @@ void flow_connect(struct flow *f, struct link *link, uint32_t id)
 {
     f->link = link;
     f->id = id;
-    for (unsigned i = 0; i < FLOW_FLIGHTS; i++)
-        f->flights[i] = link->acked;
 }
 
 static void stop_waiting(struct flow *f)
@@ -62,18 +60,6 @@ bool flow_may_send(const struct flow *f)
     return f->credit > 0;
 }
 
-static bool may_fly(const struct flow *f)
-{
-    return link_has_room(f->link) && (int32_t)(f->link->acked - f->flights[f->next_flight]) >= 0;
-}
-
-static void fly(struct flow *f, nng_msg *msg)
-{
-    link_send(f->link, msg, f->id);
-    f->flights[f->next_flight] = f->link->sent; // too early a number if the link holds it back: harmless
-    f->next_flight = (f->next_flight + 1) % FLOW_FLIGHTS;
-}
-
 static struct frame message_frame(const struct flow *f)
 {
     return (struct frame){
@@ -100,7 +86,7 @@ void flow_flush(struct flow *f)
     uint8_t ack[FRAME_ACK_SIZE];
     frame_write_ack(ack, 0);
     transport_append(msg, ack, sizeof ack);
-    fly(f, msg);
+    link_send(f->link, msg, f->id);
 }
 
 // A frame without messages, with room for many.
@@ -136,23 +122,20 @@ static void gather(struct flow *f, const ProtobufCMessage *message, size_t packe
 void flow_send(struct flow *f, const ProtobufCMessage *message, size_t packed_bytes, nng_msg *frame)
 {
     f->credit -= (int64_t)packed_bytes + FLOW_MESSAGE_COST;
-    if (!frame && (f->gathered || !may_fly(f))) {
+    if (!frame && (f->gathered || !link_is_eager(f->link))) {
         gather(f, message, packed_bytes);
         return;
     }
     flow_flush(f);
     frame = frame ? frame : flow_frame(f, message, packed_bytes);
     f->header_count = 0;
-    fly(f, frame);
+    link_send(f->link, frame, f->id);
 }
 
 void flow_resume(struct link *link)
 {
-    for (struct flow *f = link->waiting, *next; f; f = next) {
-        next = f->next_waiting;
-        if (may_fly(f))
-            flow_flush(f);
-    }
+    while (link->waiting)
+        flow_flush(link->waiting);
 }
 
 // ---- receiving

@@ -2,7 +2,7 @@
 // flow.h: the messages of one streaming call, in both directions, on either side: credit, batching, order.
 //
 // The owner guards a flow with its mutex, except where it says "reader". When the producer is ahead of the
-// connection (its last frames are not acknowledged yet), messages gather in one frame.
+// connection (link_is_eager), messages gather in one frame.
 #ifndef NRPC_FLOW_H
 #define NRPC_FLOW_H
 
@@ -12,7 +12,6 @@ enum {
     FLOW_FIRST_CREDIT = 65536, // bytes that a client may send before it was granted any
     FLOW_MESSAGE_COST = 16,    // bytes that a message costs besides its own
     FLOW_BATCH_BYTES = 16384,  // a frame of gathered messages is not made larger
-    FLOW_FLIGHTS = 4,          // unacknowledged frames of a flow after which its messages gather
 };
 
 struct flow {
@@ -20,11 +19,9 @@ struct flow {
     uint32_t id;
 
     // Sending
-    int64_t credit;                 // bytes; a message may start while it is above zero
-    nng_msg *gathered;              // a frame that is still growing
-    uint32_t flights[FLOW_FLIGHTS]; // the numbers of the last frames
-    unsigned next_flight;
-    bool waits; // in link->waiting
+    int64_t credit;    // bytes; a message may start while it is above zero
+    nng_msg *gathered; // a frame that is still growing
+    bool waits;        // in link->waiting
     struct flow *next_waiting;
     const struct nrpc_metadata *headers; // to go with the first frame
     size_t header_count;

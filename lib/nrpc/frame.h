@@ -19,6 +19,7 @@ enum frame_kind {
     FRAME_ACK = 8,
     FRAME_PING = 9,
     FRAME_DRAIN = 10,
+    FRAME_BATCH = 11,
 };
 
 enum {

@@ -20,20 +20,25 @@ void link_fini(struct link *l)
     for (size_t i = 0; i < l->held_count; i++)
         nng_msg_free(l->held[l->held_first + i].msg);
     free(l->held);
+    nng_msg_free(l->lone.msg);
+    nng_msg_free(l->batch);
     l->held = NULL;
+    l->lone.msg = l->batch = NULL;
     l->held_first = l->held_count = l->held_capacity = 0;
 }
 
-bool link_has_room(const struct link *l)
+bool link_is_eager(const struct link *l)
 {
-    return !l->held_count && l->sent - l->acked < LINK_WINDOW;
+    // A peer that never acknowledged anything may not do so at all: it is not waited for before the window is
+    // full.
+    bool is_behind = l->acked && l->sent - l->acked >= LINK_EAGER;
+    return !l->held_count && !l->lone.msg && !l->batch && !is_behind;
 }
 
 static void emit(struct link *l, nng_msg *msg, uint32_t id)
 {
     frame_write_ack((uint8_t *)nng_msg_body(msg) + nng_msg_len(msg) - FRAME_ACK_SIZE, l->received);
     l->told = l->received;
-    l->fresh = 0;
     l->sent++;
     l->emit(l, msg, id);
 }
@@ -49,15 +54,85 @@ static void hold(struct link *l, nng_msg *msg, uint32_t id)
     l->held[l->held_first + l->held_count++] = (struct link_held){msg, id};
 }
 
-void link_send(struct link *l, nng_msg *msg, uint32_t id)
+static void emit_or_hold(struct link *l, nng_msg *msg, uint32_t id)
 {
-    if (l->said_goodbye)
-        nng_msg_free(msg);
-    else if (link_has_room(l))
+    if (!l->held_count && l->sent - l->acked < LINK_WINDOW)
         emit(l, msg, id);
     else
         hold(l, msg, id);
 }
+
+// ---- sharing a message
+
+static void add_to_batch(struct link *l, nng_msg *msg, uint32_t id)
+{
+    const uint8_t big_endian[4] = {(uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
+    uint8_t head[20];
+    size_t n = (size_t)(frame_write_payload(head, nng_msg_len(msg) + sizeof big_endian) - head);
+    transport_append(l->batch, head, n);
+    transport_append(l->batch, big_endian, sizeof big_endian);
+    transport_append(l->batch, nng_msg_body(msg), nng_msg_len(msg));
+    nng_msg_free(msg);
+}
+
+static void begin_batch(struct link *l)
+{
+    static const struct frame f = {.version = NRPC_WIRE_VERSION, .kind = FRAME_BATCH};
+    size_t size = frame_size(&f, false, 0);
+    l->batch = transport_message(size + LINK_BATCH_BYTES + LINK_SMALL + 32);
+    frame_write(&f, false, 0, nng_msg_body(l->batch));
+    (void)nng_msg_chop(l->batch, nng_msg_len(l->batch) - (size - FRAME_ACK_SIZE));
+    add_to_batch(l, l->lone.msg, l->lone.id);
+    l->lone.msg = NULL;
+}
+
+static void flush(struct link *l)
+{
+    struct link_held lone = l->lone;
+    nng_msg *batch = l->batch;
+    l->lone.msg = l->batch = NULL;
+    if (lone.msg)
+        emit_or_hold(l, lone.msg, lone.id);
+    if (!batch)
+        return;
+    uint8_t ack[FRAME_ACK_SIZE];
+    frame_write_ack(ack, 0);
+    transport_append(batch, ack, sizeof ack);
+    emit_or_hold(l, batch, LINK_CONNECTION_ID);
+}
+
+void link_send(struct link *l, nng_msg *msg, uint32_t id)
+{
+    if (l->said_goodbye) {
+        nng_msg_free(msg);
+    } else if (nng_msg_len(msg) > LINK_SMALL || link_is_eager(l)) {
+        flush(l);
+        emit_or_hold(l, msg, id);
+    } else if (!l->lone.msg && !l->batch) {
+        l->lone = (struct link_held){msg, id};
+    } else {
+        if (l->lone.msg)
+            begin_batch(l);
+        add_to_batch(l, msg, id);
+        if (nng_msg_len(l->batch) >= LINK_BATCH_BYTES)
+            flush(l);
+    }
+}
+
+nng_msg *link_next_of_batch(struct wire_bytes *rest, uint32_t *id)
+{
+    struct wire_bytes payload;
+    if (!frame_next_payload(rest, &payload) || payload.size < 4)
+        return NULL;
+    const uint8_t *d = payload.data;
+    *id = (uint32_t)d[0] << 24 | (uint32_t)d[1] << 16 | (uint32_t)d[2] << 8 | d[3];
+    nng_msg *msg = transport_message(payload.size - 4);
+    if (payload.size > 4)
+        memcpy(nng_msg_body(msg), d + 4, payload.size - 4);
+    return msg;
+}
+
+// ---- the connection's own frames
 
 static nng_msg *bare_frame(enum frame_kind kind)
 {
@@ -80,10 +155,11 @@ void link_say(struct link *l, enum frame_kind kind)
     emit(l, bare_frame(kind), LINK_CONNECTION_ID);
 }
 
+// ---- hearing
+
 void link_heard(struct link *l, const struct frame *f)
 {
     l->received++;
-    l->fresh += f->kind == FRAME_MESSAGE;
     // A number that was overtaken, or that is no number of ours, says nothing.
     if (f->ack == 0 || f->ack - l->acked > l->sent - l->acked || f->ack == l->acked)
         return;
@@ -94,10 +170,11 @@ void link_heard(struct link *l, const struct frame *f)
         emit(l, h.msg, h.id);
     }
     flow_resume(l);
+    flush(l);
 }
 
 void link_acknowledge(struct link *l)
 {
-    if (l->fresh >= LINK_ACK_MESSAGES || l->received - l->told >= LINK_ACK_FRAMES)
+    if (l->received - l->told >= LINK_ACK)
         link_say(l, FRAME_ACK);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// link.h: the frames of one connection, on either side: counts and acknowledges them, holds back what the
-// peer has no room for (docs/PROTOCOL.md, "Flow control").
+// link.h: the messages of one connection, on either side: counts and acknowledges them, holds back what the
+// peer has no room for, and lets small frames share a message while the peer is behind (docs/PROTOCOL.md,
+// "Flow control").
 //
 // The owner guards a link with its mutex, also while `emit` runs.
 #ifndef NRPC_LINK_H
@@ -13,9 +14,11 @@
 #define LINK_CONNECTION_ID 0x80000000u // no call's id: speaks of the connection
 
 enum {
-    LINK_WINDOW = 48,      // frames on the way; a REP socket's queue has room for 64, the rest is for ACK
-    LINK_ACK_MESSAGES = 4, // received MESSAGE frames after which they are acknowledged at once
-    LINK_ACK_FRAMES = 32,  // received frames of any kind, likewise
+    LINK_WINDOW = 48,  // messages on the way; a REP socket's queue has room for 64, the rest is for ACK
+    LINK_EAGER = 4,    // messages on the way from which on small frames gather in one
+    LINK_ACK = 4,      // received messages after which they are acknowledged at once
+    LINK_SMALL = 4096, // bytes of a frame that may share a message
+    LINK_BATCH_BYTES = 16384, // a message of several frames is not made larger
 };
 
 struct flow;
@@ -29,32 +32,38 @@ struct link {
     void (*emit)(struct link *link, nng_msg *msg, uint32_t id); // sends; takes msg
     uint32_t sent, acked;                                       // by us; of these, what the peer says it has
     uint32_t received, told;                                    // by us; what we last said
-    unsigned fresh;                                             // MESSAGE frames since then
-    struct link_held *held; // frames that wait for the window: a queue in an array
+    struct link_held lone;  // one small frame that waits for company; msg NULL: none
+    nng_msg *batch;         // several that do, as a message that is still growing
+    struct link_held *held; // messages that wait for the window: a queue in an array
     size_t held_first, held_count, held_capacity;
-    struct flow *waiting, **waiting_tail; // flows with messages that wait for acknowledgements
+    struct flow *waiting, **waiting_tail; // flows whose messages gather
     bool said_goodbye;                    // nothing is sent any more
 };
 
 void link_init(struct link *link, void (*emit)(struct link *link, nng_msg *msg, uint32_t id));
-void link_fini(struct link *link); // frees what is held; no flow may use the link any more
+void link_fini(struct link *link); // frees what waits; no flow may use the link any more
 
 // Sends a frame made by transport_encode, in the order of calling, as soon as the window allows it. Takes
 // msg.
 void link_send(struct link *link, nng_msg *msg, uint32_t id);
 
 // A frame without payload, of a call, or of the connection itself (which waits for nothing). GOODBYE is the
-// last frame ever; what is held is dropped.
+// last frame ever; what waits is dropped.
 void link_say_of(struct link *link, enum frame_kind kind, uint32_t id);
 void link_say(struct link *link, enum frame_kind kind);
 
-// A frame arrived: counts it, sends what its ack made room for.
+// A message arrived, whose frame is this: counts it, sends what its ack made room for.
 void link_heard(struct link *link, const struct frame *frame);
 
 // Says what was received if it is time to. Called after link_heard and whatever the frame led to: an answer
 // that was sent has said it.
 void link_acknowledge(struct link *link);
 
-bool link_has_room(const struct link *link);
+// Nothing waits, and the peer is not behind: a frame sent now goes at once, in a message of its own.
+bool link_is_eager(const struct link *link);
+
+// Takes the next frame out of *rest, which begins as the `all` of a BATCH frame, as a message of its own;
+// NULL: there is none left, or what is left is malformed.
+nng_msg *link_next_of_batch(struct wire_bytes *rest, uint32_t *id);
 
 #endif

@@ -184,8 +184,41 @@ static bool take_connection_frame(struct peer *p, const struct frame *f)
     return f->kind == FRAME_GOODBYE && take_goodbye(p);
 }
 
+// A frame that came alone or in a batch. Takes msg. Under the mutex, which it gives back for a while; NULL:
+// the peer has gone meanwhile.
+static struct peer *take_one(struct peer *p, nng_msg *msg, const struct frame *f,
+                             const struct nrpc_status *bad, uint32_t id, bool *close)
+{
+    struct nrpc_server *s = p->server;
+    uint32_t peer_id = p->id;
+    if (!f)
+        atomic_fetch_add(&s->bad_frames, 1);
+    if (id != LINK_CONNECTION_ID) {
+        requests_take(p, msg, f, bad, id);
+        return peer_find(s, peer_id);
+    }
+    *close = f && take_connection_frame(p, f);
+    nng_msg_free(msg);
+    return p;
+}
+
+static struct peer *take_batch(struct peer *p, nng_msg *batch, const struct frame *f, bool *close)
+{
+    struct wire_bytes rest = f->all;
+    nng_msg *msg;
+    uint32_t id;
+    while (p && !*close && (msg = link_next_of_batch(&rest, &id))) {
+        struct frame inner;
+        struct nrpc_status st;
+        int code = frame_parse(nng_msg_body(msg), nng_msg_len(msg), &inner, &st);
+        p = take_one(p, msg, code ? NULL : &inner, &st, transport_sp_id(id), close);
+    }
+    nng_msg_free(batch);
+    return p;
+}
+
 // Takes msg. true: the connection is to be closed.
-static bool take_frame(struct nrpc_server *s, uint32_t peer_id, nng_msg *msg, uint32_t id)
+static bool take_message(struct nrpc_server *s, uint32_t peer_id, nng_msg *msg, uint32_t id)
 {
     struct frame f;
     struct nrpc_status st;
@@ -200,15 +233,10 @@ static bool take_frame(struct nrpc_server *s, uint32_t peer_id, nng_msg *msg, ui
         p->asked = false;
         p->frames_received++;
         link_heard(&p->link, &f);
-        if (code)
-            atomic_fetch_add(&s->bad_frames, 1);
-        if (id == LINK_CONNECTION_ID) {
-            close = code == NRPC_OK && take_connection_frame(p, &f);
-            nng_msg_free(msg);
-        } else {
-            requests_take(p, msg, code ? NULL : &f, &st, id); // gives the mutex back for a while
-            p = peer_find(s, peer_id);
-        }
+        if (id == LINK_CONNECTION_ID && f.kind == FRAME_BATCH)
+            p = take_batch(p, msg, &f, &close);
+        else
+            p = take_one(p, msg, code ? NULL : &f, &st, id, &close);
         if (p)
             link_acknowledge(&p->link);
     }
@@ -228,7 +256,7 @@ static void received(void *arg)
     if (msg && nng_msg_header_len(msg) == 8 && nng_msg_header_trim_u32(msg, &pipe_id) == 0 &&
         nng_msg_header_trim_u32(msg, &id) == 0) {
         nng_pipe pipe = nng_msg_get_pipe(msg);
-        if (take_frame(s, pipe_id, msg, id))
+        if (take_message(s, pipe_id, msg, id))
             nng_pipe_close(pipe);
     } else if (msg) {
         atomic_fetch_add(&s->bad_frames, 1);
@@ -265,7 +293,7 @@ void server_disconnect_local(struct peer *p)
 
 void server_receive_local(struct peer *p, nng_msg *msg, uint32_t id)
 {
-    (void)take_frame(p->server, p->id, msg, id);
+    (void)take_message(p->server, p->id, msg, id);
 }
 
 // ---- keepalive
