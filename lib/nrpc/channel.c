@@ -37,6 +37,7 @@ static void run_done(struct nrpc_channel *ch)
     struct pending *p = ch->done;
     ch->done = p->next;
     pthread_mutex_unlock(&ch->mu);
+    sp_flush();
     pending_run_done(p);
     pthread_mutex_lock(&ch->mu);
 }
@@ -66,6 +67,7 @@ static void run_ready(struct nrpc_channel *ch)
     while (!closed && s->ready_again) {
         s->ready_again = false;
         pthread_mutex_unlock(&ch->mu);
+        sp_flush();
         s->on_ready(s->on_ready_user);
         pthread_mutex_lock(&ch->mu);
     }
@@ -73,14 +75,6 @@ static void run_ready(struct nrpc_channel *ch)
         return;
     s->running = NULL;
     pthread_cond_broadcast(&s->changed);
-}
-
-static void hang_up(struct nrpc_channel *ch)
-{
-    nng_pipe pipe = {ch->hang_ups[--ch->hang_up_count]};
-    pthread_mutex_unlock(&ch->mu);
-    nng_pipe_close(pipe);
-    pthread_mutex_lock(&ch->mu);
 }
 
 void channel_unlock(struct nrpc_channel *ch)
@@ -93,14 +87,13 @@ void channel_unlock(struct nrpc_channel *ch)
             run_done(ch);
         else if (ch->ready)
             run_ready(ch);
-        else if (ch->hang_up_count)
-            hang_up(ch);
         else
             break;
     }
     if (--ch->callbacks == 0 && ch->closing)
         pthread_cond_broadcast(&ch->quiet);
     pthread_mutex_unlock(&ch->mu);
+    sp_flush();
 }
 
 void channel_ready(struct nrpc_stream *s)
@@ -152,7 +145,7 @@ static void unlist(struct nrpc_channel *ch, struct pending *p)
 
 static bool is_usable(const struct nrpc_channel *ch, const struct connection *c)
 {
-    return c->pipe && !c->leaving && !c->retired && !c->link.said_goodbye &&
+    return c->connected && !c->leaving && !c->retired && !c->link.said_goodbye &&
            c->outstanding < ch->options.max_outstanding;
 }
 
@@ -192,7 +185,7 @@ void channel_pump(struct nrpc_channel *ch)
 static bool is_connected(const struct nrpc_channel *ch)
 {
     for (size_t i = 0; i < ch->connection_count; i++)
-        if (ch->connections[i]->pipe && !ch->connections[i]->leaving)
+        if (ch->connections[i]->connected && !ch->connections[i]->leaving)
             return true;
     return false;
 }
@@ -475,7 +468,6 @@ void channel_unref(struct nrpc_channel *ch)
     tls_options_free(ch->options.tls);
     free(ch->interceptors);
     free(ch->errands);
-    free(ch->hang_ups);
     pthread_mutex_destroy(&ch->mu);
     pthread_cond_destroy(&ch->quiet);
     free(ch->name);
@@ -547,7 +539,7 @@ static void end_waiting(struct nrpc_channel *ch, int code, const char *text)
 static bool has_pipe(const struct nrpc_channel *ch)
 {
     for (size_t i = 0; i < ch->connection_count; i++)
-        if (ch->connections[i]->pipe && !ch->connections[i]->local)
+        if (ch->connections[i]->pipe)
             return true;
     return false;
 }
@@ -556,8 +548,6 @@ static bool has_pipe(const struct nrpc_channel *ch)
 static void say_goodbye(struct nrpc_channel *ch)
 {
     struct timespec until = wait_until(TRANSPORT_GOODBYE_MS);
-    for (size_t i = 0; i < ch->connection_count; i++)
-        connection_stop_dialing(ch->connections[i]);
     channel_lock(ch);
     ch->closing = true;
     end_waiting(ch, NRPC_CANCELLED, "the channel was closed");
@@ -581,8 +571,7 @@ void nrpc_channel_close(struct nrpc_channel *ch)
     nng_aio_free(ch->timer_aio);
     ch->timer_aio = NULL;
     for (size_t i = 0; i < ch->connection_count; i++)
-        if (!connection_close(ch->connections[i]))
-            channel_ref(ch); // nng may still call back: the channel stays
+        connection_close(ch->connections[i]);
     pthread_mutex_lock(&ch->mu);
     while (ch->callbacks)
         pthread_cond_wait(&ch->quiet, &ch->mu);
@@ -610,7 +599,7 @@ void nrpc_channel_stats(const struct nrpc_channel *channel, struct nrpc_channel_
     for (size_t i = 0; i < ch->connection_count; i++) {
         out->outstanding += ch->connections[i]->outstanding;
         out->endpoints += !ch->connections[i]->retired;
-        out->connected += ch->connections[i]->pipe != 0;
+        out->connected += ch->connections[i]->connected;
     }
     out->retry_tokens = (unsigned)ch->budget.tenths / 10;
     pthread_mutex_unlock(&ch->mu);

@@ -12,6 +12,7 @@
 #include "nrpc/link.h"
 #include "nrpc/local.h"
 #include "nrpc/retry.h"
+#include "nrpc/sp.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -84,12 +85,10 @@ struct connection {
     struct link link;
     struct nrpc_channel *channel;
     char *url;
-    nng_socket socket;
-    nng_dialer dialer;
-    nng_aio *receive_aio;
-    bool open;
-    struct peer *local; // instead of the socket
-    uint32_t pipe;      // 0: not connected
+    struct sp_dialer *dialer;
+    struct peer *local; // instead of the dialer
+    struct sp_pipe *pipe;
+    bool connected; // over the pipe, or locally
     struct slot *slots;
     size_t slot_count, slot_capacity;
     uint32_t free_slot; // slot + 1; 0: none
@@ -135,8 +134,6 @@ struct nrpc_channel {
     // what is to be done without the mutex
     struct pending *done;
     struct nrpc_stream *ready;
-    uint32_t *hang_ups; // pipes
-    size_t hang_up_count, hang_up_capacity;
 };
 
 void channel_lock(struct nrpc_channel *ch);
@@ -160,10 +157,9 @@ int channel_add(struct nrpc_channel *ch, const char *url, bool resolved,
 
 // ---- connection.c; under the mutex unless it says otherwise
 struct connection *connection_create(struct nrpc_channel *ch, const char *url);
-int connection_open(struct connection *c, struct nrpc_status *st); // without
-bool connection_close(struct connection *c);                       // without; false: nng may still call back
-void connection_destroy(struct connection *c);                     // without
-void connection_stop_dialing(struct connection *c); // without: no new connection in place of the old one
+int connection_open(struct connection *c, struct nrpc_status *st);               // without
+void connection_close(struct connection *c);                                     // without
+void connection_destroy(struct connection *c);                                   // without
 void connection_connect_local(struct connection *c, struct nrpc_server *server); // without
 void connection_place(struct connection *c, struct pending *p);                  // sends the request
 void connection_release(struct connection *c, struct pending *p); // the call is no longer on it

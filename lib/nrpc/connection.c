@@ -1,33 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// connection.c: one connection of a channel: a raw REQ socket with one dialer, and the calls on the wire.
+// connection.c: one connection of a channel, and the calls on the wire.
 //
 // A call's wire id is the number of its slot with a generation above it, so that an answer finds its call
 // without a search, and a late one finds none. The dialer connects again by itself, with backoff and jitter.
 #include "nrpc/channel.h"
 
 #include "base/clock.h"
-#include "nrpc/tls.h"
 #include "nrpc/transport.h"
 
-#include <nng/protocol/reqrep0/req.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SEND_QUEUE = 2 * 64, NEVER_MS = 3600000, AVOID_MS = 1000 };
+enum { AVOID_MS = 1000 };
 
 // ---- sending
 
 static void emit(struct link *link, nng_msg *msg, uint32_t id)
 {
     struct connection *c = (struct connection *)((char *)link - offsetof(struct connection, link));
-    if (c->local) {
+    if (c->local)
         channel_errand(c->channel, c->local, msg, id);
-        return;
-    }
-    if (nng_msg_header_append_u32(msg, id))
-        mem_exhausted(4);
-    if (nng_sendmsg(c->socket, msg, NNG_FLAG_NONBLOCK)) // the queue is longer than the window: it is closing
-        nng_msg_free(msg);
+    else
+        sp_send(c->pipe, msg, id);
 }
 
 // ---- slots
@@ -97,31 +91,16 @@ void connection_fail_all(struct connection *c, int code, const char *text)
 
 void connection_say_goodbye(struct connection *c)
 {
-    if (c->pipe && !c->local)
+    if (c->pipe)
         link_say(&c->link, FRAME_GOODBYE);
-}
-
-void connection_stop_dialing(struct connection *c)
-{
-    if (!c->open)
-        return;
-    (void)nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMAXT, NEVER_MS);
-    (void)nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMINT, NEVER_MS);
 }
 
 // ---- receiving
 
-static void hang_up(struct connection *c)
-{
-    struct nrpc_channel *ch = c->channel;
-    mem_grow(&ch->hang_ups, &ch->hang_up_capacity, ch->hang_up_count + 1, sizeof *ch->hang_ups);
-    ch->hang_ups[ch->hang_up_count++] = c->pipe;
-}
-
 static void take_goodbye(struct connection *c)
 {
     if (c->link.said_goodbye) {
-        hang_up(c); // both have said it
+        sp_close(c->pipe); // both have said it
         return;
     }
     c->leaving = true;
@@ -244,19 +223,10 @@ static void take_message(struct connection *c, nng_msg *msg, uint32_t id)
     channel_unlock(c->channel);
 }
 
-static void received(void *arg)
+static void received(void *owner, struct sp_pipe *pipe, nng_msg *msg, uint32_t id)
 {
-    struct connection *c = arg;
-    int rv = nng_aio_result(c->receive_aio);
-    if (rv == NNG_ECLOSED || rv == NNG_ECANCELED)
-        return;
-    nng_msg *msg = rv == 0 ? nng_aio_get_msg(c->receive_aio) : NULL;
-    uint32_t id;
-    if (!msg || nng_msg_header_trim_u32(msg, &id))
-        nng_msg_free(msg);
-    else
-        take_message(c, msg, id);
-    nng_recv_aio(c->socket, c->receive_aio);
+    (void)pipe;
+    take_message(owner, msg, id);
 }
 
 void channel_receive_local(struct nrpc_channel *ch, nng_msg *msg, uint32_t id)
@@ -266,17 +236,17 @@ void channel_receive_local(struct nrpc_channel *ch, nng_msg *msg, uint32_t id)
 
 // ---- coming and going
 
-static void connected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+static void opened(void *owner, struct sp_pipe *pipe)
 {
-    (void)ev;
-    struct connection *c = arg;
+    struct connection *c = owner;
     struct nrpc_channel *ch = c->channel;
     channel_lock(ch);
-    if (ch->closing) { // it came too late; nobody says anything over it, and it is closed with the socket
+    if (ch->closing) { // it came too late; nobody says anything over it, and it is closed with the dialer
         channel_unlock(ch);
         return;
     }
-    c->pipe = (uint32_t)nng_pipe_id(pipe);
+    c->pipe = pipe;
+    c->connected = true;
     c->leaving = c->asked = false;
     c->heard_us = clock_mono_us();
     c->avoid_until_us = 0;
@@ -301,14 +271,14 @@ static void restart_connect_timeouts(struct nrpc_channel *ch)
     }
 }
 
-static void disconnected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+static void closed(void *owner, struct sp_pipe *pipe)
 {
-    (void)ev;
-    struct connection *c = arg;
+    struct connection *c = owner;
     struct nrpc_channel *ch = c->channel;
     channel_lock(ch);
-    if (c->pipe == (uint32_t)nng_pipe_id(pipe)) {
-        c->pipe = 0;
+    if (c->pipe == pipe) {
+        c->pipe = NULL;
+        c->connected = false;
         ch->stats.disconnects++;
         c->link.said_goodbye = true; // nothing more over this one
         connection_fail_all(c, NRPC_UNAVAILABLE, "the connection was lost");
@@ -321,7 +291,7 @@ static void disconnected(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 int64_t connection_tick(struct connection *c, int64_t now_us)
 {
     const struct nrpc_channel_options *o = &c->channel->options;
-    if (!c->pipe || c->local || o->keepalive_ms <= 0 || !c->outstanding)
+    if (!c->pipe || o->keepalive_ms <= 0 || !c->outstanding)
         return INT64_MAX;
     int64_t ask_us = c->heard_us + o->keepalive_ms * 1000, end_us = ask_us + o->keepalive_timeout_ms * 1000;
     if (now_us < ask_us)
@@ -334,7 +304,7 @@ int64_t connection_tick(struct connection *c, int64_t now_us)
     if (now_us < end_us)
         return end_us;
     connection_fail_all(c, NRPC_UNAVAILABLE, "the server gives no sign of life");
-    hang_up(c);
+    sp_close(c->pipe);
     return INT64_MAX;
 }
 
@@ -359,46 +329,29 @@ void connection_destroy(struct connection *c)
 
 int connection_open(struct connection *c, struct nrpc_status *st)
 {
-    char what[300];
+    static const struct sp_events events = {opened, received, closed};
     const struct nrpc_channel_options *o = &c->channel->options;
-    snprintf(what, sizeof what, "cannot open a channel to %s", c->url);
-    int rv = nng_req0_open_raw(&c->socket);
-    if (rv)
-        return transport_error(st, rv, what);
-    c->open = true;
-    int code = transport_tune(c->socket, o->max_message_bytes, SEND_QUEUE, st);
-    if (code == NRPC_OK && ((rv = nng_aio_alloc(&c->receive_aio, received, c)) ||
-                            (rv = nng_pipe_notify(c->socket, NNG_PIPE_EV_ADD_POST, connected, c)) ||
-                            (rv = nng_pipe_notify(c->socket, NNG_PIPE_EV_REM_POST, disconnected, c)) ||
-                            (rv = nng_dialer_create(&c->dialer, c->socket, c->url))))
-        code = transport_error(st, rv, what);
-    if (code == NRPC_OK)
-        code = tls_dialer(c->dialer, c->url, o->tls, st);
-    if (code)
-        return code;
-    (void)nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMINT, (nng_duration)o->reconnect_min_ms);
-    (void)nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMAXT, (nng_duration)o->reconnect_max_ms);
-    (void)nng_dialer_set_bool(c->dialer, NNG_OPT_TCP_KEEPALIVE, true); // not every transport has it
-    if ((rv = nng_dialer_start(c->dialer, NNG_FLAG_NONBLOCK)))
-        return transport_error(st, rv, what);
-    nng_recv_aio(c->socket, c->receive_aio);
-    return NRPC_OK;
+    const struct sp_options options = {
+        .events = &events,
+        .owner = c,
+        .max_bytes = o->max_message_bytes + TRANSPORT_FRAME_ROOM,
+        .tls = o->tls,
+        .reconnect_min_ms = o->reconnect_min_ms,
+        .reconnect_max_ms = o->reconnect_max_ms,
+    };
+    return sp_dial(c->url, &options, &c->dialer, st);
 }
 
 void connection_connect_local(struct connection *c, struct nrpc_server *server)
 {
     c->local = server_connect_local(server, c->channel);
-    c->pipe = 1;
+    c->connected = true;
 }
 
-bool connection_close(struct connection *c)
+void connection_close(struct connection *c)
 {
-    if (c->local) {
+    if (c->local)
         server_disconnect_local(c->local);
-        return true;
-    }
-    if (!c->open)
-        return true;
-    c->open = false;
-    return transport_close(c->socket, c->receive_aio, NULL);
+    sp_dialer_close(c->dialer);
+    c->dialer = NULL;
 }

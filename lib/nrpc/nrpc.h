@@ -4,7 +4,7 @@
 // A service is described in a .proto file; protoc-gen-nrpc writes typed stubs and skeletons on top of what is
 // declared here. Programs include the generated <file>.nrpc.h, which includes this file.
 //
-// URLs are nng's: tcp://host:port, tls+tcp://host:port, ipc:///path, inproc://name.
+// URLs are nng's: tcp://host:port, tls+tcp://host:port, ipc:///path.
 //
 // Threads: every function here may be called from any thread unless it says otherwise. Callbacks run on nng's
 // own threads or on the server's workers; they must not block and must not destroy the object that calls

@@ -205,7 +205,7 @@ void nrpc_subscriber_close(struct nrpc_subscriber *s)
 {
     if (!s)
         return;
-    if (!transport_close(s->socket, s->aio, NULL))
+    if (!transport_close(s->socket, s->aio))
         return; // nng may still call back: the subscriber stays
     for (size_t i = 0; i < s->topic_count; i++)
         free(s->topics[i].name);

@@ -115,7 +115,7 @@ static void compare(struct nrpc_channel *ch, const struct addresses *a, bool com
         if (!c->resolved || (!listed && !complete))
             continue;
         c->retired = !listed;
-        if (c->retired && c->pipe) {
+        if (c->retired && c->connected) {
             c->leaving = true;
             if (!c->outstanding)
                 connection_say_goodbye(c);

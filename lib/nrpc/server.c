@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // server.c: a server's life: services, listeners, drain, destruction; and its mutex.
 //
-// Raw mode of the REP socket hands over the SP header with each message, and sends to whatever header a
-// message carries: a call can be parked for as long as its handler likes without holding a thread or a
-// context, and be answered many times. One receive operation is under way at a time, so frames of one
-// connection are looked at in order; NRPC_INLINE handlers run right there, NRPC_POOLED ones on the worker
-// threads. A call holds a reference to the server: it may be answered after the server was destroyed.
+// A call can be parked for as long as its handler likes without holding a thread, and be answered many times.
+// Frames of one connection are looked at one after the other, those of different ones side by side;
+// NRPC_INLINE handlers run right there, NRPC_POOLED ones on the worker threads. A call holds a reference to
+// the server: it may be answered after the server was destroyed.
 #include "nrpc/server.h"
 
 #include "base/clock.h"
@@ -62,6 +61,7 @@ static void run_ready(struct nrpc_server *s)
         if (c->refs == 1) // only ours: it was answered
             break;
         pthread_mutex_unlock(&s->mu);
+        sp_flush();
         c->on_ready(c->on_ready_user, c);
         pthread_mutex_lock(&s->mu);
     }
@@ -82,10 +82,12 @@ void server_unlock(struct nrpc_server *s)
         }
         s->carrying_out = false;
         pthread_mutex_unlock(&s->mu);
+        sp_flush();
         server_unref(s);
         return;
     }
     pthread_mutex_unlock(&s->mu);
+    sp_flush();
 }
 
 // ---- life
@@ -107,8 +109,6 @@ static void free_tables(struct nrpc_server *s)
         next = e->next;
         free(e);
     }
-    for (size_t i = 0; i < s->listener_count; i++)
-        free(s->listeners[i].url);
     struct peer *p, *ptmp;
     HASH_ITER(hh, s->peers, p, ptmp)
     {
@@ -130,9 +130,6 @@ void server_unref(struct nrpc_server *s)
         free(c);
     }
     free_tables(s);
-    for (size_t i = 0; i < s->late_count; i++)
-        nng_msg_free(s->late[s->late_first + i]);
-    free(s->late);
     free(s->errands);
     free(s->interceptors);
     tls_options_free(s->options.tls);
@@ -232,58 +229,33 @@ void nrpc_server_intercept(struct nrpc_server *s, const struct nrpc_server_inter
 
 // ---- listening
 
-static int start_listener(struct nrpc_server *s, const char *url, nng_listener *out, struct nrpc_status *st)
-{
-    char what[300];
-    snprintf(what, sizeof what, "cannot listen on %s", url);
-    int rv = nng_listener_create(out, s->socket, url);
-    if (rv)
-        return transport_error(st, rv, what);
-    int code = tls_listener(*out, url, s->options.tls, st);
-    if (code == NRPC_OK && (rv = nng_listener_start(*out, 0)))
-        code = transport_error(st, rv, what);
-    if (code)
-        nng_listener_close(*out);
-    return code;
-}
-
 int nrpc_server_listen(struct nrpc_server *s, const char *url, struct nrpc_status *st)
 {
     if (s->listener_count == SERVER_LISTENERS_MAX)
         return status_set(st, NRPC_RESOURCE_EXHAUSTED, "a server can have %d listeners",
                           SERVER_LISTENERS_MAX);
-    bool first = !s->open;
-    int code = first ? peers_open(s, st) : NRPC_OK;
+    if (!s->open)
+        peers_open(s);
+    s->open = true;
+    struct sp_options o = peers_options(s);
+    int code = sp_listen(url, &o, &s->listeners[s->listener_count], st);
     if (code)
         return code;
-    struct server_listener *l = &s->listeners[s->listener_count];
-    code = start_listener(s, url, &l->listener, st);
-    if (code)
-        return code;
-    l->url = transport_listener_url(l->listener, url);
     s->listener_count++;
     if (!s->watchdog && s->options.watchdog_ms > 0)
         s->watchdog = watchdog_start(s);
     return NRPC_OK;
 }
 
-int server_relisten(struct nrpc_server *s, size_t index, struct nrpc_status *st)
-{
-    struct server_listener *l = &s->listeners[index];
-    nng_listener_close(l->listener);
-    atomic_fetch_add(&s->listener_restarts, 1);
-    return start_listener(s, l->url, &l->listener, st);
-}
-
 const char *nrpc_server_url(struct nrpc_server *s, size_t index)
 {
-    return index < s->listener_count ? s->listeners[index].url : NULL;
+    return index < s->listener_count ? sp_listener_url(s->listeners[index]) : NULL;
 }
 
 int nrpc_server_reload_tls(struct nrpc_server *s, struct nrpc_status *st)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
-        int code = tls_listener(s->listeners[i].listener, s->listeners[i].url, s->options.tls, st);
+        int code = sp_listener_reload_tls(s->listeners[i], st);
         if (code)
             return code;
     }
@@ -332,18 +304,20 @@ void nrpc_server_destroy(struct nrpc_server *s)
         return;
     atomic_store(&s->refusing, true);
     watchdog_stop(s->watchdog);
+    for (size_t i = 0; i < s->listener_count; i++)
+        sp_listener_close(s->listeners[i]);
+    s->listener_count = 0;
     server_lock(s);
     cancel_all(s);
     server_unlock(s);
     pool_destroy(s->workers);
     s->workers = NULL;
     server_lock(s);
-    s->closed = true;
     peers_say(s, FRAME_GOODBYE);
-    if (s->open)
-        wait_for_peers(s, TRANSPORT_GOODBYE_MS);
     server_unlock(s);
-    if (s->open && !peers_close(s))
-        server_ref(s); // nng may still call back: the server stays
+    server_lock(s);
+    wait_for_peers(s, TRANSPORT_GOODBYE_MS);
+    server_unlock(s);
+    peers_close(s);
     server_unref(s);
 }

@@ -12,6 +12,7 @@
 #include "nrpc/flow.h"
 #include "nrpc/link.h"
 #include "nrpc/local.h"
+#include "nrpc/sp.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -40,7 +41,8 @@ struct peer { // a connection
     UT_hash_handle hh;
     struct link link;
     struct nrpc_server *server;
-    uint32_t id; // nng's number of the pipe; a local channel's has the highest bit set
+    uint32_t id;
+    struct sp_pipe *pipe; // NULL: a local channel
     struct nrpc_channel *local;
     struct nrpc_call *calls; // a ring
     unsigned running;
@@ -102,11 +104,6 @@ struct errand { // to a channel of this process
     uint64_t id;
 };
 
-struct server_listener {
-    nng_listener listener;
-    char *url; // with the real port
-};
-
 struct nrpc_server {
     struct nrpc_server_options options;
     _Atomic int refs; // the owner's, one a call, one a local connection
@@ -115,10 +112,9 @@ struct nrpc_server {
     struct nrpc_server_interceptor *interceptors;
     size_t interceptor_count, interceptor_capacity;
     struct pool *workers;
-    nng_socket socket;
-    bool open;
-    nng_aio *receive_aio, *send_aio, *tick_aio;
-    struct server_listener listeners[SERVER_LISTENERS_MAX];
+    bool open; // listens, or did
+    nng_aio *tick_aio;
+    struct sp_listener *listeners[SERVER_LISTENERS_MAX];
     size_t listener_count;
     struct watchdog *watchdog;
 
@@ -126,13 +122,10 @@ struct nrpc_server {
     pthread_cond_t answered, peers_gone;
     struct peer *peers; // hash by id
     unsigned remote_peers;
-    uint32_t next_local;
+    uint32_t last_id;
     struct nrpc_call *buckets[SERVER_CALL_BUCKETS]; // the running calls, by connection and id
     struct nrpc_call *free_calls;
     unsigned free_count;
-    nng_msg **late; // messages that found the socket's queue full: a queue in an array
-    size_t late_first, late_count, late_capacity;
-    bool sending_late;
     struct nrpc_call *ready, **ready_tail;
     struct errand *errands; // a queue in an array
     size_t errand_first, errand_count, errand_capacity;
@@ -149,14 +142,13 @@ void server_unlock(struct nrpc_server *s); // and carries out what is queued
 void server_run_errand(struct nrpc_server *s, struct nrpc_channel *channel, nng_msg *msg,
                        uint64_t id); // queues it
 void server_ref(struct nrpc_server *s);
-int server_relisten(struct nrpc_server *s, size_t index,
-                    struct nrpc_status *st); // closes a listener and opens it anew
 void server_unref(struct nrpc_server *s);
 
 // ---- server_peers.c: connections
-int peers_open(struct nrpc_server *s, struct nrpc_status *st); // the socket and what happens on it
-void peers_say(struct nrpc_server *s, enum frame_kind kind);   // under the mutex
-bool peers_close(struct nrpc_server *s);                       // false: nng may still call back
+void peers_open(struct nrpc_server *s);                      // before the first listener
+struct sp_options peers_options(struct nrpc_server *s);      // of listeners
+void peers_say(struct nrpc_server *s, enum frame_kind kind); // under the mutex
+void peers_close(struct nrpc_server *s);                     // all connections, and waits
 
 // ---- server_requests.c: frames of calls
 // A frame under a call's id; f NULL: it is malformed, *bad says how. Takes msg. Under the mutex, which it

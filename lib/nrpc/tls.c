@@ -115,8 +115,8 @@ static bool is_tls(const char *url)
     return !strncmp(url, "tls+", 4);
 }
 
-int tls_listener(nng_listener listener, const char *url, const struct nrpc_tls_options *o,
-                 struct nrpc_status *st)
+int tls_stream_listener(nng_stream_listener *listener, const char *url, const struct nrpc_tls_options *o,
+                        struct nrpc_status *st)
 {
     nng_tls_config *config;
     struct nrpc_status unused;
@@ -128,7 +128,7 @@ int tls_listener(nng_listener listener, const char *url, const struct nrpc_tls_o
     int code = make_config(NNG_TLS_MODE_SERVER, o, NULL, &config, st);
     if (code)
         return code;
-    int rv = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, config);
+    int rv = nng_stream_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, config);
     nng_tls_config_free(config); // the listener has its own reference
     return rv ? transport_error(st, rv, "cannot set up TLS") : NRPC_OK;
 }
@@ -148,7 +148,8 @@ static char *host_of(const char *url)
     return text;
 }
 
-int tls_dialer(nng_dialer dialer, const char *url, const struct nrpc_tls_options *o, struct nrpc_status *st)
+int tls_stream_dialer(nng_stream_dialer *dialer, const char *url, const struct nrpc_tls_options *o,
+                      struct nrpc_status *st)
 {
     nng_tls_config *config;
     struct nrpc_status unused;
@@ -163,7 +164,7 @@ int tls_dialer(nng_dialer dialer, const char *url, const struct nrpc_tls_options
     free(host);
     if (code)
         return code;
-    int rv = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
+    int rv = nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
     nng_tls_config_free(config);
     return rv ? transport_error(st, rv, "cannot set up TLS") : NRPC_OK;
 }

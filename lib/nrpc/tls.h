@@ -13,9 +13,9 @@ void tls_options_free(const struct nrpc_tls_options *options);
 
 // Read the files and set up a listener or dialer, which may be running: what connects from now on uses them.
 // Nothing to do for a url that does not begin with tls+. On failure what was set before stays.
-int tls_listener(nng_listener listener, const char *url, const struct nrpc_tls_options *options,
-                 struct nrpc_status *st);
-int tls_dialer(nng_dialer dialer, const char *url, const struct nrpc_tls_options *options,
-               struct nrpc_status *st);
+int tls_stream_listener(nng_stream_listener *listener, const char *url,
+                        const struct nrpc_tls_options *options, struct nrpc_status *st);
+int tls_stream_dialer(nng_stream_dialer *dialer, const char *url, const struct nrpc_tls_options *options,
+                      struct nrpc_status *st);
 
 #endif

@@ -99,7 +99,7 @@ nng_msg *transport_encode(const struct frame *f, const ProtobufCMessage *message
 
 struct closing {
     nng_socket socket;
-    nng_aio *aios[2];
+    nng_aio *aio;
     pthread_mutex_t mu;
     pthread_cond_t changed;
     bool done, left_behind;
@@ -115,12 +115,10 @@ static void closing_free(struct closing *c)
 static void *close_socket(void *arg)
 {
     struct closing *c = arg;
-    for (int i = 0; i < 2; i++)
-        if (c->aios[i])
-            nng_aio_stop(c->aios[i]);
+    if (c->aio)
+        nng_aio_stop(c->aio);
     nng_close(c->socket);
-    for (int i = 0; i < 2; i++)
-        nng_aio_free(c->aios[i]);
+    nng_aio_free(c->aio);
     pthread_mutex_lock(&c->mu);
     c->done = true;
     bool left_behind = c->left_behind;
@@ -131,10 +129,10 @@ static void *close_socket(void *arg)
     return NULL;
 }
 
-bool transport_close(nng_socket socket, nng_aio *receive_aio, nng_aio *send_aio)
+bool transport_close(nng_socket socket, nng_aio *receive_aio)
 {
     struct closing *c = mem_calloc(1, sizeof *c);
-    *c = (struct closing){.socket = socket, .aios = {receive_aio, send_aio}};
+    *c = (struct closing){.socket = socket, .aio = receive_aio};
     pthread_mutex_init(&c->mu, NULL);
     wait_cond_init(&c->changed);
     pthread_t thread;

@@ -29,10 +29,10 @@ int transport_check_size(const ProtobufCMessage *message, size_t max_bytes, size
 // header is empty.
 nng_msg *transport_encode(const struct frame *f, const ProtobufCMessage *message, size_t packed_bytes);
 
-// Closes a socket and the aios that receive from it and send on it (NULL: none), in the one order that is
+// Closes a socket and the aio that receives from it (NULL: none), in the one order that is
 // safe: an aio that is still in the socket's queue when that goes is cancelled through a lock which is gone.
 // false: nng did not return within 2 s; the socket is left behind, and callbacks of it may still come.
-bool transport_close(nng_socket socket, nng_aio *receive_aio, nng_aio *send_aio);
+bool transport_close(nng_socket socket, nng_aio *receive_aio);
 
 // The url of a listener with the real port in it; the caller frees it.
 char *transport_listener_url(nng_listener listener, const char *url);
@@ -44,8 +44,7 @@ void transport_address_text(const nng_sockaddr *address, char *out, size_t size)
 // connection.
 uint32_t transport_sp_id(uint32_t id);
 
-// nng 1.5 can wait for ever when it closes a connection in the middle of a message, so nobody closes one
-// before the other side has answered its goodbye, or this long has passed.
+// How long who says goodbye waits for the other side to say it too.
 enum { TRANSPORT_GOODBYE_MS = 500 };
 
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // watchdog.c: a thread that connects to each listener as a client would, as far as the SP handshake.
 //
-// nng 1.5 can stop accepting for good after a peer hung up at the wrong moment (nng issue 1518); the kernel
-// goes on completing connections, so only a handshake that stays away shows it. A listener that fails three
-// times in a row is replaced, which also closes the connections that were made through it.
+// A listener can stop to accept while the kernel goes on completing connections (nng's sockets had that: nng
+// issue 1518); only a handshake that stays away shows it. A listener that fails three times in a row is
+// replaced; its connections stay.
 #include "nrpc/watchdog.h"
 
 #include "base/log.h"
@@ -106,7 +106,7 @@ static bool is_alive(const char *listener_url)
 static void check(struct watchdog *w, size_t index)
 {
     struct nrpc_server *s = w->server;
-    const char *url = s->listeners[index].url;
+    const char *url = sp_listener_url(s->listeners[index]);
     struct nrpc_status st;
     if (!strstr(url, "tcp"))
         return;
@@ -117,7 +117,8 @@ static void check(struct watchdog *w, size_t index)
     if (++w->failures[index] < FAILURES_MAX)
         return;
     log_warn("the listener on %s accepts nobody any more: it is replaced", url);
-    if (server_relisten(s, index, &st))
+    atomic_fetch_add(&s->listener_restarts, 1);
+    if (sp_listener_reopen(s->listeners[index], &st))
         log_error("%s", st.text);
     else
         w->failures[index] = 0;

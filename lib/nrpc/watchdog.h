@@ -6,7 +6,7 @@
 struct nrpc_server;
 struct watchdog;
 
-// Starts a thread; the server must have listeners. It calls server_relisten.
+// Starts a thread; the server must have listeners. It reopens them.
 struct watchdog *watchdog_start(struct nrpc_server *server);
 void watchdog_stop(struct watchdog *watchdog); // and waits for it; NULL is allowed
 

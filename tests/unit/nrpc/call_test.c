@@ -184,7 +184,6 @@ static void test_transports(void **state)
     snprintf(ipc, sizeof ipc, "ipc:///tmp/nrpc-test-%d.sock", (int)getpid());
     try_transport("tcp://127.0.0.1:0");
     try_transport(ipc);
-    try_transport("inproc://call_test");
     try_transport(NULL); // a local channel
     unlink(ipc + strlen("ipc://"));
 }

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+// channel.js: calls to one server: they wait in line for a connection, keep their deadlines, are tried again.
+//
+// One connection at a time, dialed in the background, and again whenever it was lost.
+'use strict';
+
+const {Connection} = require('./connection');
+const {entriesOf} = require('./metadata');
+const {RetryBudget, backoffMs, pushbackMs, retryWaitMs} = require('./retry');
+const {RpcError, StatusCode} = require('./status');
+const {parseUrl} = require('./transport');
+
+const TIMER_MAX = 2 ** 31 - 1; // ms; setTimeout takes no more
+const WINDOW_MAX = 1 << 30;
+const OUTSTANDING_MAX = 65536;
+
+const DEFAULTS = {
+  token: undefined,
+  tls: undefined,
+  maxMessageBytes: 4 << 20,
+  maxOutstanding: 1024,
+  maxWaiting: 4096,
+  connectTimeoutMs: 2000,
+  reconnectMinMs: 20,
+  reconnectMaxMs: 1000,
+  keepaliveMs: 10000,
+  keepaliveTimeoutMs: 5000,
+  streamWindowBytes: 256 << 10,
+  retry: {maxAttempts: 4, backoffMs: 50, backoffMaxMs: 2000},
+};
+
+// What was given, and the defaults for the rest.
+function merge(defaults, given = {}) {
+  const options = {...defaults};
+  for (const [name, value] of Object.entries(given)) {
+    if (!(name in defaults))
+      throw new TypeError(`a channel has no option "${name}"`);
+    options[name] = value ?? defaults[name];
+  }
+  return options;
+}
+
+const within = (min, value, max) => Math.min(max, Math.max(min, value));
+
+function withDefaults(given) {
+  const options = merge(DEFAULTS, given);
+  options.retry = merge(DEFAULTS.retry, given.retry);
+  options.maxOutstanding = within(1, options.maxOutstanding, OUTSTANDING_MAX);
+  options.streamWindowBytes = within(1, options.streamWindowBytes, WINDOW_MAX);
+  return options;
+}
+
+class Channel {
+  #target;
+  #line = new Set(); // calls that wait for a connection with room, in order
+  #resting = new Set(); // calls that wait for their next attempt
+  #connection = null;
+  #dialTimer;
+  #failures = 0; // to connect, one after another
+  #lastError = '';
+  #budget = new RetryBudget();
+  #closing = null; // a promise
+  #closed;
+
+  constructor(url, options = {}) {
+    this.url = url;
+    this.options = withDefaults(options);
+    this.#target = parseUrl(url, this.options.tls);
+    this.#dial();
+  }
+
+  get isConnected() {
+    return this.#connection !== null && this.#connection.isOpen && !this.#connection.isLeaving;
+  }
+
+  // ---- the connection
+
+  #dial() {
+    this.#connection = new Connection(this, this.#target);
+  }
+
+  connectionOpened() {
+    if (this.#closing)
+      this.#connection.sayGoodbye();
+    else
+      this.pump();
+  }
+
+  connectionLost(reason) {
+    const {options} = this;
+    const {wasOpen, wasHeard} = this.#connection;
+    this.#connection = null;
+    this.#failures = wasHeard ? 1 : this.#failures + 1;
+    this.#lastError = reason;
+    if (this.#closing) {
+      this.#closed();
+      return;
+    }
+    if (wasOpen) // calls in line have as long again to wait for a connection
+      for (const call of this.#line) {
+        this.#restartConnectTimeout(call);
+        this.#arm(call);
+      }
+    const waitMs = backoffMs(options.reconnectMinMs, options.reconnectMaxMs, this.#failures, Math.random());
+    this.#dialTimer = setTimeout(() => this.#dial(), waitMs);
+  }
+
+  // ---- starting calls
+
+  pack(type, message) {
+    let bytes;
+    try {
+      const m = message instanceof type.ctor ? message : type.fromObject(message ?? {});
+      bytes = type.encode(m).finish();
+    } catch (error) {
+      throw new RpcError(StatusCode.INVALID_ARGUMENT, `${type.name}: ${error.message}`);
+    }
+    if (bytes.length > this.options.maxMessageBytes)
+      throw new RpcError(StatusCode.RESOURCE_EXHAUSTED,
+        `${type.name}: ${bytes.length} bytes, and at most ${this.options.maxMessageBytes} can be sent`);
+    return bytes;
+  }
+
+  #entries(metadata) {
+    const entries = entriesOf(metadata);
+    const {token} = this.options;
+    if (token === undefined || entries.some(([key]) => key === 'authorization'))
+      return entries;
+    return entriesOf({...metadata, authorization: `Bearer ${typeof token === 'function' ? token() : token}`});
+  }
+
+  // Starts a call. request: what the program gave, or undefined if the client streams.
+  call(CallType, method, request, options = {}) {
+    let packed = null;
+    let entries = [];
+    let refused = null;
+    try {
+      packed = method.clientStreams ? null : this.pack(method.requestType, request);
+      entries = this.#entries(options.metadata);
+    } catch (error) {
+      refused = {
+        code: error instanceof RpcError ? error.code : StatusCode.INVALID_ARGUMENT, message: error.message,
+      };
+    }
+    const call = new CallType(this, method, packed, entries, options);
+    refused ??= this.#refusal(call);
+    if (refused)
+      call.finish(refused);
+    else
+      this.#join(call);
+    return call;
+  }
+
+  #refusal(call) {
+    if (call.signal?.aborted)
+      return {code: StatusCode.CANCELLED, message: 'the call was cancelled'};
+    if (this.#closing)
+      return {code: StatusCode.CANCELLED, message: `${this.url}: the channel was closed`};
+    if (this.#line.size >= this.options.maxWaiting)
+      return {
+        code: StatusCode.RESOURCE_EXHAUSTED, message: `${this.url}: ${this.#line.size} calls wait in line already`,
+      };
+    return null;
+  }
+
+  // ---- the line
+
+  #join(call) {
+    this.#restartConnectTimeout(call);
+    this.#line.add(call);
+    this.pump();
+    this.#arm(call);
+  }
+
+  #restartConnectTimeout(call) {
+    call.connectBy = call.waitForReady ? Infinity : performance.now() + this.options.connectTimeoutMs;
+  }
+
+  // Puts waiting calls on the wire.
+  pump() {
+    for (const call of this.#line) {
+      if (this.#closing || !this.#connection?.isUsable())
+        return;
+      this.#line.delete(call);
+      this.#connection.place(call);
+      this.#arm(call);
+    }
+  }
+
+  // ---- timers: one for each call
+
+  #wakeAt(call) {
+    if (this.#resting.has(call))
+      return call.restUntil;
+    const waitsForConnection = !call.connection && !this.isConnected;
+    return waitsForConnection ? Math.min(call.connectBy, call.deadline) : call.deadline;
+  }
+
+  #arm(call) {
+    clearTimeout(call.timer);
+    const at = this.#wakeAt(call);
+    const ms = Math.min(TIMER_MAX, Math.max(0, Math.ceil(at - performance.now())));
+    if (at !== Infinity && !call.outcome)
+      call.timer = setTimeout(() => this.#rang(call), ms);
+  }
+
+  #rang(call) {
+    if (performance.now() < this.#wakeAt(call))
+      this.#arm(call);
+    else if (this.#resting.delete(call))
+      this.#join(call);
+    else
+      this.#setOverdue(call);
+  }
+
+  #setOverdue(call) {
+    const noConnection = !call.connection && !this.isConnected;
+    const code = performance.now() >= call.deadline ? StatusCode.DEADLINE_EXCEEDED : StatusCode.UNAVAILABLE;
+    const why = this.#lastError && `: ${this.#lastError}`;
+    this.giveUp(call, code, noConnection ? `no connection to ${this.url}${why}`
+      : `${call.method.path}: no answer from ${this.url} within the deadline`);
+  }
+
+  // ---- ends
+
+  // On a connection: with what the server said, or because it was lost.
+  endAttempt(call, outcome) {
+    this.#budget.count(outcome.code);
+    const pushback = pushbackMs(outcome.trailers ?? {});
+    const waitMs = call.canRetry && !this.#closing
+      ? retryWaitMs(this.#budget, this.options.retry, call.attempts, outcome.code, pushback, Math.random()) : -1;
+    const restUntil = performance.now() + waitMs;
+    if (waitMs < 0 || restUntil >= call.deadline) {
+      this.#end(call, outcome, false);
+      return;
+    }
+    call.connection.release(call, false);
+    call.connection = null;
+    call.restUntil = restUntil;
+    this.#resting.add(call);
+    this.#arm(call);
+  }
+
+  // From this side.
+  giveUp(call, code, message) {
+    if (call.outcome)
+      return;
+    this.#end(call, {code, message}, true);
+    this.pump();
+  }
+
+  #end(call, outcome, isCancelled) {
+    const {connection} = call;
+    clearTimeout(call.timer);
+    this.#line.delete(call);
+    this.#resting.delete(call);
+    call.connection = null;
+    call.finish(outcome);
+    connection?.release(call, isCancelled);
+  }
+
+  // Ends all calls with CANCELLED and says goodbye. The promise is kept when the connection is gone.
+  close() {
+    if (this.#closing)
+      return this.#closing;
+    this.#closing = new Promise((resolve) => { this.#closed = resolve; });
+    clearTimeout(this.#dialTimer);
+    for (const call of [...this.#line, ...this.#resting])
+      this.giveUp(call, StatusCode.CANCELLED, `${this.url}: the channel was closed`);
+    if (this.#connection) {
+      this.#connection.failAll(StatusCode.CANCELLED, 'the channel was closed');
+      this.#connection.sayGoodbye();
+    } else {
+      this.#closed();
+    }
+    return this.#closing;
+  }
+}
+
+module.exports = {Channel};

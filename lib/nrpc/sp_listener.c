@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// sp_listener.c: accepts connections, for as long as it is open: an error of one makes it try again a little
+// later.
+#include "nrpc/sp.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "nrpc/tls.h"
+#include "nrpc/transport.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAUSE_MS = 20 }; // after an error, which is mostly a lack of file descriptors
+
+struct sp_listener {
+    struct sp_options options;
+    char *url;
+    pthread_mutex_t mu;
+    nng_stream_listener *listener; // guarded by mu
+    nng_aio *accept_aio, *pause_aio;
+    bool closing; // guarded by mu
+    bool is_ipc;
+    bool complained;
+};
+
+static void gone(void *arg, bool was_opened)
+{
+    (void)arg;
+    (void)was_opened;
+}
+
+// Accepts the next one, or pauses first.
+static void go_on(struct sp_listener *l, bool pause)
+{
+    pthread_mutex_lock(&l->mu);
+    if (l->closing)
+        ;
+    else if (pause)
+        nng_sleep_aio(PAUSE_MS, l->pause_aio);
+    else
+        nng_stream_listener_accept(l->listener, l->accept_aio);
+    pthread_mutex_unlock(&l->mu);
+}
+
+static void accepted(void *arg)
+{
+    struct sp_listener *l = arg;
+    struct sp_pipe *pipe;
+    int rv = nng_aio_result(l->accept_aio);
+    if (rv == 0)
+        sp_pipe_start(nng_aio_get_output(l->accept_aio, 0), l->is_ipc, SP_REP, &l->options, gone, NULL,
+                      &pipe);
+    else if (rv != NNG_ECLOSED && rv != NNG_ECANCELED && !l->complained) {
+        log_warn("%s: cannot accept: %s", l->url, nng_strerror(rv));
+        l->complained = true;
+    }
+    if (rv == 0)
+        l->complained = false;
+    go_on(l, rv != 0);
+}
+
+static void paused(void *arg)
+{
+    struct sp_listener *l = arg;
+    if (nng_aio_result(l->pause_aio) == 0)
+        go_on(l, false);
+}
+
+static int set_up(const struct sp_listener *l, const char *url, nng_stream_listener **out,
+                  struct nrpc_status *st)
+{
+    char what[300];
+    snprintf(what, sizeof what, "cannot listen on %s", url);
+    int rv = nng_stream_listener_alloc(out, url);
+    if (rv)
+        return transport_error(st, rv, what);
+    (void)nng_stream_listener_set_bool(*out, NNG_OPT_TCP_KEEPALIVE, true); // not every transport has them
+    (void)nng_stream_listener_set_bool(*out, NNG_OPT_TCP_NODELAY, true);
+    int code = tls_stream_listener(*out, url, l->options.tls, st);
+    if (code == NRPC_OK && (rv = nng_stream_listener_listen(*out)))
+        code = transport_error(st, rv, what);
+    if (code)
+        nng_stream_listener_free(*out);
+    return code;
+}
+
+// The url with the port that the system has chosen.
+static char *real_url(nng_stream_listener *listener, const char *url)
+{
+    nng_sockaddr sa;
+    char address[64];
+    if (!strstr(url, "tcp") || nng_stream_listener_get_addr(listener, NNG_OPT_LOCADDR, &sa))
+        return mem_strdup(url);
+    transport_address_text(&sa, address, sizeof address);
+    const char *colon = strrchr(url, ':'), *port = strrchr(address, ':');
+    size_t size = (size_t)(colon - url) + strlen(port) + 1;
+    char *real = mem_alloc(size);
+    snprintf(real, size, "%.*s%s", (int)(colon - url), url, port);
+    return real;
+}
+
+int sp_listen(const char *url, const struct sp_options *options, struct sp_listener **out,
+              struct nrpc_status *st)
+{
+    *out = NULL;
+    if (!strstr(url, "://"))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "\"%s\" is no url like tcp://host:port", url);
+    struct sp_listener *l = mem_calloc(1, sizeof *l);
+    l->options = *options;
+    l->is_ipc = !strncmp(url, "ipc", 3);
+    int code = set_up(l, url, &l->listener, st);
+    if (code) {
+        free(l);
+        return code;
+    }
+    l->url = real_url(l->listener, url);
+    pthread_mutex_init(&l->mu, NULL);
+    if (nng_aio_alloc(&l->accept_aio, accepted, l) || nng_aio_alloc(&l->pause_aio, paused, l))
+        mem_exhausted(sizeof *l);
+    *out = l;
+    go_on(l, false);
+    return NRPC_OK;
+}
+
+const char *sp_listener_url(const struct sp_listener *l)
+{
+    return l->url;
+}
+
+int sp_listener_reload_tls(struct sp_listener *l, struct nrpc_status *st)
+{
+    pthread_mutex_lock(&l->mu);
+    int code = tls_stream_listener(l->listener, l->url, l->options.tls, st);
+    pthread_mutex_unlock(&l->mu);
+    return code;
+}
+
+// Ends accepting, and waits until nothing of it is under way.
+static void stop(struct sp_listener *l)
+{
+    pthread_mutex_lock(&l->mu);
+    l->closing = true;
+    pthread_mutex_unlock(&l->mu);
+    nng_stream_listener_close(l->listener);
+    nng_aio_stop(l->accept_aio);
+    nng_aio_stop(l->pause_aio);
+    nng_aio_free(l->accept_aio);
+    nng_aio_free(l->pause_aio);
+    nng_stream_listener_free(l->listener);
+}
+
+int sp_listener_reopen(struct sp_listener *l, struct nrpc_status *st)
+{
+    stop(l);
+    if (nng_aio_alloc(&l->accept_aio, accepted, l) || nng_aio_alloc(&l->pause_aio, paused, l))
+        mem_exhausted(sizeof *l);
+    int code = set_up(l, l->url, &l->listener, st);
+    if (code) {
+        l->listener = NULL;
+        return code;
+    }
+    l->closing = false;
+    go_on(l, false);
+    return NRPC_OK;
+}
+
+void sp_listener_close(struct sp_listener *l)
+{
+    if (!l)
+        return;
+    if (l->listener)
+        stop(l);
+    pthread_mutex_destroy(&l->mu);
+    free(l->url);
+    free(l);
+}

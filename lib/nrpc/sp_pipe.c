@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: Apache-2.0
+// sp_pipe.c: one connection: handshake, messages in and out, the end.
+//
+// One receive operation is always under way, from the handshake on: its failure is how the end is noticed,
+// and the pipe is gone when no operation is under way any more. Nothing is started once `closing` is set.
+#include "nrpc/sp.h"
+
+#include "base/mem.h"
+#include "nrpc/transport.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    HELLO_BYTES = 8,
+    HANDSHAKE_MS = 5000,
+    ID_BYTES = 4,
+    HEAD_MAX = 1 + 8 + ID_BYTES, // IPC's mark, the length, the id
+    BUFFER_BYTES = 4096,
+    SEND_AT_ONCE = 4, // messages in one write
+};
+
+struct outgoing_message {
+    nng_msg *msg;
+    uint32_t id;
+};
+
+struct sp_pipe {
+    nng_stream *stream;
+    nng_aio *rx, *tx;
+    const struct sp_events *events;
+    void *owner;
+    void (*done)(void *arg, bool was_opened);
+    void *done_arg;
+    size_t max_bytes;
+    enum sp_role role;
+    bool is_ipc;
+    _Atomic uint32_t user;
+    _Atomic int refs; // one for the operations, one for each thread that is about to flush it
+    pthread_mutex_t mu;
+
+    // Guarded by mu
+    bool closing, greeted, opened, sending, receiving; // greeted: our hello was sent
+    struct outgoing_message *queue;                    // a queue in an array
+    size_t queue_first, queue_count, queue_capacity;
+    bool will_flush; // in some thread's list
+
+    // The sender's, of which there is one at a time
+    uint8_t heads[SEND_AT_ONCE][HEAD_MAX];
+    size_t in_flight, sent_bytes; // messages at the head of the queue; bytes of them that are gone
+
+    // The receiver's
+    uint8_t hello[HELLO_BYTES];
+    uint8_t buffer[BUFFER_BYTES];
+    size_t at, end;    // what of the buffer was not looked at yet
+    nng_msg *partial;  // a message that does not fit the buffer
+    size_t partial_at; // bytes of it that have arrived
+};
+
+// ---- life
+
+static void unref(struct sp_pipe *p)
+{
+    if (atomic_fetch_sub(&p->refs, 1) != 1)
+        return;
+    for (size_t i = 0; i < p->queue_count; i++)
+        nng_msg_free(p->queue[p->queue_first + i].msg);
+    free(p->queue);
+    nng_msg_free(p->partial);
+    nng_stream_free(p->stream);
+    nng_aio_reap(p->rx);
+    nng_aio_reap(p->tx);
+    pthread_mutex_destroy(&p->mu);
+    free(p);
+}
+
+// Called with the mutex by whoever ended an operation; gives the mutex back. The last one tells the owner.
+static void end_operation(struct sp_pipe *p)
+{
+    bool over = p->closing && !p->receiving && !p->sending, opened = p->opened;
+    pthread_mutex_unlock(&p->mu);
+    if (!over)
+        return;
+    if (opened)
+        p->events->closed(p->owner, p);
+    p->done(p->done_arg, opened);
+    unref(p);
+}
+
+// Under the mutex.
+static void start_closing(struct sp_pipe *p)
+{
+    if (p->closing)
+        return;
+    p->closing = true;
+    nng_stream_close(p->stream);
+}
+
+void sp_close(struct sp_pipe *p)
+{
+    pthread_mutex_lock(&p->mu);
+    start_closing(p);
+    pthread_mutex_unlock(&p->mu);
+}
+
+void sp_set_user(struct sp_pipe *p, uint32_t user)
+{
+    atomic_store(&p->user, user);
+}
+
+uint32_t sp_user(const struct sp_pipe *p)
+{
+    return atomic_load(&p->user);
+}
+
+void sp_peer_name(const struct sp_pipe *p, char *out, size_t size)
+{
+    nng_sockaddr sa;
+    out[0] = 0;
+    if (nng_stream_get_addr(p->stream, NNG_OPT_REMADDR, &sa) == 0)
+        transport_address_text(&sa, out, size);
+}
+
+// ---- sending
+
+static size_t write_head(const struct sp_pipe *p, const struct outgoing_message *m, uint8_t *head)
+{
+    uint8_t *at = head;
+    uint64_t length = ID_BYTES + nng_msg_len(m->msg);
+    if (p->is_ipc)
+        *at++ = 1;
+    for (int shift = 56; shift >= 0; shift -= 8)
+        *at++ = (uint8_t)(length >> shift);
+    for (int shift = 24; shift >= 0; shift -= 8)
+        *at++ = (uint8_t)(m->id >> shift);
+    return (size_t)(at - head);
+}
+
+// Adds what of a piece lies behind the bytes that are gone already.
+static void add_piece(nng_iov *iov, unsigned *count, void *data, size_t size, size_t *gone)
+{
+    if (*gone >= size) {
+        *gone -= size;
+        return;
+    }
+    iov[(*count)++] = (nng_iov){(uint8_t *)data + *gone, size - *gone};
+    *gone = 0;
+}
+
+// Under the mutex: starts to write the messages at the head of the queue, or what is left of them.
+static void start_sending(struct sp_pipe *p)
+{
+    nng_iov iov[2 * SEND_AT_ONCE];
+    unsigned count = 0;
+    size_t gone = p->sent_bytes;
+    if (!p->in_flight)
+        p->in_flight = p->queue_count < SEND_AT_ONCE ? p->queue_count : SEND_AT_ONCE;
+    for (size_t i = 0; i < p->in_flight; i++) {
+        const struct outgoing_message *m = &p->queue[p->queue_first + i];
+        size_t head_size = write_head(p, m, p->heads[i]);
+        add_piece(iov, &count, p->heads[i], head_size, &gone);
+        add_piece(iov, &count, nng_msg_body(m->msg), nng_msg_len(m->msg), &gone);
+    }
+    p->sending = true;
+    (void)nng_aio_set_iov(p->tx, count, iov);
+    nng_stream_send(p->stream, p->tx);
+}
+
+static size_t in_flight_bytes(const struct sp_pipe *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->in_flight; i++)
+        n += (p->is_ipc ? HEAD_MAX : HEAD_MAX - 1) + nng_msg_len(p->queue[p->queue_first + i].msg);
+    return n;
+}
+
+static void sent(void *arg)
+{
+    struct sp_pipe *p = arg;
+    pthread_mutex_lock(&p->mu);
+    p->sending = false;
+    size_t bytes = nng_aio_count(p->tx);
+    if (nng_aio_result(p->tx) || (!p->greeted && bytes < HELLO_BYTES))
+        start_closing(p);
+    else if (p->greeted)
+        p->sent_bytes += bytes;
+    p->greeted = true;
+    if (p->in_flight && p->sent_bytes == in_flight_bytes(p)) {
+        for (; p->in_flight; p->in_flight--, p->queue_first++, p->queue_count--)
+            nng_msg_free(p->queue[p->queue_first].msg);
+        p->sent_bytes = 0;
+    }
+    if (p->queue_count && !p->closing)
+        start_sending(p);
+    end_operation(p);
+}
+
+// ---- what a thread has queued
+
+enum { FLUSH_MAX = 16 };
+static _Thread_local struct sp_pipe *to_flush[FLUSH_MAX];
+static _Thread_local unsigned to_flush_count;
+
+static void flush_one(struct sp_pipe *p)
+{
+    pthread_mutex_lock(&p->mu);
+    p->will_flush = false;
+    if (!p->closing && !p->sending && p->queue_count)
+        start_sending(p);
+    pthread_mutex_unlock(&p->mu);
+    unref(p);
+}
+
+void sp_flush(void)
+{
+    while (to_flush_count)
+        flush_one(to_flush[--to_flush_count]);
+}
+
+static void enqueue(struct sp_pipe *p, nng_msg *msg, uint32_t id)
+{
+    if (p->queue_first + p->queue_count == p->queue_capacity) {
+        if (p->queue_count)
+            memmove(p->queue, p->queue + p->queue_first, p->queue_count * sizeof *p->queue);
+        p->queue_first = 0;
+        mem_grow(&p->queue, &p->queue_capacity, p->queue_count + 1, sizeof *p->queue);
+    }
+    p->queue[p->queue_first + p->queue_count++] = (struct outgoing_message){msg, id};
+}
+
+void sp_send(struct sp_pipe *p, nng_msg *msg, uint32_t id)
+{
+    pthread_mutex_lock(&p->mu);
+    if (p->closing) {
+        pthread_mutex_unlock(&p->mu);
+        nng_msg_free(msg);
+        return;
+    }
+    enqueue(p, msg, id);
+    if (p->sending || p->will_flush) { // somebody will see to it
+        pthread_mutex_unlock(&p->mu);
+        return;
+    }
+    if (to_flush_count ==
+        FLUSH_MAX) { // a thread that sends to very many at once: it starts this one right here
+        start_sending(p);
+        pthread_mutex_unlock(&p->mu);
+        return;
+    }
+    p->will_flush = true;
+    atomic_fetch_add(&p->refs, 1);
+    to_flush[to_flush_count++] = p;
+    pthread_mutex_unlock(&p->mu);
+}
+
+// ---- receiving
+
+// Under the mutex.
+static void start_receiving(struct sp_pipe *p)
+{
+    nng_iov iov[2];
+    unsigned count = 0;
+    if (p->partial)
+        iov[count++] = (nng_iov){(uint8_t *)nng_msg_body(p->partial) + p->partial_at,
+                                 nng_msg_len(p->partial) - p->partial_at};
+    iov[count++] = (nng_iov){p->buffer + p->end, BUFFER_BYTES - p->end};
+    p->receiving = true;
+    (void)nng_aio_set_iov(p->rx, count, iov);
+    nng_stream_recv(p->stream, p->rx);
+}
+
+static void deliver(struct sp_pipe *p, nng_msg *msg)
+{
+    uint32_t id;
+    if (nng_msg_trim_u32(msg, &id))
+        nng_msg_free(msg);
+    else
+        p->events->received(p->owner, p, msg, id);
+}
+
+// Takes the next message, or the begin of one, out of the buffer. 1: took something; 0: needs more; -1:
+// nonsense.
+static int take_from_buffer(struct sp_pipe *p)
+{
+    const uint8_t *head = p->buffer + p->at;
+    size_t have = p->end - p->at, mark = p->is_ipc ? 1 : 0;
+    if (have < mark + 8)
+        return 0;
+    uint64_t length = 0;
+    for (size_t i = 0; i < 8; i++)
+        length = length << 8 | head[mark + i];
+    if (length < ID_BYTES || length > p->max_bytes + ID_BYTES || (mark && head[0] != 1))
+        return -1;
+    nng_msg *msg = transport_message((size_t)length);
+    size_t here = have - mark - 8 < length ? have - mark - 8 : (size_t)length;
+    memcpy(nng_msg_body(msg), head + mark + 8, here);
+    p->at += mark + 8 + here;
+    if (here == length) {
+        deliver(p, msg);
+    } else {
+        p->partial = msg;
+        p->partial_at = here;
+    }
+    return 1;
+}
+
+// Looks at the bytes that have come; false: they are no SP messages.
+static bool digest(struct sp_pipe *p, size_t bytes)
+{
+    if (p->partial) {
+        size_t missing = nng_msg_len(p->partial) - p->partial_at;
+        size_t took = bytes < missing ? bytes : missing;
+        p->partial_at += took;
+        bytes -= took;
+        if (took < missing)
+            return true;
+        nng_msg *msg = p->partial;
+        p->partial = NULL;
+        deliver(p, msg);
+    }
+    p->end += bytes;
+    int took = 1;
+    while (took == 1 && !p->partial)
+        took = take_from_buffer(p);
+    memmove(p->buffer, p->buffer + p->at, p->end - p->at);
+    p->end -= p->at;
+    p->at = 0;
+    return took >= 0;
+}
+
+static void received(void *arg)
+{
+    struct sp_pipe *p = arg;
+    bool good = nng_aio_result(p->rx) == 0 && digest(p, nng_aio_count(p->rx));
+    pthread_mutex_lock(&p->mu);
+    p->receiving = false;
+    if (!good)
+        start_closing(p);
+    else if (!p->closing)
+        start_receiving(p);
+    end_operation(p);
+}
+
+// ---- the handshake
+
+static void hello_received(void *arg);
+
+// Under the mutex.
+static void receive_hello(struct sp_pipe *p)
+{
+    nng_iov iov = {p->buffer + p->end, HELLO_BYTES - p->end};
+    p->receiving = true;
+    (void)nng_aio_set_iov(p->rx, 1, &iov);
+    nng_stream_recv(p->stream, p->rx);
+}
+
+static bool is_peer(const struct sp_pipe *p)
+{
+    const uint8_t expected[HELLO_BYTES] = {0, 'S', 'P', 0, 0, p->role == SP_REQ ? SP_REP : SP_REQ, 0, 0};
+    return !memcmp(p->buffer, expected, HELLO_BYTES);
+}
+
+static void hello_received(void *arg)
+{
+    struct sp_pipe *p = arg;
+    int rv = nng_aio_result(p->rx);
+    if (p->opened) {
+        received(p);
+        return;
+    }
+    pthread_mutex_lock(&p->mu);
+    p->receiving = false;
+    p->end += rv ? 0 : nng_aio_count(p->rx);
+    bool complete = !rv && p->end == HELLO_BYTES;
+    if (rv || (complete && !is_peer(p)))
+        start_closing(p);
+    if (p->closing || !complete) {
+        if (!p->closing)
+            receive_hello(p);
+        end_operation(p);
+        return;
+    }
+    p->end = 0;
+    p->opened = true;
+    p->receiving = true; // as far as the end is concerned, until the owner knows
+    pthread_mutex_unlock(&p->mu);
+    p->events->opened(p->owner, p);
+    sp_flush();
+    nng_aio_set_timeout(p->rx, NNG_DURATION_INFINITE);
+    pthread_mutex_lock(&p->mu);
+    p->receiving = false;
+    if (!p->closing)
+        start_receiving(p);
+    end_operation(p);
+}
+
+void sp_pipe_start(nng_stream *stream, bool is_ipc, enum sp_role role, const struct sp_options *o,
+                   void (*done)(void *arg, bool was_opened), void *arg, struct sp_pipe **out)
+{
+    struct sp_pipe *p = mem_calloc(1, sizeof *p);
+    p->stream = stream;
+    p->is_ipc = is_ipc;
+    p->role = role;
+    p->events = o->events;
+    p->owner = o->owner;
+    p->max_bytes = o->max_bytes;
+    p->done = done;
+    p->done_arg = arg;
+    p->refs = 1;
+    pthread_mutex_init(&p->mu, NULL);
+    if (nng_aio_alloc(&p->rx, hello_received, p) || nng_aio_alloc(&p->tx, sent, p))
+        mem_exhausted(sizeof *p);
+    *out = p;
+    memcpy(p->hello, (const uint8_t[HELLO_BYTES]){0, 'S', 'P', 0, 0, (uint8_t)role, 0, 0}, HELLO_BYTES);
+    nng_aio_set_timeout(p->rx, HANDSHAKE_MS);
+    nng_iov iov = {p->hello, HELLO_BYTES};
+    pthread_mutex_lock(&p->mu);
+    p->sending = true;
+    (void)nng_aio_set_iov(p->tx, 1, &iov);
+    nng_stream_send(stream, p->tx);
+    receive_hello(p);
+    pthread_mutex_unlock(&p->mu);
+}
