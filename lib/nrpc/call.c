@@ -4,6 +4,7 @@
 #include "nrpc/channel.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "base/wait.h"
 #include "nrpc/trace.h"
 #include "nrpc/transport.h"
@@ -160,6 +161,7 @@ static struct nrpc_status read_status(const struct frame *f)
     size_t n = f->status_text.size < sizeof st.text - 1 ? f->status_text.size : sizeof st.text - 1;
     if (n)
         memcpy(st.text, f->status_text.data, n);
+    utf8_repair(st.text); // it may have been cut within a character
     return st;
 }
 

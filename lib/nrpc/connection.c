@@ -18,6 +18,10 @@ enum { AVOID_MS = 1000 };
 static void emit(struct link *link, nng_msg *msg, uint32_t id)
 {
     struct connection *c = (struct connection *)((char *)link - offsetof(struct connection, link));
+    if (!msg && c->pipe)
+        sp_close(c->pipe);
+    if (!msg)
+        return;
     if (c->local)
         channel_errand(c->channel, c->local, msg, id);
     else
@@ -172,6 +176,9 @@ static void take_call_frame(struct connection *c, nng_msg *msg, const struct fra
         nng_msg_free(msg);
         if (f->kind == FRAME_MESSAGE)
             link_say_of(&c->link, FRAME_CANCEL, id);
+    } else if (f->kind > FRAME_BATCH &&
+               f->version == NRPC_WIRE_VERSION) { // of a later minor version: not ours
+        nng_msg_free(msg);
     } else if (f->version != NRPC_WIRE_VERSION) {
         break_call(c, p, msg, "a malformed answer");
     } else if (p->kind == PENDING_STREAM) {

@@ -140,6 +140,20 @@ void flow_resume(struct link *link)
 
 // ---- receiving
 
+// A message holds on to its frame; one that is mostly something else is not kept as it is.
+static nng_msg *only_payloads(nng_msg *msg, const struct frame *frame)
+{
+    struct wire_bytes rest = frame->all, payload;
+    nng_msg *compact = transport_message(0);
+    while (frame_next_payload(&rest, &payload)) {
+        uint8_t head[16];
+        transport_append(compact, head, (size_t)(frame_write_payload(head, payload.size) - head));
+        transport_append(compact, payload.data, payload.size);
+    }
+    nng_msg_free(msg);
+    return compact;
+}
+
 bool flow_receive(struct flow *f, nng_msg *msg, const struct frame *frame)
 {
     struct wire_bytes rest = frame->all, payload;
@@ -154,6 +168,8 @@ bool flow_receive(struct flow *f, nng_msg *msg, const struct frame *frame)
         cost += (int64_t)payload.size + FLOW_MESSAGE_COST;
     }
     f->granted -= cost;
+    if (frame->all.size > (size_t)cost + FLOW_OTHER_BYTES)
+        msg = only_payloads(msg, frame);
     if (f->queue_first + f->queue_count == f->queue_capacity) {
         if (f->queue_count)
             memmove(f->queue, f->queue + f->queue_first, f->queue_count * sizeof *f->queue);

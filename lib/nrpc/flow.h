@@ -12,6 +12,7 @@ enum {
     FLOW_FIRST_CREDIT = 65536, // bytes that a client may send before it was granted any
     FLOW_MESSAGE_COST = 16,    // bytes that a message costs besides its own
     FLOW_BATCH_BYTES = 16384,  // a frame of gathered messages is not made larger
+    FLOW_OTHER_BYTES = 256,    // of a frame that are no payload, that may be kept with it
 };
 
 struct flow {

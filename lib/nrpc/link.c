@@ -24,7 +24,7 @@ void link_fini(struct link *l)
     nng_msg_free(l->batch);
     l->held = NULL;
     l->lone.msg = l->batch = NULL;
-    l->held_first = l->held_count = l->held_capacity = 0;
+    l->held_first = l->held_count = l->held_capacity = l->held_bytes = 0;
 }
 
 bool link_is_eager(const struct link *l)
@@ -52,6 +52,9 @@ static void hold(struct link *l, nng_msg *msg, uint32_t id)
         mem_grow(&l->held, &l->held_capacity, l->held_count + 1, sizeof *l->held);
     }
     l->held[l->held_first + l->held_count++] = (struct link_held){msg, id};
+    l->held_bytes += nng_msg_len(msg) + sizeof *l->held;
+    if (l->held_bytes > LINK_HELD_BYTES)
+        l->emit(l, NULL, 0);
 }
 
 static void emit_or_hold(struct link *l, nng_msg *msg, uint32_t id)
@@ -167,6 +170,7 @@ void link_heard(struct link *l, const struct frame *f)
     while (l->held_count && l->sent - l->acked < LINK_WINDOW) {
         struct link_held h = l->held[l->held_first++];
         l->held_count--;
+        l->held_bytes -= nng_msg_len(h.msg) + sizeof h;
         emit(l, h.msg, h.id);
     }
     flow_resume(l);

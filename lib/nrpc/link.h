@@ -18,7 +18,8 @@ enum {
     LINK_EAGER = 4,    // messages on the way from which on small frames gather in one
     LINK_ACK = 4,      // received messages after which they are acknowledged at once
     LINK_SMALL = 4096, // bytes of a frame that may share a message
-    LINK_BATCH_BYTES = 16384, // a message of several frames is not made larger
+    LINK_BATCH_BYTES = 16384,   // a message of several frames is not made larger
+    LINK_HELD_BYTES = 32 << 20, // that may wait; a peer that lets more gather does not read, and is given up
 };
 
 struct flow;
@@ -29,13 +30,14 @@ struct link_held {
 };
 
 struct link {
-    void (*emit)(struct link *link, nng_msg *msg, uint32_t id); // sends; takes msg
-    uint32_t sent, acked;                                       // by us; of these, what the peer says it has
-    uint32_t received, told;                                    // by us; what we last said
-    struct link_held lone;  // one small frame that waits for company; msg NULL: none
-    nng_msg *batch;         // several that do, as a message that is still growing
-    struct link_held *held; // messages that wait for the window: a queue in an array
-    size_t held_first, held_count, held_capacity;
+    // Sends; takes msg. NULL: the connection is to be closed, the peer does not acknowledge.
+    void (*emit)(struct link *link, nng_msg *msg, uint32_t id);
+    uint32_t sent, acked;    // by us; of these, what the peer says it has
+    uint32_t received, told; // by us; what we last said
+    struct link_held lone;   // one small frame that waits for company; msg NULL: none
+    nng_msg *batch;          // several that do, as a message that is still growing
+    struct link_held *held;  // messages that wait for the window: a queue in an array
+    size_t held_first, held_count, held_capacity, held_bytes;
     struct flow *waiting, **waiting_tail; // flows whose messages gather
     bool said_goodbye;                    // nothing is sent any more
 };

@@ -106,8 +106,8 @@ struct nrpc_server_options {
     size_t stream_window_bytes; // of a stream's messages received and not yet read; 0: 256 KiB
     int64_t keepalive_ms; // a silent connection is asked for a sign of life after this; 0: 30000; <0: never
     int64_t keepalive_timeout_ms; // and closed after this; 0: 10000
-    int64_t watchdog_ms; // how often a tcp or tls listener is tried, and replaced if it is dead; 0: 5000; <0:
-                         // never
+    int64_t watchdog_ms;          // how often a listener is tried, and replaced if it is dead; 0: 5000; <0:
+                                  // never
     const struct nrpc_tls_options *tls; // for tls+tcp listeners; copied
 };
 

@@ -99,6 +99,8 @@ void server_ref(struct nrpc_server *s)
 
 static void free_tables(struct nrpc_server *s)
 {
+    for (size_t i = 0; i < s->listener_count; i++)
+        sp_listener_close(s->listeners[i]);
     struct method_entry *m, *mtmp;
     HASH_ITER(hh, s->methods, m, mtmp)
     {
@@ -272,11 +274,20 @@ static void wait_for_peers(struct nrpc_server *s, int64_t timeout_ms)
         ;
 }
 
+static void stop_listening(struct nrpc_server *s)
+{
+    atomic_store(&s->refusing, true);
+    watchdog_stop(s->watchdog);
+    s->watchdog = NULL;
+    for (size_t i = 0; i < s->listener_count; i++)
+        sp_listener_stop(s->listeners[i]);
+}
+
 size_t nrpc_server_drain(struct nrpc_server *s, int64_t timeout_ms)
 {
     int64_t end_us = clock_mono_us() + timeout_ms * 1000;
     struct timespec until = wait_until(timeout_ms);
-    atomic_store(&s->refusing, true);
+    stop_listening(s);
     server_lock(s);
     peers_say(s, FRAME_DRAIN);
     server_unlock(s);
@@ -302,11 +313,7 @@ void nrpc_server_destroy(struct nrpc_server *s)
 {
     if (!s)
         return;
-    atomic_store(&s->refusing, true);
-    watchdog_stop(s->watchdog);
-    for (size_t i = 0; i < s->listener_count; i++)
-        sp_listener_close(s->listeners[i]);
-    s->listener_count = 0;
+    stop_listening(s);
     server_lock(s);
     cancel_all(s);
     server_unlock(s);

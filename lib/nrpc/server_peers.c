@@ -21,6 +21,10 @@ static struct peer *peer_of(struct link *link)
 static void emit(struct link *link, nng_msg *msg, uint32_t id)
 {
     struct peer *p = peer_of(link);
+    if (!msg && p->pipe)
+        sp_close(p->pipe);
+    if (!msg)
+        return;
     p->frames_sent++;
     if (p->local)
         server_run_errand(p->server, channel_ref(p->local), msg, id);
@@ -80,6 +84,8 @@ static void opened(void *owner, struct sp_pipe *pipe)
     sp_set_user(pipe, p->id);
     sp_peer_name(pipe, p->name, sizeof p->name);
     s->remote_peers++;
+    if (atomic_load(&s->refusing))
+        link_say(&p->link, FRAME_DRAIN);
     server_unlock(s);
 }
 

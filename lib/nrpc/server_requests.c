@@ -228,6 +228,11 @@ void requests_take(struct peer *p, nng_msg *msg, const struct frame *f, const st
     struct nrpc_server *s = p->server;
     struct nrpc_call *c = call_find(s, p->id, id);
     bool of_running_call = f && f->kind >= FRAME_MESSAGE && f->kind <= FRAME_CREDIT;
+    if (f && f->kind > FRAME_BATCH && f->version == NRPC_WIRE_VERSION) { // of a later minor version: not ours
+        atomic_fetch_add(&s->bad_frames, 1);
+        nng_msg_free(msg);
+        return;
+    }
     if (c && of_running_call) {
         continue_call(c, msg, f);
     } else if (c && !f) {

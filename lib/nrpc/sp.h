@@ -55,7 +55,8 @@ int sp_listen(const char *url, const struct sp_options *options, struct sp_liste
 const char *sp_listener_url(const struct sp_listener *listener); // with the real port
 int sp_listener_reload_tls(struct sp_listener *listener, struct nrpc_status *st);
 int sp_listener_reopen(struct sp_listener *listener, struct nrpc_status *st); // its connections stay
-void sp_listener_close(struct sp_listener *listener); // and waits; its connections stay; NULL is allowed
+void sp_listener_stop(struct sp_listener *listener);  // accepts nobody any more; waits; its connections stay
+void sp_listener_close(struct sp_listener *listener); // stops it and frees it; NULL is allowed
 
 // ---- dialers: the client's side (REQ)
 

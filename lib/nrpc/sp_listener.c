@@ -134,14 +134,15 @@ const char *sp_listener_url(const struct sp_listener *l)
 int sp_listener_reload_tls(struct sp_listener *l, struct nrpc_status *st)
 {
     pthread_mutex_lock(&l->mu);
-    int code = tls_stream_listener(l->listener, l->url, l->options.tls, st);
+    int code = l->closing ? NRPC_OK : tls_stream_listener(l->listener, l->url, l->options.tls, st);
     pthread_mutex_unlock(&l->mu);
     return code;
 }
 
-// Ends accepting, and waits until nothing of it is under way.
-static void stop(struct sp_listener *l)
+void sp_listener_stop(struct sp_listener *l)
 {
+    if (!l->listener)
+        return;
     pthread_mutex_lock(&l->mu);
     l->closing = true;
     pthread_mutex_unlock(&l->mu);
@@ -151,15 +152,18 @@ static void stop(struct sp_listener *l)
     nng_aio_free(l->accept_aio);
     nng_aio_free(l->pause_aio);
     nng_stream_listener_free(l->listener);
+    l->listener = NULL;
 }
 
 int sp_listener_reopen(struct sp_listener *l, struct nrpc_status *st)
 {
-    stop(l);
+    sp_listener_stop(l);
     if (nng_aio_alloc(&l->accept_aio, accepted, l) || nng_aio_alloc(&l->pause_aio, paused, l))
         mem_exhausted(sizeof *l);
     int code = set_up(l, l->url, &l->listener, st);
-    if (code) {
+    if (code) { // there is nothing to stop
+        nng_aio_free(l->accept_aio);
+        nng_aio_free(l->pause_aio);
         l->listener = NULL;
         return code;
     }
@@ -172,8 +176,7 @@ void sp_listener_close(struct sp_listener *l)
 {
     if (!l)
         return;
-    if (l->listener)
-        stop(l);
+    sp_listener_stop(l);
     pthread_mutex_destroy(&l->mu);
     free(l->url);
     free(l);

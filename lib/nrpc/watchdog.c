@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HANDSHAKE_MS = 2000, FAILURES_MAX = 3, HEADER = 8 };
+enum { HANDSHAKE_MS = 2000, FAILURES_MAX = 3, HELLO = 8 };
 
 struct watchdog {
     struct nrpc_server *server;
@@ -55,21 +55,38 @@ static int trust_anybody(nng_stream_dialer *dialer)
     return rv;
 }
 
-// Sends or receives a header.
-static int transfer(nng_stream *stream, nng_aio *aio, void (*start)(nng_stream *, nng_aio *), uint8_t *header)
+// Sends or receives so many bytes.
+static bool transfer(nng_stream *stream, nng_aio *aio, void (*start)(nng_stream *, nng_aio *), uint8_t *data,
+                     size_t size)
 {
-    nng_iov iov = {header, HEADER};
-    (void)nng_aio_set_iov(aio, 1, &iov);
-    start(stream, aio);
-    nng_aio_wait(aio);
-    return nng_aio_result(aio);
+    for (size_t n; size; data += n, size -= n) {
+        nng_iov iov = {data, size};
+        (void)nng_aio_set_iov(aio, 1, &iov);
+        start(stream, aio);
+        nng_aio_wait(aio);
+        if (nng_aio_result(aio))
+            return false;
+        n = nng_aio_count(aio);
+    }
+    return true;
 }
 
-static bool shake_hands(nng_stream *stream, nng_aio *aio)
+// As a client would: a greeting, and a PING that must be answered.
+static bool is_served(nng_stream *stream, nng_aio *aio, bool ipc)
 {
-    uint8_t req[HEADER] = {0, 'S', 'P', 0, 0, 0x30, 0, 0}, answer[HEADER] = {0};
-    return transfer(stream, aio, nng_stream_send, req) == 0 &&
-           transfer(stream, aio, nng_stream_recv, answer) == 0 && !memcmp(answer, req, 4);
+    static const uint8_t hello[HELLO] = {0, 'S', 'P', 0, 0, SP_REQ, 0, 0};
+    const struct frame ping = {.version = NRPC_WIRE_VERSION, .kind = FRAME_PING};
+    uint8_t message[64] = {1}, answer[HELLO] = {0}, *at = message + (ipc ? 1 : 0);
+    size_t frame_bytes = frame_size(&ping, false, 0);
+    memset(at, 0, 7);
+    at[7] = (uint8_t)(4 + frame_bytes);
+    memcpy(at + 8, (const uint8_t[4]){0x80, 0, 0, 0}, 4);
+    frame_write(&ping, false, 0, at + 12);
+    memcpy(answer, hello, HELLO);
+    return transfer(stream, aio, nng_stream_send, answer, HELLO) &&
+           transfer(stream, aio, nng_stream_recv, answer, HELLO) && !memcmp(answer, hello, 4) &&
+           transfer(stream, aio, nng_stream_send, message, (size_t)(at - message) + 12 + frame_bytes) &&
+           transfer(stream, aio, nng_stream_recv, answer, 1);
 }
 
 // A server that insists on client certificates refuses ours: that it says so is sign of life enough.
@@ -93,7 +110,8 @@ static bool is_alive(const char *listener_url)
         nng_stream_dialer_dial(dialer, aio);
         nng_aio_wait(aio);
         nng_stream *stream = nng_aio_result(aio) == 0 ? nng_aio_get_output(aio, 0) : NULL;
-        alive = stream && (shake_hands(stream, aio) || (tls && is_sign_of_life(nng_aio_result(aio))));
+        alive = stream && (is_served(stream, aio, !strncmp(url, "ipc", 3)) ||
+                           (tls && is_sign_of_life(nng_aio_result(aio))));
         nng_stream_free(stream);
     }
     nng_stream_dialer_free(dialer);
@@ -108,8 +126,6 @@ static void check(struct watchdog *w, size_t index)
     struct nrpc_server *s = w->server;
     const char *url = sp_listener_url(s->listeners[index]);
     struct nrpc_status st;
-    if (!strstr(url, "tcp"))
-        return;
     if (is_alive(url)) {
         w->failures[index] = 0;
         return;

@@ -70,7 +70,8 @@ static void on_park(struct nrpc_call *call, const Echo__V1__SayRequest *q, void 
     pthread_mutex_unlock(&f->mu);
 }
 
-static const struct echo_v1_echo_handlers handlers = {.say = on_say, .park = on_park};
+static const struct echo_v1_echo_handlers handlers = {
+    .say = on_say, .say_again = on_say, .admin = on_say, .park = on_park};
 
 static size_t parked(struct fixture *f)
 {
@@ -401,7 +402,8 @@ static void test_registration(void **state)
     (void)state;
     struct nrpc_status st;
     struct fixture f = {0};
-    static const struct echo_v1_echo_handlers incomplete = {.say = on_say};
+    static const struct echo_v1_echo_handlers incomplete = {
+        .say = on_say, .say_again = on_say, .admin = on_say};
     struct nrpc_server *s = nrpc_server_create(NULL);
     assert_int_equal(echo_v1_echo_register(s, NRPC_POOLED, &incomplete, &f, &st), NRPC_FAILED_PRECONDITION);
     assert_string_equal(st.text, "method /echo.v1.Echo/Park has no handler");
