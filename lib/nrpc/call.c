@@ -208,30 +208,82 @@ void pending_finish(struct pending *p)
 
 void pending_run_done(struct pending *p)
 {
-    struct arena a;
-    arena_init(&a, 8 * p->channel->options.max_message_bytes);
-    ProtobufCMessage *response = pending_read_reply(p, &a.allocator);
+    ProtobufCMessage *response = pending_read_reply(p, &p->arena.allocator);
     pending_finish(p);
-    p->done(p->user, &p->st, response);
-    arena_fini(&a);
-    free(p);
+    p->finish(p->done, p->user, &p->st, response);
 }
 
 // ---- asynchronous
 
-void nrpc_call_async(struct nrpc_channel *ch, const struct nrpc_method *method,
-                     const struct nrpc_call_options *options, const ProtobufCMessage *request,
-                     nrpc_done_fn done, void *user)
+enum { FREE_PENDINGS_MAX = 64 };
+
+struct pending *pending_new(struct nrpc_channel *ch)
 {
-    struct pending *p = mem_calloc(1, sizeof *p);
-    *p = (struct pending){.channel = ch, .method = method, .kind = PENDING_ASYNC, .done = done, .user = user};
+    pthread_mutex_lock(&ch->mu);
+    struct pending *p = ch->free_pendings;
+    if (p) {
+        ch->free_pendings = p->next;
+        ch->free_pending_count--;
+    }
+    pthread_mutex_unlock(&ch->mu);
+    if (!p) {
+        p = mem_calloc(1, sizeof *p);
+        arena_init(&p->arena, 8 * ch->options.max_message_bytes);
+    }
+    return p;
+}
+
+void pending_free(struct pending *p)
+{
+    struct nrpc_channel *ch = p->channel;
+    arena_reset(&p->arena);
+    memset(&p->next, 0, sizeof *p - offsetof(struct pending, next));
+    pthread_mutex_lock(&ch->mu);
+    bool keep = ch->free_pending_count < FREE_PENDINGS_MAX;
+    if (keep) {
+        p->next = ch->free_pendings;
+        ch->free_pendings = p;
+        ch->free_pending_count++;
+    }
+    pthread_mutex_unlock(&ch->mu);
+    if (!keep) {
+        arena_fini(&p->arena);
+        free(p);
+    }
+}
+
+void nrpc_call_async_typed(struct nrpc_channel *ch, const struct nrpc_method *method,
+                           const struct nrpc_call_options *options, const ProtobufCMessage *request,
+                           nrpc_finish_fn finish, void (*done)(void), void *user)
+{
+    struct pending *p = pending_new(ch);
+    p->channel = ch;
+    p->method = method;
+    p->kind = PENDING_ASYNC;
+    p->finish = finish;
+    p->done = done;
+    p->user = user;
     if (pending_prepare(p, options, request, 0)) {
         pending_run_done(p);
+        pending_free(p);
         return;
     }
     channel_lock(ch);
     channel_start(ch, p);
     channel_unlock(ch);
+}
+
+static void finish_untyped(void (*done)(void), void *user, const struct nrpc_status *st,
+                           const ProtobufCMessage *response)
+{
+    ((nrpc_done_fn)done)(user, st, response);
+}
+
+void nrpc_call_async(struct nrpc_channel *ch, const struct nrpc_method *method,
+                     const struct nrpc_call_options *options, const ProtobufCMessage *request,
+                     nrpc_done_fn done, void *user)
+{
+    nrpc_call_async_typed(ch, method, options, request, finish_untyped, (void (*)(void))done, user);
 }
 
 // ---- blocking

@@ -39,6 +39,7 @@ static void run_done(struct nrpc_channel *ch)
     pthread_mutex_unlock(&ch->mu);
     sp_flush();
     pending_run_done(p);
+    pending_free(p);
     pthread_mutex_lock(&ch->mu);
 }
 
@@ -465,6 +466,11 @@ void channel_unref(struct nrpc_channel *ch)
         return;
     for (size_t i = 0; i < ch->connection_count; i++)
         connection_destroy(ch->connections[i]);
+    for (struct pending *p = ch->free_pendings, *next; p; p = next) {
+        next = p->next;
+        arena_fini(&p->arena);
+        free(p);
+    }
     tls_options_free(ch->options.tls);
     free(ch->interceptors);
     free(ch->errands);

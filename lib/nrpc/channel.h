@@ -36,7 +36,8 @@ struct nrpc_outgoing { // only if the channel has interceptors, or the call a pa
 };
 
 struct pending {          // a call that has not ended
-    struct pending *next; // in the line, at rest, or among the effects
+    struct arena arena;   // of a PENDING_ASYNC, for its answer; stays when the struct is used again
+    struct pending *next; // in the line, at rest, among the effects, or free
     struct nrpc_channel *channel;
     const struct nrpc_method *method;
     uint64_t id;    // for nrpc_channel_cancel
@@ -51,7 +52,8 @@ struct pending {          // a call that has not ended
     uint32_t slot, wire_id;
     enum { PENDING_BLOCKING, PENDING_ASYNC, PENDING_STREAM } kind;
     bool has_ended;
-    nrpc_done_fn done; // PENDING_ASYNC
+    nrpc_finish_fn finish; // PENDING_ASYNC
+    void (*done)(void);
     void *user;
     pthread_cond_t *ended; // PENDING_BLOCKING
     struct nrpc_outcome *outcome;
@@ -131,6 +133,8 @@ struct nrpc_channel {
     struct errand_out *errands; // a queue in an array
     size_t errand_first, errand_count, errand_capacity;
     bool running_errands;
+    struct pending *free_pendings;
+    unsigned free_pending_count;
     // what is to be done without the mutex
     struct pending *done;
     struct nrpc_stream *ready;
@@ -168,10 +172,12 @@ int64_t connection_tick(struct connection *c, int64_t now_us); // keepalive; whe
 void connection_say_goodbye(struct connection *c);
 
 // ---- call.c; without the mutex
+struct pending *pending_new(struct nrpc_channel *ch); // of an asynchronous call
+void pending_free(struct pending *p);
 int pending_prepare(struct pending *p, const struct nrpc_call_options *o, const ProtobufCMessage *request,
                     uint32_t credit);
-void pending_finish(struct pending *p);   // after its end: interceptors, outcome, parent
-void pending_run_done(struct pending *p); // and frees it
+void pending_finish(struct pending *p); // after its end: interceptors, outcome, parent
+void pending_run_done(struct pending *p);
 ProtobufCMessage *pending_read_reply(struct pending *p, ProtobufCAllocator *allocator); // sets p->st
 
 // ---- stream.c; under the mutex

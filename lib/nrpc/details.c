@@ -65,10 +65,12 @@ ProtobufCMessage *nrpc_detail(const struct nrpc_outcome *outcome, const Protobuf
                               ProtobufCAllocator *allocator)
 {
     const uint8_t *data = outcome->details;
+    if (!data)
+        return NULL;
     struct wire_reader r = {data, data + outcome->details_bytes};
     struct wire_item i;
     struct wire_bytes value;
-    while (data && r.at < r.end && wire_next(&r, &i))
+    while (r.at < r.end && wire_next(&r, &i))
         if (i.type == WIRE_BYTES && i.number == STATUS_DETAILS && read_any(i.bytes, type->name, &value))
             return protobuf_c_message_unpack(type, allocator, value.size, value.data);
     return NULL;

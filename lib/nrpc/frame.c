@@ -112,8 +112,8 @@ static bool is_metadata(const struct wire_item *i)
 
 int frame_parse(const void *data, size_t size, struct frame *out, struct nrpc_status *st)
 {
-    *out = (struct frame){.all = {data, size}};
-    struct wire_reader r = {data, (const uint8_t *)data + size};
+    *out = (struct frame){.all = {size ? data : "", size}};
+    struct wire_reader r = {out->all.data, out->all.data + size};
     while (r.at < r.end) {
         struct wire_item i;
         size_t at = (size_t)(r.at - out->all.data);
@@ -135,6 +135,8 @@ int frame_parse(const void *data, size_t size, struct frame *out, struct nrpc_st
 
 bool frame_next_payload(struct wire_bytes *rest, struct wire_bytes *payload)
 {
+    if (!rest->size)
+        return false;
     struct wire_reader r = {rest->data, rest->data + rest->size};
     struct wire_item i;
     while (r.at < r.end && wire_next(&r, &i))

@@ -369,6 +369,13 @@ void nrpc_call_async(struct nrpc_channel *channel, const struct nrpc_method *met
                      const struct nrpc_call_options *options, const ProtobufCMessage *request,
                      nrpc_done_fn done, void *user);
 
+// The same for generated code: `done`, of any type, is handed to `finish`, which knows the type.
+typedef void (*nrpc_finish_fn)(void (*done)(void), void *user, const struct nrpc_status *st,
+                               const ProtobufCMessage *response);
+void nrpc_call_async_typed(struct nrpc_channel *channel, const struct nrpc_method *method,
+                           const struct nrpc_call_options *options, const ProtobufCMessage *request,
+                           nrpc_finish_fn finish, void (*done)(void), void *user);
+
 // The first of an outcome's details that is of this type, allocated with allocator (NULL: malloc; to be freed
 // with protobuf_c_message_free_unpacked); NULL: there is none.
 ProtobufCMessage *nrpc_detail(const struct nrpc_outcome *outcome, const ProtobufCMessageDescriptor *type,

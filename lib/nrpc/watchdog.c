@@ -109,10 +109,15 @@ static bool is_alive(const char *listener_url)
         nng_aio_set_timeout(aio, HANDSHAKE_MS);
         nng_stream_dialer_dial(dialer, aio);
         nng_aio_wait(aio);
-        nng_stream *stream = nng_aio_result(aio) == 0 ? nng_aio_get_output(aio, 0) : NULL;
-        alive = stream && (is_served(stream, aio, !strncmp(url, "ipc", 3)) ||
-                           (tls && is_sign_of_life(nng_aio_result(aio))));
-        nng_stream_free(stream);
+        int rv = nng_aio_result(aio);
+        if (rv == 0) {
+            nng_stream *stream = nng_aio_get_output(aio, 0);
+            alive = is_served(stream, aio, !strncmp(url, "ipc", 3)) ||
+                    (tls && is_sign_of_life(nng_aio_result(aio)));
+            nng_stream_free(stream);
+        } else {
+            alive = rv == NNG_ENOFILES || rv == NNG_ENOMEM; // it is we who lack something
+        }
     }
     nng_stream_dialer_free(dialer);
     nng_aio_free(aio);

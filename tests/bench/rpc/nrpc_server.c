@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// nrpc_server.c: the echo service on nrpc. usage: bench_nrpc_server URL [inline|pooled]; prints its url, ends
-// with its standard input.
+// nrpc_server.c: the echo service on nrpc. usage: bench_nrpc_server URL [inline|pooled]; prints its url and
+// that of its pub socket; publishes an event for each "p" in its standard input, and ends with that.
 #include "bench_echo.nrpc.h"
 
 #include <stdio.h>
@@ -52,17 +52,24 @@ static const struct bench_echo_handlers handlers = {.call = on_call, .many = on_
 int main(int argc, char **argv)
 {
     struct nrpc_status st;
+    struct nrpc_publisher *publisher;
+
     struct nrpc_server *server = nrpc_server_create(NULL);
     enum nrpc_dispatch dispatch = argc > 2 && !strcmp(argv[2], "pooled") ? NRPC_POOLED : NRPC_INLINE;
     if (argc < 2 || bench_echo_register(server, dispatch, &handlers, NULL, &st) ||
-        nrpc_server_listen(server, argv[1], &st)) {
+        nrpc_server_listen(server, argv[1], &st) ||
+        nrpc_publisher_open("tcp://127.0.0.1:0", &publisher, &st)) {
         fprintf(stderr, "bench_nrpc_server: %s\n", argc < 2 ? "URL [inline|pooled]" : st.text);
         return 2;
     }
-    puts(nrpc_server_url(server, 0));
+    printf("%s\n%s\n", nrpc_server_url(server, 0), nrpc_publisher_url(publisher));
     fflush(stdout);
-    while (getchar() != EOF)
-        ;
+    Bench__Blob event = BENCH__BLOB__INIT;
+    uint64_t sequence = 0;
+    for (int c; (c = getchar()) != EOF;)
+        if (c == 'p')
+            (void)nrpc_publish(publisher, "news", ++sequence, &event.base, NULL);
+    nrpc_publisher_close(publisher);
     nrpc_server_destroy(server);
     return 0;
 }

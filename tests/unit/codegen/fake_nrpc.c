@@ -46,13 +46,13 @@ int nrpc_call_unary(struct nrpc_channel *channel, const struct nrpc_method *meth
     return fake.code;
 }
 
-void nrpc_call_async(struct nrpc_channel *channel, const struct nrpc_method *method,
-                     const struct nrpc_call_options *options, const ProtobufCMessage *request,
-                     nrpc_done_fn done, void *user)
+void nrpc_call_async_typed(struct nrpc_channel *channel, const struct nrpc_method *method,
+                           const struct nrpc_call_options *options, const ProtobufCMessage *request,
+                           nrpc_finish_fn finish, void (*done)(void), void *user)
 {
     keep_call(channel, method, options, request);
     struct nrpc_status st = {.code = fake.code};
-    done(user, &st, fake.code == NRPC_OK ? fake.response : NULL);
+    finish(done, user, &st, fake.code == NRPC_OK ? fake.response : NULL);
 }
 
 // ---------------------------------------------------------------- streams
