@@ -12,7 +12,8 @@ static void end(void *user, struct nrpc_call *call, const struct nrpc_status *st
     const char *trace = nrpc_trace_of(call);
     double ms = (double)(clock_mono_us() - nrpc_call_arrived_us(call)) / 1000;
     bool ours = st->code == NRPC_INTERNAL || st->code == NRPC_UNKNOWN || st->code == NRPC_DATA_LOSS;
-    log_line(ours ? LOG_WARN : LOG_INFO, "%s %s %.3f ms connection %u%s%s%s%s", nrpc_call_method_name(call),
+    enum log_level level = ours ? LOG_WARN : st->code ? LOG_INFO : LOG_DEBUG;
+    log_line(level, "%s %s %.3f ms connection %u%s%s%s%s", nrpc_call_method_name(call),
              nrpc_code_name(st->code), ms, nrpc_call_connection(call), trace ? " trace " : "",
              trace ? trace : "", st->text[0] ? ": " : "", st->text);
 }

@@ -5,9 +5,9 @@
 
 #include "nrpc/nrpc.h"
 
-// "/echo.v1.Echo/Say NOT_FOUND 0.123 ms connection 17 trace 4bf9…: no such word". Before the server's first
-// listen. Errors that are the server's own (INTERNAL, UNKNOWN, DATA_LOSS) are warnings, the rest
-// informations.
+// "/echo.v1.Echo/Say NOT_FOUND 0.123 ms connection 17 trace 4bf9...: no such word". Before the server's first
+// listen. Errors that are the server's own (INTERNAL, UNKNOWN, DATA_LOSS) are warnings, other errors
+// informations, the rest is for debugging.
 void nrpc_access_log(struct nrpc_server *server);
 
 #endif
