@@ -9,6 +9,10 @@
 #include "coordinator.h"
 #include "embedded/db.h"
 #include "executor/executor.h"
+#include "nrpc/interceptors/access_log.h"
+#include "nrpc/services/channelz.h"
+#include "nrpc/services/health.h"
+#include "nrpc/services/reflection.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -30,6 +34,7 @@ struct dtf_service {
     struct state *state;
     struct records *records;
     struct nrpc_server *server;
+    struct nrpc_health *health;
     struct coordinator *coordinator;
     struct nrpc_channel *channel; // the executor's
     struct executor *executor;
@@ -124,6 +129,18 @@ static void set_defaults(struct dtf_service_options *o)
     o->node_lease_ms = o->node_lease_ms ? o->node_lease_ms : NODE_LEASE_MS;
 }
 
+// What every nrpc server of ours offers besides its own services: for `nrpc`, for probes, for whoever looks
+// on.
+static int add_standard_services(struct dtf_service *s, struct nrpc_status *st)
+{
+    nrpc_access_log(s->server);
+    s->health = nrpc_health_create();
+    int code = nrpc_health_add(s->health, s->server, st);
+    if (code == NRPC_OK)
+        code = nrpc_channelz_add(s->server, st);
+    return code ? code : nrpc_reflection_add(s->server, st);
+}
+
 static int start_coordinator(struct dtf_service *s, struct nrpc_status *st)
 {
     const struct dtf_service_options *o = &s->options;
@@ -135,6 +152,8 @@ static int start_coordinator(struct dtf_service *s, struct nrpc_status *st)
     s->server = nrpc_server_create(NULL);
     code = coordinator_create(s->roles, s->state, s->records, s->server, o, POOL_THREADS, clock_now_ms,
                               &s->coordinator, st);
+    if (code == NRPC_OK)
+        code = add_standard_services(s, st);
     if (code)
         return code;
     coordinator_start(s->coordinator);
@@ -171,9 +190,12 @@ static void destroy(struct dtf_service *s)
         executor_stop(s->executor);
     nrpc_channel_close(s->channel);
     executor_destroy(s->executor);
+    if (s->health)
+        nrpc_health_shutdown(s->health);
     if (s->coordinator)
         coordinator_stop(s->coordinator);
     nrpc_server_destroy(s->server);
+    nrpc_health_destroy(s->health);
     coordinator_destroy(s->coordinator);
     if (s->state)
         s->state->ops->close(s->state);

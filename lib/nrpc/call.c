@@ -89,7 +89,7 @@ static int intercept(struct pending *p, const struct nrpc_call_options *options)
         code = nrpc_outgoing_add(o, &options->metadata[i], &p->st);
     if (code == NRPC_OK && options->parent)
         code = inherit_trace(o, options->parent, &p->st);
-    while (code == NRPC_OK && o->intercepted < ch->options.interceptor_count) {
+    while (code == NRPC_OK && ch->interceptors && o->intercepted < ch->options.interceptor_count) {
         const struct nrpc_client_interceptor *i = &ch->interceptors[o->intercepted++];
         if (i->start && (code = i->start(i->user, o, &p->st)))
             p->st.code = code;

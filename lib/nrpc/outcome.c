@@ -7,7 +7,7 @@
 
 const char *nrpc_metadata_find(const struct nrpc_metadata *metadata, size_t count, const char *key)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; metadata && i < count; i++)
         if (!strcmp(metadata[i].key, key))
             return metadata[i].value;
     return NULL;

@@ -175,15 +175,16 @@ static void begin(struct peer *p, nng_msg *msg, const struct frame *f, const str
     if (f && f->timeout_us)
         c->deadline_us =
             c->arrived_us + (int64_t)(f->timeout_us < INT64_MAX / 2 ? f->timeout_us : INT64_MAX / 2);
-    if (code == NRPC_OK)
+    bool good = code == NRPC_OK && c->entry;
+    if (good)
         set_up_streams(c);
     server_unlock(s);
-    if (code) {
+    if (good) {
+        admit(c);
+    } else {
         bool unknown = f && f->version == NRPC_WIRE_VERSION && f->kind == FRAME_REQUEST && !c->entry;
         atomic_fetch_add(&s->bad_frames, f && !unknown);
         nrpc_reply_status(c, f ? &st : bad);
-    } else {
-        admit(c);
     }
     server_lock(s);
 }

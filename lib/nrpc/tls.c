@@ -118,7 +118,7 @@ static bool is_tls(const char *url)
 int tls_stream_listener(nng_stream_listener *listener, const char *url, const struct nrpc_tls_options *o,
                         struct nrpc_status *st)
 {
-    nng_tls_config *config;
+    nng_tls_config *config = NULL;
     struct nrpc_status unused;
     st = st ? st : &unused;
     if (!is_tls(url))
@@ -151,7 +151,7 @@ static char *host_of(const char *url)
 int tls_stream_dialer(nng_stream_dialer *dialer, const char *url, const struct nrpc_tls_options *o,
                       struct nrpc_status *st)
 {
-    nng_tls_config *config;
+    nng_tls_config *config = NULL;
     struct nrpc_status unused;
     st = st ? st : &unused;
     if (!is_tls(url))

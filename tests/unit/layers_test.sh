@@ -30,7 +30,7 @@ services                      LIB ROLES
 services/service.c            LIB ROLES ../clients/c/client.h
 services/dtfd.c               service.h base/
 clients/c                     base/ dtf/v1/ nrpc/ dtf.h
-clients/nrpc                  base/ nrpc/ google/protobuf/ protobuf-c/ jansson.h
+clients/nrpc                  base/ cli/ nrpc/ google/protobuf/ protobuf-c/ jansson.h
 clients/cli                   base/ dtf/v1/ dtf.h
 clients/examples              base/ protobuf-c/ dtf.h files/ openssl/ linux/ libgen.h
 clients/examples/greeter      greeter.nrpc.h

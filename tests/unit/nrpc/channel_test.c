@@ -471,7 +471,7 @@ static void test_broken_handshakes(void **state)
 static int find_listener(uint16_t port)
 {
     for (int fd = 3; fd < 1024; fd++) {
-        struct sockaddr_in a;
+        struct sockaddr_in a = {0};
         socklen_t size = sizeof a;
         int listens = 0;
         socklen_t listens_size = sizeof listens;
