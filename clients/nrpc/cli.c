@@ -94,7 +94,6 @@ static int read_token(struct cli *cli, char token[TOKEN_MAX])
     if (!is_read)
         return cli_fail(cli, "--token-file %s: it holds no token", cli->token_file);
     token[strcspn(token, " \t\r\n")] = 0;
-    cli->token = token;
     return CLI_OK;
 }
 
@@ -105,8 +104,7 @@ int cli_connect(struct cli *cli)
     int exit_code = cli->token_file ? read_token(cli, token) : CLI_OK;
     if (exit_code)
         return exit_code;
-    cli->bearer = nrpc_bearer_create(cli->token);
-    cli->token = NULL;
+    cli->bearer = nrpc_bearer_create(cli->token_file ? token : cli->token);
     struct nrpc_client_interceptor bearer = nrpc_bearer_interceptor(cli->bearer);
     struct nrpc_channel_options o = {
         .max_message_bytes = CLI_MESSAGE_MAX,
