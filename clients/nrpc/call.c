@@ -44,14 +44,15 @@ static int resolve(struct call *c, const char *method)
     const char *cut = strrchr(method, strchr(method, '/') ? '/' : '.');
     if (!cut || cut == method)
         return cli_fail(c->cli, "%s: give the method as package.Service/Method", method);
-    c->name = mem_alloc(strlen(method) + 2);
-    sprintf(c->name, "/%.*s", (int)(cut - method), method);
+    size_t size = strlen(method) + 2;
+    c->name = mem_alloc(size);
+    snprintf(c->name, size, "/%.*s", (int)(cut - method), method);
     if (source_add(&c->source, c->name + 1, &st))
         return cli_rpc_fail(&st);
     const struct schema *schema = source_schema(&c->source);
     if (!schema_service(schema, c->name + 1))
         return cli_fail(c->cli, "there is no service %s", c->name + 1);
-    sprintf(c->name, "/%.*s/%s", (int)(cut - method), method, cut + 1);
+    snprintf(c->name, size, "/%.*s/%s", (int)(cut - method), method, cut + 1);
     const struct schema_method *m = schema_method(schema, c->name + 1);
     if (!m)
         return cli_fail(c->cli, "the service has no method %s", cut + 1);

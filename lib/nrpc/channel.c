@@ -23,13 +23,8 @@ void channel_lock(struct nrpc_channel *ch)
 
 void channel_errand(struct nrpc_channel *ch, struct peer *peer, nng_msg *msg, uint32_t id)
 {
-    if (ch->errand_first + ch->errand_count == ch->errand_capacity) {
-        if (ch->errand_count)
-            memmove(ch->errands, ch->errands + ch->errand_first, ch->errand_count * sizeof *ch->errands);
-        ch->errand_first = 0;
-        mem_grow(&ch->errands, &ch->errand_capacity, ch->errand_count + 1, sizeof *ch->errands);
-    }
-    ch->errands[ch->errand_first + ch->errand_count++] = (struct errand_out){peer, msg, id};
+    *(struct errand_out *)queue_push(&ch->errands, sizeof(struct errand_out)) =
+        (struct errand_out){peer, msg, id};
 }
 
 static void run_done(struct nrpc_channel *ch)
@@ -47,9 +42,9 @@ static void run_done(struct nrpc_channel *ch)
 static void run_errands(struct nrpc_channel *ch)
 {
     ch->running_errands = true;
-    while (ch->errand_count) {
-        struct errand_out e = ch->errands[ch->errand_first++];
-        ch->errand_count--;
+    while (ch->errands.count) {
+        struct errand_out e = *(struct errand_out *)queue_at(&ch->errands, 0, sizeof e);
+        queue_pop(&ch->errands);
         pthread_mutex_unlock(&ch->mu);
         server_receive_local(e.peer, e.msg, e.id);
         pthread_mutex_lock(&ch->mu);
@@ -82,7 +77,7 @@ void channel_unlock(struct nrpc_channel *ch)
 {
     ch->callbacks++;
     for (;;) {
-        if (ch->errand_count && !ch->running_errands)
+        if (ch->errands.count && !ch->running_errands)
             run_errands(ch);
         else if (ch->done)
             run_done(ch);
@@ -473,7 +468,7 @@ void channel_unref(struct nrpc_channel *ch)
     }
     tls_options_free(ch->options.tls);
     free(ch->interceptors);
-    free(ch->errands);
+    queue_fini(&ch->errands);
     pthread_mutex_destroy(&ch->mu);
     pthread_cond_destroy(&ch->quiet);
     free(ch->name);

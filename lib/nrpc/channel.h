@@ -130,8 +130,7 @@ struct nrpc_channel {
     unsigned callbacks; // threads that are inside the channel now
     bool closing;
     struct nrpc_channel_stats stats;
-    struct errand_out *errands; // a queue in an array
-    size_t errand_first, errand_count, errand_capacity;
+    struct queue errands; // of struct errand_out
     bool running_errands;
     struct pending *free_pendings;
     unsigned free_pending_count;

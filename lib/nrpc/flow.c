@@ -16,13 +16,12 @@ void flow_init(struct flow *f, int64_t window, int64_t credit)
 void flow_fini(struct flow *f)
 {
     flow_disconnect(f);
-    for (size_t i = 0; i < f->queue_count; i++)
-        nng_msg_free(f->queue[f->queue_first + i]);
-    free(f->queue);
+    for (; f->queue.count; queue_pop(&f->queue))
+        nng_msg_free(*(nng_msg **)queue_at(&f->queue, 0, sizeof(nng_msg *)));
+    queue_fini(&f->queue);
     nng_msg_free(f->reading);
-    f->queue = NULL;
     f->reading = NULL;
-    f->rest.size = f->queue_count = f->queue_capacity = f->queue_first = 0;
+    f->rest.size = 0;
 }
 
 void flow_connect(struct flow *f, struct link *link, uint32_t id)
@@ -170,30 +169,24 @@ bool flow_receive(struct flow *f, nng_msg *msg, const struct frame *frame)
     f->granted -= cost;
     if (frame->all.size > (size_t)cost + FLOW_OTHER_BYTES)
         msg = only_payloads(msg, frame);
-    if (f->queue_first + f->queue_count == f->queue_capacity) {
-        if (f->queue_count)
-            memmove(f->queue, f->queue + f->queue_first, f->queue_count * sizeof *f->queue);
-        f->queue_first = 0;
-        mem_grow(&f->queue, &f->queue_capacity, f->queue_count + 1, sizeof *f->queue);
-    }
-    f->queue[f->queue_first + f->queue_count++] = msg;
+    *(nng_msg **)queue_push(&f->queue, sizeof msg) = msg;
     return true;
 }
 
 bool flow_has_next(const struct flow *f)
 {
     struct wire_bytes rest = f->rest, payload;
-    return f->queue_count || (rest.size && frame_next_payload(&rest, &payload));
+    return f->queue.count || (rest.size && frame_next_payload(&rest, &payload));
 }
 
 bool flow_next(struct flow *f, struct wire_bytes *payload)
 {
     while (!frame_next_payload(&f->rest, payload)) {
-        if (!f->queue_count)
+        if (!f->queue.count)
             return false;
         nng_msg_free(f->reading);
-        f->reading = f->queue[f->queue_first++];
-        f->queue_count--;
+        f->reading = *(nng_msg **)queue_at(&f->queue, 0, sizeof f->reading);
+        queue_pop(&f->queue);
         f->rest = (struct wire_bytes){nng_msg_body(f->reading), nng_msg_len(f->reading)};
     }
     return true;

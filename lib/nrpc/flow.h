@@ -28,12 +28,11 @@ struct flow {
     size_t header_count;
 
     // Receiving
-    int64_t window;  // bytes the peer may be ahead
-    int64_t granted; // of those, not used up yet
-    int64_t taken;   // bytes the reader took and that were not granted anew
-    nng_msg **queue; // frames with messages: a queue in an array
-    size_t queue_first, queue_count, queue_capacity;
-    nng_msg *reading; // the reader's
+    int64_t window;     // bytes the peer may be ahead
+    int64_t granted;    // of those, not used up yet
+    int64_t taken;      // bytes the reader took and that were not granted anew
+    struct queue queue; // of nng_msg *: frames with messages
+    nng_msg *reading;   // the reader's
     struct wire_bytes rest;
 };
 

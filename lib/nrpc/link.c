@@ -17,14 +17,15 @@ void link_init(struct link *l, void (*emit)(struct link *link, nng_msg *msg, uin
 
 void link_fini(struct link *l)
 {
-    for (size_t i = 0; i < l->held_count; i++)
-        nng_msg_free(l->held[l->held_first + i].msg);
-    free(l->held);
+    for (struct link_held *h; l->held.count; queue_pop(&l->held)) {
+        h = queue_at(&l->held, 0, sizeof *h);
+        nng_msg_free(h->msg);
+    }
+    queue_fini(&l->held);
     nng_msg_free(l->lone.msg);
     nng_msg_free(l->batch);
-    l->held = NULL;
     l->lone.msg = l->batch = NULL;
-    l->held_first = l->held_count = l->held_capacity = l->held_bytes = 0;
+    l->held_bytes = 0;
 }
 
 bool link_is_eager(const struct link *l)
@@ -32,7 +33,7 @@ bool link_is_eager(const struct link *l)
     // A peer that never acknowledged anything may not do so at all: it is not waited for before the window is
     // full.
     bool is_behind = l->acked && l->sent - l->acked >= LINK_EAGER;
-    return !l->held_count && !l->lone.msg && !l->batch && !is_behind;
+    return !l->held.count && !l->lone.msg && !l->batch && !is_behind;
 }
 
 static void emit(struct link *l, nng_msg *msg, uint32_t id)
@@ -45,21 +46,16 @@ static void emit(struct link *l, nng_msg *msg, uint32_t id)
 
 static void hold(struct link *l, nng_msg *msg, uint32_t id)
 {
-    if (l->held_first + l->held_count == l->held_capacity) {
-        if (l->held_count)
-            memmove(l->held, l->held + l->held_first, l->held_count * sizeof *l->held);
-        l->held_first = 0;
-        mem_grow(&l->held, &l->held_capacity, l->held_count + 1, sizeof *l->held);
-    }
-    l->held[l->held_first + l->held_count++] = (struct link_held){msg, id};
-    l->held_bytes += nng_msg_len(msg) + sizeof *l->held;
+    struct link_held *h = queue_push(&l->held, sizeof *h);
+    *h = (struct link_held){msg, id};
+    l->held_bytes += nng_msg_len(msg) + sizeof *h;
     if (l->held_bytes > LINK_HELD_BYTES)
         l->emit(l, NULL, 0);
 }
 
 static void emit_or_hold(struct link *l, nng_msg *msg, uint32_t id)
 {
-    if (!l->held_count && l->sent - l->acked < LINK_WINDOW)
+    if (!l->held.count && l->sent - l->acked < LINK_WINDOW)
         emit(l, msg, id);
     else
         hold(l, msg, id);
@@ -167,9 +163,9 @@ void link_heard(struct link *l, const struct frame *f)
     if (f->ack == 0 || f->ack - l->acked > l->sent - l->acked || f->ack == l->acked)
         return;
     l->acked = f->ack;
-    while (l->held_count && l->sent - l->acked < LINK_WINDOW) {
-        struct link_held h = l->held[l->held_first++];
-        l->held_count--;
+    while (l->held.count && l->sent - l->acked < LINK_WINDOW) {
+        struct link_held h = *(struct link_held *)queue_at(&l->held, 0, sizeof h);
+        queue_pop(&l->held);
         l->held_bytes -= nng_msg_len(h.msg) + sizeof h;
         emit(l, h.msg, h.id);
     }

@@ -7,6 +7,7 @@
 #ifndef NRPC_LINK_H
 #define NRPC_LINK_H
 
+#include "base/queue.h"
 #include "nrpc/frame.h"
 
 #include <nng/nng.h>
@@ -36,8 +37,8 @@ struct link {
     uint32_t received, told; // by us; what we last said
     struct link_held lone;   // one small frame that waits for company; msg NULL: none
     nng_msg *batch;          // several that do, as a message that is still growing
-    struct link_held *held;  // messages that wait for the window: a queue in an array
-    size_t held_first, held_count, held_capacity, held_bytes;
+    struct queue held;       // of struct link_held: messages that wait for the window
+    size_t held_bytes;
     struct flow *waiting, **waiting_tail; // flows whose messages gather
     bool said_goodbye;                    // nothing is sent any more
 };

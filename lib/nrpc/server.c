@@ -28,19 +28,13 @@ void server_lock(struct nrpc_server *s)
 
 void server_run_errand(struct nrpc_server *s, struct nrpc_channel *channel, nng_msg *msg, uint64_t id)
 {
-    if (s->errand_first + s->errand_count == s->errand_capacity) {
-        if (s->errand_count)
-            memmove(s->errands, s->errands + s->errand_first, s->errand_count * sizeof *s->errands);
-        s->errand_first = 0;
-        mem_grow(&s->errands, &s->errand_capacity, s->errand_count + 1, sizeof *s->errands);
-    }
-    s->errands[s->errand_first + s->errand_count++] = (struct errand){channel, msg, id};
+    *(struct errand *)queue_push(&s->errands, sizeof(struct errand)) = (struct errand){channel, msg, id};
 }
 
 static void run_errand(struct nrpc_server *s)
 {
-    struct errand e = s->errands[s->errand_first++];
-    s->errand_count--;
+    struct errand e = *(struct errand *)queue_at(&s->errands, 0, sizeof e);
+    queue_pop(&s->errands);
     pthread_mutex_unlock(&s->mu);
     if (e.msg)
         channel_receive_local(e.channel, e.msg, (uint32_t)e.id);
@@ -71,11 +65,11 @@ static void run_ready(struct nrpc_server *s)
 
 void server_unlock(struct nrpc_server *s)
 {
-    if (!s->carrying_out && (s->ready || s->errand_count)) {
+    if (!s->carrying_out && (s->ready || s->errands.count)) {
         s->carrying_out = true;
         server_ref(s);
-        while (s->ready || s->errand_count) {
-            if (s->errand_count)
+        while (s->ready || s->errands.count) {
+            if (s->errands.count)
                 run_errand(s);
             else
                 run_ready(s);
@@ -132,7 +126,7 @@ void server_unref(struct nrpc_server *s)
         free(c);
     }
     free_tables(s);
-    free(s->errands);
+    queue_fini(&s->errands);
     free(s->interceptors);
     tls_options_free(s->options.tls);
     pthread_mutex_destroy(&s->mu);

@@ -127,8 +127,7 @@ struct nrpc_server {
     struct nrpc_call *free_calls;
     unsigned free_count;
     struct nrpc_call *ready, **ready_tail;
-    struct errand *errands; // a queue in an array
-    size_t errand_first, errand_count, errand_capacity;
+    struct queue errands; // of struct errand
     bool carrying_out;
     bool closed;
     _Atomic bool refusing;

@@ -6,6 +6,7 @@
 #include "nrpc/sp.h"
 
 #include "base/mem.h"
+#include "base/queue.h"
 #include "nrpc/transport.h"
 
 #include <pthread.h>
@@ -43,9 +44,8 @@ struct sp_pipe {
 
     // Guarded by mu
     bool closing, greeted, opened, sending, receiving; // greeted: our hello was sent
-    struct outgoing_message *queue;                    // a queue in an array
-    size_t queue_first, queue_count, queue_capacity;
-    bool will_flush; // in some thread's list
+    struct queue queue;                                // of struct outgoing_message
+    bool will_flush;                                   // in some thread's list
 
     // The sender's, of which there is one at a time
     uint8_t heads[SEND_AT_ONCE][HEAD_MAX];
@@ -59,15 +59,20 @@ struct sp_pipe {
     size_t partial_at; // bytes of it that have arrived
 };
 
+static struct outgoing_message *queued(const struct sp_pipe *p, size_t index)
+{
+    return queue_at(&p->queue, index, sizeof(struct outgoing_message));
+}
+
 // ---- life
 
 static void unref(struct sp_pipe *p)
 {
     if (atomic_fetch_sub(&p->refs, 1) != 1)
         return;
-    for (size_t i = 0; i < p->queue_count; i++)
-        nng_msg_free(p->queue[p->queue_first + i].msg);
-    free(p->queue);
+    for (size_t i = 0; i < p->queue.count; i++)
+        nng_msg_free(queued(p, i)->msg);
+    queue_fini(&p->queue);
     nng_msg_free(p->partial);
     nng_stream_free(p->stream);
     nng_aio_reap(p->rx);
@@ -156,9 +161,9 @@ static void start_sending(struct sp_pipe *p)
     unsigned count = 0;
     size_t gone = p->sent_bytes;
     if (!p->in_flight)
-        p->in_flight = p->queue_count < SEND_AT_ONCE ? p->queue_count : SEND_AT_ONCE;
+        p->in_flight = p->queue.count < SEND_AT_ONCE ? p->queue.count : SEND_AT_ONCE;
     for (size_t i = 0; i < p->in_flight; i++) {
-        const struct outgoing_message *m = &p->queue[p->queue_first + i];
+        const struct outgoing_message *m = queued(p, i);
         size_t head_size = write_head(p, m, p->heads[i]);
         add_piece(iov, &count, p->heads[i], head_size, &gone);
         add_piece(iov, &count, nng_msg_body(m->msg), nng_msg_len(m->msg), &gone);
@@ -172,7 +177,7 @@ static size_t in_flight_bytes(const struct sp_pipe *p)
 {
     size_t n = 0;
     for (size_t i = 0; i < p->in_flight; i++)
-        n += (p->is_ipc ? HEAD_MAX : HEAD_MAX - 1) + nng_msg_len(p->queue[p->queue_first + i].msg);
+        n += (p->is_ipc ? HEAD_MAX : HEAD_MAX - 1) + nng_msg_len(queued(p, i)->msg);
     return n;
 }
 
@@ -188,11 +193,11 @@ static void sent(void *arg)
         p->sent_bytes += bytes;
     p->greeted = true;
     if (p->in_flight && p->sent_bytes == in_flight_bytes(p)) {
-        for (; p->in_flight; p->in_flight--, p->queue_first++, p->queue_count--)
-            nng_msg_free(p->queue[p->queue_first].msg);
+        for (; p->in_flight; p->in_flight--, queue_pop(&p->queue))
+            nng_msg_free(queued(p, 0)->msg);
         p->sent_bytes = 0;
     }
-    if (p->queue_count && !p->closing)
+    if (p->queue.count && !p->closing)
         start_sending(p);
     end_operation(p);
 }
@@ -207,7 +212,7 @@ static void flush_one(struct sp_pipe *p)
 {
     pthread_mutex_lock(&p->mu);
     p->will_flush = false;
-    if (!p->closing && !p->sending && p->queue_count)
+    if (!p->closing && !p->sending && p->queue.count)
         start_sending(p);
     pthread_mutex_unlock(&p->mu);
     unref(p);
@@ -219,17 +224,6 @@ void sp_flush(void)
         flush_one(to_flush[--to_flush_count]);
 }
 
-static void enqueue(struct sp_pipe *p, nng_msg *msg, uint32_t id)
-{
-    if (p->queue_first + p->queue_count == p->queue_capacity) {
-        if (p->queue_count)
-            memmove(p->queue, p->queue + p->queue_first, p->queue_count * sizeof *p->queue);
-        p->queue_first = 0;
-        mem_grow(&p->queue, &p->queue_capacity, p->queue_count + 1, sizeof *p->queue);
-    }
-    p->queue[p->queue_first + p->queue_count++] = (struct outgoing_message){msg, id};
-}
-
 void sp_send(struct sp_pipe *p, nng_msg *msg, uint32_t id)
 {
     pthread_mutex_lock(&p->mu);
@@ -238,7 +232,8 @@ void sp_send(struct sp_pipe *p, nng_msg *msg, uint32_t id)
         nng_msg_free(msg);
         return;
     }
-    enqueue(p, msg, id);
+    *(struct outgoing_message *)queue_push(&p->queue, sizeof(struct outgoing_message)) =
+        (struct outgoing_message){msg, id};
     if (p->sending || p->will_flush) { // somebody will see to it
         pthread_mutex_unlock(&p->mu);
         return;
