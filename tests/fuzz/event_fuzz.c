@@ -55,7 +55,7 @@ static void fuzz_parser(const uint8_t *data, size_t size)
     Nrpc__V1__Event *m = nrpc__v1__event__unpack(NULL, size, data);
     if (!m) // it is stricter with fields of another type
         return;
-    CHECK(m->sequence == e.sequence);
+    CHECK(m->sequence == e.sequence && e.sequence < UINT64_MAX);
     CHECK(is_same(e.payload, m->payload.data, m->payload.len));
     CHECK(!strncmp((const char *)e.topic.data, m->topic, e.topic.size));
     nrpc__v1__event__free_unpacked(m, NULL);
@@ -241,7 +241,7 @@ static void fuzz_reader(const uint8_t *data, size_t size)
 }
 
 static const struct {
-    char letter;
+    uint8_t letter;
     void (*run)(const uint8_t *data, size_t size);
 } targets[] = {{'p', fuzz_parser}, {'s', fuzz_subscriber}, {'r', fuzz_reader}};
 

@@ -284,7 +284,7 @@ static void fuzz_trace(const uint8_t *data, size_t size)
 }
 
 static const struct {
-    char letter;
+    uint8_t letter;
     void (*run)(const uint8_t *data, size_t size);
 } targets[] = {{'f', fuzz_frame}, {'l', fuzz_link}, {'d', fuzz_details}, {'t', fuzz_trace}};
 

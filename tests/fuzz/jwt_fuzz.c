@@ -95,7 +95,7 @@ static void fuzz_base64url(const char *text, size_t size)
 }
 
 static const struct {
-    char letter;
+    uint8_t letter;
     void (*run)(const char *text, size_t size);
 } targets[] = {
     {'t', fuzz_token}, {'h', fuzz_header}, {'c', fuzz_claims},

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "nrpc/link.h"
 #include "nrpc/transport.h"
-#include "soak.nrpc.h"
+#include "peer_service.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -45,171 +45,7 @@ static void remove_folder(void)
     (void)rmdir(folder);
 }
 
-// ---- the server: handlers of one kind that block, and of one that do not
-
-static void on_echo(struct nrpc_call *call, const Soak__Item *q, void *user)
-{
-    (void)user;
-    size_t count;
-    const struct nrpc_metadata *m = nrpc_call_all_metadata(call, &count);
-    for (size_t i = 0; i < count; i++) {
-        (void)nrpc_call_add_header(call, &m[i], NULL);
-        (void)nrpc_call_add_trailer(call, &m[i], NULL);
-    }
-    if (q->number == 99) {
-        struct nrpc_status st = {.code = NRPC_ABORTED, .text = "as asked"};
-        const ProtobufCMessage *details[] = {&q->base};
-        nrpc_reply_details(call, &st, details, 1);
-        return;
-    }
-    nrpc_reply(call, &q->base);
-}
-
-static void park_changed(void *user, struct nrpc_call *call)
-{
-    (void)user;
-    if (nrpc_call_is_cancelled(call))
-        nrpc_reply_error(call, NRPC_CANCELLED, "the caller gave up");
-}
-
-static void on_park(struct nrpc_call *call, const Soak__Item *q, void *user)
-{
-    (void)q;
-    (void)user;
-    nrpc_call_on_ready(call, park_changed, NULL);
-}
-
-static void finish(struct nrpc_call *call, int code)
-{
-    if (code)
-        nrpc_reply_error(call, code, "the call ended with %s", nrpc_code_name(code));
-    else
-        nrpc_finish(call);
-}
-
-static uint64_t limit(uint64_t number)
-{
-    return number < 200 ? number : 200;
-}
-
-static void block_many(struct nrpc_call *call, const Soak__Item *q, void *user)
-{
-    (void)user;
-    int code = NRPC_OK;
-    for (uint64_t i = 0, n = limit(q->number); i < n && !code; i++)
-        code = soak_soak_many_send(call, q);
-    finish(call, code);
-}
-
-static void block_sum(struct nrpc_call *call, void *user)
-{
-    (void)user;
-    const Soak__Item *q;
-    Soak__Item sum = SOAK__ITEM__INIT;
-    int code;
-    while ((code = soak_soak_sum_receive(call, &q)) == NRPC_OK && q)
-        sum.number += q->number + q->data.len;
-    if (code)
-        finish(call, code);
-    else
-        soak_soak_sum_reply(call, &sum);
-}
-
-static void block_chat(struct nrpc_call *call, void *user)
-{
-    (void)user;
-    const Soak__Item *q;
-    int code;
-    while ((code = soak_soak_chat_receive(call, &q)) == NRPC_OK && q)
-        if ((code = soak_soak_chat_send(call, q)))
-            break;
-    finish(call, code);
-}
-
-struct progress { // of a handler that does not block, in the call's memory
-    Soak__Item item;
-    uint64_t left;
-};
-
-static struct progress *progress_of(struct nrpc_call *call, void (*on_ready)(void *, struct nrpc_call *))
-{
-    struct progress *p = nrpc_call_alloc(call, sizeof *p);
-    check(p != NULL, "no memory in a call");
-    *p = (struct progress){SOAK__ITEM__INIT, 0};
-    nrpc_call_on_ready(call, on_ready, p);
-    return p;
-}
-
-static void many_ready(void *user, struct nrpc_call *call)
-{
-    struct progress *p = user;
-    int code = NRPC_OK;
-    while (p->left && (code = soak_soak_many_send(call, &p->item)) == NRPC_OK)
-        p->left--;
-    if (code != NRPC_WOULD_BLOCK)
-        finish(call, code);
-}
-
-static void on_many(struct nrpc_call *call, const Soak__Item *q, void *user)
-{
-    (void)user;
-    struct progress *p = nrpc_call_alloc(call, sizeof *p);
-    check(p != NULL, "no memory in a call");
-    *p = (struct progress){*q, limit(q->number)};
-    nrpc_call_on_ready(call, many_ready, p);
-}
-
-static void sum_ready(void *user, struct nrpc_call *call)
-{
-    struct progress *p = user;
-    const Soak__Item *q;
-    int code;
-    while ((code = soak_soak_sum_receive(call, &q)) == NRPC_OK && q)
-        p->item.number += q->number + q->data.len;
-    if (code == NRPC_OK)
-        soak_soak_sum_reply(call, &p->item);
-    else if (code != NRPC_WOULD_BLOCK)
-        finish(call, code);
-}
-
-static void on_sum(struct nrpc_call *call, void *user)
-{
-    (void)user;
-    (void)progress_of(call, sum_ready);
-}
-
-static void chat_ready(void *user, struct nrpc_call *call)
-{
-    (void)user;
-    const Soak__Item *q;
-    int code;
-    while ((code = soak_soak_chat_receive(call, &q)) == NRPC_OK && q)
-        if ((code = soak_soak_chat_send(call, q)))
-            break; // what there is no room for is not answered
-    if (code != NRPC_WOULD_BLOCK)
-        finish(call, code);
-}
-
-static void on_chat(struct nrpc_call *call, void *user)
-{
-    (void)user;
-    (void)progress_of(call, chat_ready);
-}
-
-static const struct soak_soak_handlers handlers[] = {
-    [INLINE_SERVER] = {.echo = on_echo,
-                       .echo_again = on_echo,
-                       .park = on_park,
-                       .many = on_many,
-                       .sum = on_sum,
-                       .chat = on_chat},
-    [POOLED_SERVER] = {.echo = on_echo,
-                       .echo_again = on_echo,
-                       .park = on_park,
-                       .many = block_many,
-                       .sum = block_sum,
-                       .chat = block_chat},
-};
+// ---- the servers, and a listener for clients
 
 static struct nrpc_server *servers[2];
 static int our_listener;
@@ -221,14 +57,15 @@ static struct sockaddr_un address_of(enum place place)
     return a;
 }
 
-static struct nrpc_server *open_server(enum place place, enum nrpc_dispatch dispatch)
+static struct nrpc_server *open_server(enum place place, enum nrpc_dispatch dispatch,
+                                       const struct soak_soak_handlers *handlers)
 {
     struct nrpc_server_options o = {.max_message_bytes = 64 << 10, .parked_max = 64, .queue_max = 32};
     struct nrpc_server *s = nrpc_server_create(&o);
     char url[80];
     struct nrpc_status st;
     snprintf(url, sizeof url, "ipc://%s", paths[place]);
-    check(soak_soak_register(s, dispatch, &handlers[place], NULL, &st) == NRPC_OK, "cannot register");
+    check(soak_soak_register(s, dispatch, handlers, NULL, &st) == NRPC_OK, "cannot register");
     check(nrpc_server_limit(s, "/soak.Soak/Park", 16, &st) == NRPC_OK, "cannot limit");
     check(nrpc_server_listen(s, url, &st) == NRPC_OK, "cannot listen");
     return s;
@@ -240,8 +77,8 @@ static void open_all(void)
     for (int i = 0; i < PLACES; i++)
         snprintf(paths[i], sizeof paths[i], "%s/%d", folder, i);
     (void)atexit(remove_folder);
-    servers[0] = open_server(INLINE_SERVER, NRPC_INLINE);
-    servers[1] = open_server(POOLED_SERVER, NRPC_POOLED);
+    servers[0] = open_server(INLINE_SERVER, NRPC_INLINE, &waiting_for_nothing);
+    servers[1] = open_server(POOLED_SERVER, NRPC_POOLED, &blocking);
     struct sockaddr_un a = address_of(OUR_SERVER);
     our_listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     check(!bind(our_listener, (struct sockaddr *)&a, sizeof a) && !listen(our_listener, 8), "listen");
@@ -279,9 +116,9 @@ static void flush(struct peer_state *p)
     // The other side may have hung up: then it has heard enough.
     for (size_t at = 0; at < p->out_size;) {
         ssize_t n = send(p->fd, p->out + at, p->out_size - at, MSG_NOSIGNAL);
-        if (n <= 0)
+        if (n < 0 && errno != EINTR)
             break;
-        at += (size_t)n;
+        at += n < 0 ? 0 : (size_t)n;
     }
     p->out_size = 0;
 }
@@ -478,8 +315,9 @@ static void read_to_end(int fd)
 {
     static uint8_t answers[64 << 10];
     ssize_t n;
-    while ((n = recv(fd, answers, sizeof answers, 0)) > 0)
-        ;
+    do
+        n = recv(fd, answers, sizeof answers, 0);
+    while (n > 0 || (n < 0 && errno == EINTR));
     check(n == 0 || errno == ECONNRESET, "the connection does not end");
 }
 
@@ -564,16 +402,25 @@ static void end_calls(struct client_state *c)
         nrpc_outcome_fini(&c->outcomes[i]);
 }
 
+static void read_all(int fd, uint8_t *out, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        ssize_t n = recv(fd, out + at, size - at, 0);
+        check(n > 0 || (n < 0 && errno == EINTR), "the client says too little");
+        at += n < 0 ? 0 : (size_t)n;
+    }
+}
+
 // Reads what the client sends, until all calls were heard of.
 static void read_ids(struct peer_state *p)
 {
     uint8_t head[1 + 8 + ID_BYTES], rest[4096];
-    check(recv(p->fd, rest, HELLO_BYTES, MSG_WAITALL) == HELLO_BYTES, "no hello");
+    read_all(p->fd, rest, HELLO_BYTES);
     for (int count = 0; count < ASYNC_CALLS + STREAMS;) {
-        check(recv(p->fd, head, sizeof head, MSG_WAITALL) == sizeof head, "no request");
+        read_all(p->fd, head, sizeof head);
         size_t size = ((size_t)head[7] << 8 | head[8]) - ID_BYTES;
         check(size < sizeof rest, "a strange request");
-        check(recv(p->fd, rest, size, MSG_WAITALL) == (ssize_t)size, "half a request");
+        read_all(p->fd, rest, size);
         uint32_t id = (uint32_t)head[9] << 24 | (uint32_t)head[10] << 16 | (uint32_t)head[11] << 8 | head[12];
         bool is_new = true;
         for (int i = 0; i < count; i++)
@@ -596,7 +443,9 @@ static void fuzz_client(struct peer_state *p, struct reader *in)
     char url[80];
     snprintf(url, sizeof url, "ipc://%s", paths[OUR_SERVER]);
     check(nrpc_channel_open(url, &o, &c.channel, &st) == NRPC_OK, "cannot open a channel");
-    p->fd = accept(our_listener, NULL, NULL);
+    do
+        p->fd = accept(our_listener, NULL, NULL);
+    while (p->fd < 0 && errno == EINTR);
     check(p->fd >= 0, "accept");
     set_timeouts(p->fd);
     say_hello(p, 0x31);

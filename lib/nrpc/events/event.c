@@ -39,5 +39,6 @@ bool event_parse(const void *data, size_t size, struct event *out)
         else if (i.type == WIRE_BYTES && i.number == PAYLOAD)
             out->payload = i.bytes;
     }
-    return out->topic.size && out->sequence && out->payload.data;
+    bool is_numbered = out->sequence && out->sequence < UINT64_MAX; // there is always a next one
+    return out->topic.size && is_numbered && out->payload.data;
 }

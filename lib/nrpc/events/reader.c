@@ -242,7 +242,7 @@ static bool deliver_page(struct nrpc_event_reader *r, struct topic *t, const Nrp
 {
     for (size_t i = 0; i < a->n_events && !is_stopping(r); i++) {
         const Nrpc__V1__LoggedEvent *e = a->events[i];
-        if (e->sequence != t->position + 1)
+        if (e->sequence != t->position + 1 || e->sequence > a->last_sequence)
             return false;
         deliver(r, t, e->sequence, e->payload.data, e->payload.len);
     }
@@ -349,6 +349,8 @@ static int add_topic(struct nrpc_event_reader *r, const struct nrpc_reader_topic
     int code = event_check_topic(topic->name, st);
     if (code)
         return code;
+    if (topic->start == NRPC_READ_AFTER && topic->sequence == UINT64_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "topic \"%s\": no event has this number", topic->name);
     HASH_FIND_STR(r->topics, topic->name, t);
     if (t)
         return status_set(st, NRPC_INVALID_ARGUMENT, "topic \"%s\" is there twice", topic->name);

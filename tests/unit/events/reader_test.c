@@ -415,6 +415,9 @@ static void test_refused(void **state)
     o.topics = &bad;
     o.topic_count = 1;
     assert_int_equal(nrpc_event_reader_open(&o, &reader, &st), NRPC_INVALID_ARGUMENT);
+    struct nrpc_reader_topic last = {"a", NRPC_READ_AFTER, UINT64_MAX, 0};
+    o.topics = &last;
+    assert_int_equal(nrpc_event_reader_open(&o, &reader, &st), NRPC_INVALID_ARGUMENT);
     o.topics = twice;
     o.url = "nonsense";
     assert_int_not_equal(nrpc_event_reader_open(&o, &reader, &st), NRPC_OK);
