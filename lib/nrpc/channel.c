@@ -521,6 +521,7 @@ struct nrpc_channel *nrpc_channel_local(struct nrpc_server *server)
 {
     struct nrpc_channel *ch = channel_new("local", NULL);
     ch->options.keepalive_ms = -1;
+    ch->options.retry.max_attempts = 1; // there is no timer to wait by, and nothing that gets lost
     struct connection *c = connection_create(ch, "local");
     ch->connections[ch->connection_count++] = c;
     connection_connect_local(c, server);

@@ -167,7 +167,7 @@ static void take_message(struct nrpc_server *s, uint32_t peer_id, nng_msg *msg, 
         p->asked = false;
         p->frames_received++;
         link_heard(&p->link, &f);
-        if (id == LINK_CONNECTION_ID && f.kind == FRAME_BATCH)
+        if (code == NRPC_OK && id == LINK_CONNECTION_ID && f.kind == FRAME_BATCH)
             p = take_batch(p, msg, &f);
         else
             p = take_one(p, msg, code ? NULL : &f, &st, id);

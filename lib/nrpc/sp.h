@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// sp.h: connections that speak SP's REQ/REP protocol on the wire, as nng's sockets do, over nng's byte
-// streams.
+// sp.h: connections that speak SP's REQ/REP protocol, and the receiving side of PUB/SUB, on the wire, as
+// nng's sockets do, over nng's byte streams.
 //
-// nng 1.5's own REQ and REP sockets are not used for calls: when a connection ends while a message is
+// nng 1.5's own REQ, REP and SUB sockets are not used: when a connection ends while a message is
 // arriving on it, they can leave an operation that never completes; the thread that frees connections then
 // waits for it for ever, and no connection of the process is ever freed, or made again, after that. They also
 // add two thread hand-overs to every message that a raw socket sends. docs/ARCHITECTURE.md has the story.
@@ -32,6 +32,7 @@ struct sp_options {
     size_t max_bytes; // of a message; a larger one ends its connection
     const struct nrpc_tls_options *tls;
     int64_t reconnect_min_ms, reconnect_max_ms; // of a dialer
+    bool subscribes; // a dialer's: SUB instead of REQ. It only receives, all that is published; ids are 0
 };
 
 // ---- pipes
@@ -67,7 +68,7 @@ int sp_dial(const char *url, const struct sp_options *options, struct sp_dialer 
 void sp_dialer_close(struct sp_dialer *dialer); // closes its pipe, and waits for that; NULL is allowed
 
 // Of the pipes' own file
-enum sp_role { SP_REQ = 0x30, SP_REP = 0x31 };
+enum sp_role { SP_REQ = 0x30, SP_REP = 0x31, SP_PUB = 0x20, SP_SUB = 0x21 };
 // Shakes hands on a stream, which it takes. `done` follows, once, when the pipe is gone, whether it was
 // opened or not.
 void sp_pipe_start(nng_stream *stream, bool is_ipc, enum sp_role role, const struct sp_options *options,

@@ -63,7 +63,8 @@ static void dialed(void *arg)
         if (d->closing)
             nng_stream_free(stream);
         else
-            sp_pipe_start(stream, d->is_ipc, SP_REQ, &d->options, gone, d, &d->pipe);
+            sp_pipe_start(stream, d->is_ipc, d->options.subscribes ? SP_SUB : SP_REQ, &d->options, gone, d,
+                          &d->pipe);
     }
     pthread_mutex_unlock(&d->mu);
 }

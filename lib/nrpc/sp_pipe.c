@@ -21,6 +21,7 @@ enum {
     HEAD_MAX = 1 + 8 + ID_BYTES, // IPC's mark, the length, the id
     BUFFER_BYTES = 4096,
     SEND_AT_ONCE = 4, // messages in one write
+    QUEUE_MAX = 1024, // far above a link's window: a peer that lets more gather sends and does not read
 };
 
 struct outgoing_message {
@@ -227,6 +228,8 @@ void sp_flush(void)
 void sp_send(struct sp_pipe *p, nng_msg *msg, uint32_t id)
 {
     pthread_mutex_lock(&p->mu);
+    if (p->queue.count >= QUEUE_MAX)
+        start_closing(p);
     if (p->closing) {
         pthread_mutex_unlock(&p->mu);
         nng_msg_free(msg);
@@ -266,10 +269,16 @@ static void start_receiving(struct sp_pipe *p)
     nng_stream_recv(p->stream, p->rx);
 }
 
+// What is published has no id.
+static size_t id_bytes(const struct sp_pipe *p)
+{
+    return p->role == SP_SUB ? 0 : ID_BYTES;
+}
+
 static void deliver(struct sp_pipe *p, nng_msg *msg)
 {
-    uint32_t id;
-    if (nng_msg_trim_u32(msg, &id))
+    uint32_t id = 0;
+    if (id_bytes(p) && nng_msg_trim_u32(msg, &id))
         nng_msg_free(msg);
     else
         p->events->received(p->owner, p, msg, id);
@@ -286,11 +295,12 @@ static int take_from_buffer(struct sp_pipe *p)
     uint64_t length = 0;
     for (size_t i = 0; i < 8; i++)
         length = length << 8 | head[mark + i];
-    if (length < ID_BYTES || length > p->max_bytes + ID_BYTES || (mark && head[0] != 1))
+    if (length < id_bytes(p) || length > p->max_bytes + id_bytes(p) || (mark && head[0] != 1))
         return -1;
     nng_msg *msg = transport_message((size_t)length);
     size_t here = have - mark - 8 < length ? have - mark - 8 : (size_t)length;
-    memcpy(nng_msg_body(msg), head + mark + 8, here);
+    if (here)
+        memcpy(nng_msg_body(msg), head + mark + 8, here);
     p->at += mark + 8 + here;
     if (here == length) {
         deliver(p, msg);
@@ -353,7 +363,8 @@ static void receive_hello(struct sp_pipe *p)
 
 static bool is_peer(const struct sp_pipe *p)
 {
-    const uint8_t expected[HELLO_BYTES] = {0, 'S', 'P', 0, 0, p->role == SP_REQ ? SP_REP : SP_REQ, 0, 0};
+    uint8_t other = p->role == SP_REQ ? SP_REP : p->role == SP_REP ? SP_REQ : SP_PUB;
+    const uint8_t expected[HELLO_BYTES] = {0, 'S', 'P', 0, 0, other, 0, 0};
     return !memcmp(p->buffer, expected, HELLO_BYTES);
 }
 

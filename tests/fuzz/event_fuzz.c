@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "nrpc/events/event.h"
+#include "nrpc/transport.h"
 #include "nrpc/v1/events.nrpc.h"
 #include "nrpc/v1/frame.pb-c.h"
 
@@ -31,8 +32,8 @@ _Noreturn static void fail(int line, const char *condition)
     abort();
 }
 
-enum { WAIT_MS = 20000, EVENT_BYTES = EVENT_PREFIX_MAX + 32 };
-static const char pub_url[] = "inproc://event-fuzz";
+enum { WAIT_MS = 20000, EVENT_BYTES = 64 };
+static char *pub_url;
 static nng_socket pub;
 
 static void nap(void)
@@ -85,7 +86,7 @@ static void on_event(void *user, const struct nrpc_event *e)
 
 static size_t write_event(uint8_t out[EVENT_BYTES], uint64_t sequence, uint8_t content)
 {
-    uint8_t *at = out + event_prefix("a", out);
+    uint8_t *at = wire_write_bytes(out, 1, "a", 1);
     at = wire_write_number(at, 2, sequence);
     return (size_t)(wire_write_bytes(at, 3, &content, 1) - out);
 }
@@ -250,7 +251,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static bool is_open;
     if (!is_open) {
         log_set_level(LOG_ERROR);
-        CHECK(!nng_pub0_open(&pub) && !nng_listen(pub, pub_url, NULL, 0));
+        nng_listener listener;
+        CHECK(!nng_pub0_open(&pub) && !nng_listen(pub, "tcp://127.0.0.1:0", &listener, 0));
+        pub_url = transport_listener_url(listener, "tcp://127.0.0.1:0");
         is_open = true;
     }
     for (size_t i = 0; size && i < sizeof targets / sizeof *targets; i++)

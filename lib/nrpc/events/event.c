@@ -17,11 +17,6 @@ int event_check_topic(const char *topic, struct nrpc_status *st)
     return NRPC_OK;
 }
 
-size_t event_prefix(const char *topic, uint8_t out[EVENT_PREFIX_MAX])
-{
-    return (size_t)(wire_write_bytes(out, TOPIC, topic, strlen(topic)) - out);
-}
-
 bool event_parse(const void *data, size_t size, struct event *out)
 {
     *out = (struct event){0};

@@ -276,11 +276,23 @@ static int read_page(struct nrpc_event_reader *r, struct nrpc_status *st)
     return is_good ? NRPC_OK : nonsense(st, method->name);
 }
 
-// An event that was published. Nothing is behind.
-static void take_event(struct nrpc_event_reader *r, const struct event *e)
+static struct topic *find_topic(const struct nrpc_event_reader *r, const struct event *e)
 {
     struct topic *t;
     HASH_FIND(hh, r->topics, e->topic.data, e->topic.size, t);
+    return t;
+}
+
+// On any thread: once the feed is open, the names of topics do not change.
+static bool is_wanted(void *user, const struct event *e)
+{
+    return find_topic(user, e) != NULL;
+}
+
+// An event that was published. Nothing is behind.
+static void take_event(struct nrpc_event_reader *r, const struct event *e)
+{
+    struct topic *t = find_topic(r, e);
     if (!t || e->sequence <= t->position) // read before
         return;
     if (e->sequence == t->position + 1)
@@ -362,17 +374,17 @@ static int add_topic(struct nrpc_event_reader *r, const struct nrpc_reader_topic
         t->position = topic->sequence;
     }
     HASH_ADD_KEYPTR(hh, r->topics, t->name, strlen(t->name), t);
-    return feed_subscribe(r->feed, t->name, st);
+    return NRPC_OK;
 }
 
 static int open_feed(struct nrpc_event_reader *r, struct nrpc_status *st)
 {
     const struct nrpc_event_reader_options *o = &r->options;
-    struct feed_options feed = {o->url, o->max_held, o->max_held_bytes, wake, r};
-    int code = feed_create(&feed, &r->feed, st);
+    struct feed_options feed = {o->url, o->max_held, o->max_held_bytes, is_wanted, wake, r};
+    int code = NRPC_OK;
     for (size_t i = 0; code == NRPC_OK && i < o->topic_count; i++)
         code = add_topic(r, &o->topics[i], st);
-    return code ? code : feed_open(r->feed, st);
+    return code ? code : feed_open(&feed, &r->feed, st);
 }
 
 static void set_defaults(struct nrpc_event_reader_options *o)
@@ -420,8 +432,7 @@ void nrpc_event_reader_close(struct nrpc_event_reader *r)
     pthread_mutex_unlock(&r->mu);
     if (r->running)
         pthread_join(r->thread, NULL);
-    if (!feed_close(r->feed))
-        return; // the reader stays, too
+    feed_close(r->feed);
     struct topic *t, *tmp;
     HASH_ITER(hh, r->topics, t, tmp)
     {
