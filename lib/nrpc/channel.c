@@ -189,8 +189,11 @@ static bool is_connected(const struct nrpc_channel *ch)
 void channel_start(struct nrpc_channel *ch, struct pending *p)
 {
     ch->stats.started++;
-    if (ch->closing || ch->line_length >= ch->options.max_waiting) {
-        if (ch->closing)
+    bool refused = ch->closing || p->child.cancelled || ch->line_length >= ch->options.max_waiting;
+    if (refused) {
+        if (p->child.cancelled)
+            status_set(&p->st, NRPC_CANCELLED, "the call that this one is a part of was cancelled");
+        else if (ch->closing)
             status_set(&p->st, NRPC_CANCELLED, "%s: the channel was closed", ch->name);
         else
             status_set(&p->st, NRPC_RESOURCE_EXHAUSTED, "%s: %u calls wait in line already", ch->name,

@@ -173,12 +173,6 @@ bool flow_receive(struct flow *f, nng_msg *msg, const struct frame *frame)
     return true;
 }
 
-bool flow_has_next(const struct flow *f)
-{
-    struct wire_bytes rest = f->rest, payload;
-    return f->queue.count || (rest.size && frame_next_payload(&rest, &payload));
-}
-
 bool flow_next(struct flow *f, struct wire_bytes *payload)
 {
     while (!frame_next_payload(&f->rest, payload)) {

@@ -59,7 +59,6 @@ void flow_widen(struct flow *f, int64_t window); // grants more than the peer be
 
 // Reader: the next message, which lives until the next call. false: none has arrived.
 bool flow_next(struct flow *f, struct wire_bytes *payload);
-bool flow_has_next(const struct flow *f);
 void flow_took(struct flow *f, size_t payload_bytes); // grants anew when it is worth a frame
 
 void flow_resume(struct link *link); // acknowledgements came: sends what gathered

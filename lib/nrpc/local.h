@@ -24,6 +24,7 @@ struct call_child {
     struct nrpc_server *server;    // a reference; NULL: has no parent
     struct nrpc_channel *channel;
     uint64_t id;
+    _Atomic bool cancelled; // its parent was, perhaps before this one was started
 };
 void call_adopt(struct nrpc_call *parent, struct call_child *child);
 void call_leave(struct call_child *child); // once, when the child has ended

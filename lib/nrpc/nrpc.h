@@ -320,8 +320,9 @@ int nrpc_channel_open(const char *urls, const struct nrpc_channel_options *optio
                       struct nrpc_status *st);
 
 // A channel straight into a server of this process: no socket, no thread; requests go through the same
-// frames, limits and checks. With an NRPC_INLINE service the handler runs inside the call, so that a
-// single-threaded test can drive client and server. The server must outlive the channel.
+// frames, limits and checks, but nothing is retried, and the deadline of an asynchronous call does not end it
+// by itself. With an NRPC_INLINE service the handler runs inside the call, so that a single-threaded test can
+// drive client and server. The server must outlive the channel.
 struct nrpc_channel *nrpc_channel_local(struct nrpc_server *server);
 
 // Fails all calls with CANCELLED, waits until their callbacks have returned, and frees the channel. Its

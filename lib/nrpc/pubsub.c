@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// pubsub.c: events on nng PUB/SUB sockets, as nrpc.v1.Event. The topic is the first field of the message, so
-// that its encoding is the prefix that an SP subscription selects by.
-#include "nrpc/nrpc.h"
+// pubsub.c: events over SP's PUB/SUB protocol, as nrpc.v1.Event. The topic is the first field of the message,
+// so that its encoding is the prefix that a subscription of nng's own sockets selects by.
+#include "nrpc/pubsub.h"
 
 #include "base/mem.h"
+#include "nrpc/sp.h"
 #include "nrpc/transport.h"
-#include "nrpc/wire.h"
 
 #include <nng/protocol/pubsub0/pub.h>
-#include <nng/protocol/pubsub0/sub.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOPIC_MAX = 100, QUEUE = 1024 };
+enum { TOPIC_MAX = 100, QUEUE = 1024, RECEIVE_MAX = 1024, RECONNECT_MIN_MS = 20, RECONNECT_MAX_MS = 1000 };
 enum { TOPIC = 1, SEQUENCE = 2, PAYLOAD = 3 }; // the numbers in nrpc.v1.Event
 
 struct nrpc_publisher {
@@ -28,8 +26,7 @@ struct topic_seen {
 };
 
 struct nrpc_subscriber {
-    nng_socket socket;
-    nng_aio *aio;
+    struct sp_dialer *dialer;
     nrpc_event_fn on_event;
     void *user;
     struct topic_seen *topics;
@@ -48,14 +45,15 @@ int nrpc_publisher_open(const char *url, struct nrpc_publisher **out, struct nrp
         return transport_error(st, rv, what);
     }
     nng_listener listener;
-    int code = transport_tune(p->socket, 1024, QUEUE, st);
-    if (code == NRPC_OK && (rv = nng_listen(p->socket, url, &listener, 0)))
-        code = transport_error(st, rv, what);
-    if (code) {
+    nng_sockaddr sa;
+    if ((rv = nng_socket_set_size(p->socket, NNG_OPT_RECVMAXSZ, RECEIVE_MAX)) ||
+        (rv = nng_socket_set_int(p->socket, NNG_OPT_SENDBUF, QUEUE)) ||
+        (rv = nng_listen(p->socket, url, &listener, 0))) {
         nrpc_publisher_close(p);
-        return code;
+        return transport_error(st, rv, what);
     }
-    p->url = transport_listener_url(listener, url);
+    rv = nng_listener_get_addr(listener, NNG_OPT_LOCADDR, &sa);
+    p->url = transport_real_url(url, rv ? NULL : &sa);
     *out = p;
     return NRPC_OK;
 }
@@ -106,97 +104,87 @@ void nrpc_publisher_close(struct nrpc_publisher *p)
 
 // ---- subscriber
 
-// Reads the event after its topic (of which the subscription has made sure).
-static bool read_event(const uint8_t *at, const uint8_t *end, struct nrpc_event *e)
+bool pubsub_parse(const void *data, size_t size, struct pubsub_event *out)
 {
-    struct wire_reader r = {at, end};
-    struct wire_item i;
+    *out = (struct pubsub_event){0};
+    if (!size)
+        return false;
+    struct wire_reader r = {data, (const uint8_t *)data + size};
     while (r.at < r.end) {
+        struct wire_item i;
         if (!wire_next(&r, &i))
             return false;
         if (i.type == WIRE_VARINT && i.number == SEQUENCE)
-            e->sequence = i.varint;
-        if (i.type == WIRE_BYTES && i.number == PAYLOAD) {
-            e->payload = i.bytes.data;
-            e->payload_bytes = i.bytes.size;
-        }
+            out->sequence = i.varint;
+        else if (i.type == WIRE_BYTES && i.number == TOPIC)
+            out->topic = i.bytes;
+        else if (i.type == WIRE_BYTES && i.number == PAYLOAD)
+            out->payload = i.bytes;
     }
-    return e->payload != NULL;
+    return out->topic.size && out->payload.data;
 }
 
-static void take_event(struct nrpc_subscriber *s, nng_msg *msg)
+static struct topic_seen *find_topic(struct nrpc_subscriber *s, struct wire_bytes name)
 {
-    const uint8_t *body = nng_msg_body(msg), *end = body + nng_msg_len(msg);
-    for (size_t i = 0; i < s->topic_count; i++) {
-        struct topic_seen *t = &s->topics[i];
-        uint8_t head[TOPIC_MAX + 8];
-        size_t n = (size_t)(write_topic(head, t->name) - head);
-        struct nrpc_event e = {.topic = t->name};
-        if ((size_t)(end - body) < n || memcmp(body, head, n) || !read_event(body + n, end, &e))
-            continue;
-        if (e.sequence && t->last && e.sequence > t->last + 1)
+    for (size_t i = 0; i < s->topic_count; i++)
+        if (strlen(s->topics[i].name) == name.size && !memcmp(s->topics[i].name, name.data, name.size))
+            return &s->topics[i];
+    return NULL;
+}
+
+static void received(void *owner, struct sp_pipe *pipe, nng_msg *msg, uint32_t id)
+{
+    struct nrpc_subscriber *s = owner;
+    struct pubsub_event in;
+    (void)pipe;
+    (void)id;
+    bool good = pubsub_parse(nng_msg_body(msg), nng_msg_len(msg), &in);
+    struct topic_seen *t = good ? find_topic(s, in.topic) : NULL;
+    if (t) {
+        struct nrpc_event e = {t->name, in.sequence, 0, in.payload.data, in.payload.size};
+        if (e.sequence && t->last && e.sequence > t->last)
             e.missed = e.sequence - t->last - 1;
         if (e.sequence)
             t->last = e.sequence;
         s->on_event(s->user, &e);
-        return;
     }
+    nng_msg_free(msg);
 }
 
-static void received(void *arg)
+static void came_or_went(void *owner, struct sp_pipe *pipe)
 {
-    struct nrpc_subscriber *s = arg;
-    int rv = nng_aio_result(s->aio);
-    if (rv == NNG_ECLOSED || rv == NNG_ECANCELED)
-        return;
-    if (rv == 0) {
-        nng_msg *msg = nng_aio_get_msg(s->aio);
-        take_event(s, msg);
-        nng_msg_free(msg);
-    }
-    nng_recv_aio(s->socket, s->aio);
-}
-
-static int subscribe(struct nrpc_subscriber *s, const char *const *topics, struct nrpc_status *st)
-{
-    for (size_t i = 0; i < s->topic_count; i++) {
-        if (strlen(topics[i]) < 1 || strlen(topics[i]) > TOPIC_MAX)
-            return status_set(st, NRPC_INVALID_ARGUMENT, "topic \"%s\": 1 to %d bytes are allowed", topics[i],
-                              TOPIC_MAX);
-        uint8_t head[TOPIC_MAX + 8];
-        s->topics[i].name = mem_strdup(topics[i]);
-        int rv = nng_socket_set(s->socket, NNG_OPT_SUB_SUBSCRIBE, head,
-                                (size_t)(write_topic(head, topics[i]) - head));
-        if (rv)
-            return transport_error(st, rv, "cannot subscribe");
-    }
-    return NRPC_OK;
+    (void)owner;
+    (void)pipe;
 }
 
 int nrpc_subscriber_open(const char *url, const char *const *topics, size_t topic_count,
                          nrpc_event_fn on_event, void *user, struct nrpc_subscriber **out,
                          struct nrpc_status *st)
 {
+    static const struct sp_events events = {came_or_went, received, came_or_went};
     *out = NULL;
+    for (size_t i = 0; i < topic_count; i++)
+        if (strlen(topics[i]) < 1 || strlen(topics[i]) > TOPIC_MAX)
+            return status_set(st, NRPC_INVALID_ARGUMENT, "topic \"%s\": 1 to %d bytes are allowed", topics[i],
+                              TOPIC_MAX);
     struct nrpc_subscriber *s = mem_calloc(1, sizeof *s);
     *s = (struct nrpc_subscriber){.on_event = on_event, .user = user, .topic_count = topic_count};
-    int rv = nng_sub0_open(&s->socket);
-    if (rv) {
-        free(s);
-        return transport_error(st, rv, "cannot subscribe");
-    }
     s->topics = mem_calloc(topic_count, sizeof *s->topics);
-    int code = subscribe(s, topics, st);
-    if (code == NRPC_OK)
-        code = transport_tune(s->socket, NRPC_DEFAULT_MAX_MESSAGE, QUEUE, st);
-    if (code == NRPC_OK && ((rv = nng_aio_alloc(&s->aio, received, s)) ||
-                            (rv = nng_dial(s->socket, url, NULL, NNG_FLAG_NONBLOCK))))
-        code = transport_error(st, rv, "cannot subscribe");
+    for (size_t i = 0; i < topic_count; i++)
+        s->topics[i].name = mem_strdup(topics[i]);
+    const struct sp_options options = {
+        .events = &events,
+        .owner = s,
+        .max_bytes = NRPC_DEFAULT_MAX_MESSAGE + TRANSPORT_FRAME_ROOM,
+        .reconnect_min_ms = RECONNECT_MIN_MS,
+        .reconnect_max_ms = RECONNECT_MAX_MS,
+        .subscribes = true,
+    };
+    int code = sp_dial(url, &options, &s->dialer, st);
     if (code) {
         nrpc_subscriber_close(s);
         return code;
     }
-    nng_recv_aio(s->socket, s->aio);
     *out = s;
     return NRPC_OK;
 }
@@ -205,8 +193,7 @@ void nrpc_subscriber_close(struct nrpc_subscriber *s)
 {
     if (!s)
         return;
-    if (!transport_close(s->socket, s->aio))
-        return; // nng may still call back: the subscriber stays
+    sp_dialer_close(s->dialer);
     for (size_t i = 0; i < s->topic_count; i++)
         free(s->topics[i].name);
     free(s->topics);

@@ -60,7 +60,7 @@ struct call_value {
 
 struct call_metadata { // a growing list in the call's arena
     struct nrpc_metadata *entries;
-    size_t count, capacity;
+    size_t count;
 };
 
 struct nrpc_call {
@@ -129,7 +129,6 @@ struct nrpc_server {
     struct nrpc_call *ready, **ready_tail;
     struct queue errands; // of struct errand
     bool carrying_out;
-    bool closed;
     _Atomic bool refusing;
     _Atomic unsigned queued, unanswered;
     _Atomic uint64_t started, answers, refused, bad_frames, connected, listener_restarts;

@@ -151,8 +151,10 @@ void call_cancel(struct nrpc_call *c)
         return;
     c->cancelled = true;
     call_detach(c);
-    for (struct call_child *child = c->children; child; child = child->next)
+    for (struct call_child *child = c->children; child; child = child->next) {
+        child->cancelled = true;
         server_run_errand(c->server, channel_ref(child->channel), NULL, child->id);
+    }
     call_changed(c);
 }
 
@@ -168,7 +170,7 @@ void call_adopt(struct nrpc_call *parent, struct call_child *child)
         child->next->at = &child->next;
     parent->children = child;
     if (parent->cancelled)
-        server_run_errand(s, channel_ref(child->channel), NULL, child->id);
+        child->cancelled = true;
     server_unlock(s);
 }
 

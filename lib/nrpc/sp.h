@@ -2,10 +2,11 @@
 // sp.h: connections that speak SP's REQ/REP protocol, and the receiving side of PUB/SUB, on the wire, as
 // nng's sockets do, over nng's byte streams.
 //
-// nng 1.5's own REQ, REP and SUB sockets are not used: when a connection ends while a message is
-// arriving on it, they can leave an operation that never completes; the thread that frees connections then
-// waits for it for ever, and no connection of the process is ever freed, or made again, after that. They also
-// add two thread hand-overs to every message that a raw socket sends. docs/ARCHITECTURE.md has the story.
+// nng 1.5's own REQ, REP and SUB sockets are not used (its PUB is: nothing arrives there): when a connection
+// ends while a message is arriving on it, they can leave an operation that never completes; the thread that
+// frees connections then waits for it for ever, and no connection of the process is ever freed, or made
+// again, after that. They also add two thread hand-overs to every message that a raw socket sends.
+// docs/ARCHITECTURE.md has the story.
 //
 // Threads: events come on nng's threads, for one pipe one at a time, with no lock held. Sending and closing
 // only queue: they may be called under any lock of the caller's; what they queued goes on its way with

@@ -9,7 +9,6 @@
 #include "nrpc/transport.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,21 +87,6 @@ static int set_up(const struct sp_listener *l, const char *url, nng_stream_liste
     return code;
 }
 
-// The url with the port that the system has chosen.
-static char *real_url(nng_stream_listener *listener, const char *url)
-{
-    nng_sockaddr sa;
-    char address[64];
-    if (!strstr(url, "tcp") || nng_stream_listener_get_addr(listener, NNG_OPT_LOCADDR, &sa))
-        return mem_strdup(url);
-    transport_address_text(&sa, address, sizeof address);
-    const char *colon = strrchr(url, ':'), *port = strrchr(address, ':');
-    size_t size = (size_t)(colon - url) + strlen(port) + 1;
-    char *real = mem_alloc(size);
-    snprintf(real, size, "%.*s%s", (int)(colon - url), url, port);
-    return real;
-}
-
 int sp_listen(const char *url, const struct sp_options *options, struct sp_listener **out,
               struct nrpc_status *st)
 {
@@ -117,7 +101,9 @@ int sp_listen(const char *url, const struct sp_options *options, struct sp_liste
         free(l);
         return code;
     }
-    l->url = real_url(l->listener, url);
+    nng_sockaddr sa;
+    int rv = nng_stream_listener_get_addr(l->listener, NNG_OPT_LOCADDR, &sa);
+    l->url = transport_real_url(url, rv ? NULL : &sa);
     pthread_mutex_init(&l->mu, NULL);
     if (nng_aio_alloc(&l->accept_aio, accepted, l) || nng_aio_alloc(&l->pause_aio, paused, l))
         mem_exhausted(sizeof *l);

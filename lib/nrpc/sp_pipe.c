@@ -350,8 +350,6 @@ static void received(void *arg)
 
 // ---- the handshake
 
-static void hello_received(void *arg);
-
 // Under the mutex.
 static void receive_hello(struct sp_pipe *p)
 {

@@ -99,7 +99,14 @@ static int wait_for_change(struct nrpc_stream *s)
 {
     if (s->on_ready)
         return NRPC_WOULD_BLOCK;
-    pthread_cond_wait(&s->changed, &s->call.channel->mu); // the channel's timer ends the call when it is time
+    struct nrpc_channel *ch = s->call.channel;
+    int64_t at_us = channel_wake_at(ch, &s->call);
+    struct timespec until = {.tv_sec = at_us / 1000000, .tv_nsec = at_us % 1000000 * 1000};
+    if (at_us == CLOCK_NEVER)
+        pthread_cond_wait(&s->changed, &ch->mu);
+    else if (pthread_cond_timedwait(&s->changed, &ch->mu, &until) &&
+             clock_mono_us() >= channel_wake_at(ch, &s->call))
+        channel_set_overdue(ch, &s->call); // a local channel has no timer that would
     return NRPC_OK;
 }
 

@@ -2,17 +2,11 @@
 // transport.c: nng's options, errors and messages.
 #include "nrpc/transport.h"
 
-#include "base/log.h"
 #include "base/mem.h"
-#include "base/wait.h"
 
 #include <arpa/inet.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { CLOSE_MS = 2000 };
 
 static const struct {
     int nng;
@@ -39,6 +33,16 @@ static const struct {
     {NNG_ENOFILES, NRPC_RESOURCE_EXHAUSTED},
     {NNG_ENOSPC, NRPC_RESOURCE_EXHAUSTED},
     {NNG_ECONNSHUT, NRPC_UNAVAILABLE},
+    {NNG_EBUSY, NRPC_FAILED_PRECONDITION},
+    {NNG_ESTATE, NRPC_FAILED_PRECONDITION},
+    {NNG_EEXIST, NRPC_ALREADY_EXISTS},
+    {NNG_ECRYPTO, NRPC_UNAVAILABLE},
+    {NNG_EPEERAUTH, NRPC_UNAUTHENTICATED},
+    {NNG_ENOARG, NRPC_INVALID_ARGUMENT},
+    {NNG_EAMBIGUOUS, NRPC_INVALID_ARGUMENT},
+    {NNG_EBADTYPE, NRPC_INVALID_ARGUMENT},
+    {NNG_EREADONLY, NRPC_PERMISSION_DENIED},
+    {NNG_EWRITEONLY, NRPC_PERMISSION_DENIED},
 };
 
 int transport_error(struct nrpc_status *st, int nng_error, const char *what)
@@ -48,18 +52,6 @@ int transport_error(struct nrpc_status *st, int nng_error, const char *what)
         if (error_codes[i].nng == nng_error)
             code = error_codes[i].code;
     return status_set(st, code, "%s: %s", what, nng_strerror(nng_error));
-}
-
-int transport_tune(nng_socket socket, size_t max_message_bytes, int queue, struct nrpc_status *st)
-{
-    int rv = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, max_message_bytes + TRANSPORT_FRAME_ROOM);
-    static const char *const queues[] = {NNG_OPT_SENDBUF, NNG_OPT_RECVBUF};
-    for (size_t i = 0; rv == 0 && i < sizeof queues / sizeof *queues; i++) {
-        rv = nng_socket_set_int(socket, queues[i], queue);
-        if (rv == NNG_ENOTSUP) // a PUB socket receives nothing, a SUB socket sends nothing
-            rv = 0;
-    }
-    return rv ? transport_error(st, rv, "cannot set up a socket") : NRPC_OK;
 }
 
 nng_msg *transport_message(size_t bytes)
@@ -95,84 +87,12 @@ nng_msg *transport_encode(const struct frame *f, const ProtobufCMessage *message
     return msg;
 }
 
-// ---- closing, in a thread of its own, so that a close which never returns can be left behind
-
-struct closing {
-    nng_socket socket;
-    nng_aio *aio;
-    pthread_mutex_t mu;
-    pthread_cond_t changed;
-    bool done, left_behind;
-};
-
-static void closing_free(struct closing *c)
-{
-    pthread_mutex_destroy(&c->mu);
-    pthread_cond_destroy(&c->changed);
-    free(c);
-}
-
-static void *close_socket(void *arg)
-{
-    struct closing *c = arg;
-    if (c->aio)
-        nng_aio_stop(c->aio);
-    nng_close(c->socket);
-    nng_aio_free(c->aio);
-    pthread_mutex_lock(&c->mu);
-    c->done = true;
-    bool left_behind = c->left_behind;
-    pthread_cond_signal(&c->changed);
-    pthread_mutex_unlock(&c->mu);
-    if (left_behind)
-        closing_free(c);
-    return NULL;
-}
-
-bool transport_close(nng_socket socket, nng_aio *receive_aio)
-{
-    struct closing *c = mem_calloc(1, sizeof *c);
-    *c = (struct closing){.socket = socket, .aio = receive_aio};
-    pthread_mutex_init(&c->mu, NULL);
-    wait_cond_init(&c->changed);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, close_socket, c)) {
-        close_socket(c);
-        closing_free(c);
-        return true;
-    }
-    pthread_detach(thread);
-    struct timespec until = wait_until(CLOSE_MS);
-    pthread_mutex_lock(&c->mu);
-    while (!c->done && pthread_cond_timedwait(&c->changed, &c->mu, &until) == 0)
-        ;
-    bool done = c->done;
-    c->left_behind = !done;
-    pthread_mutex_unlock(&c->mu);
-    if (done)
-        closing_free(c);
-    else
-        log_warn("nng did not close a socket within %d ms; it is left behind", CLOSE_MS);
-    return done;
-}
+// ---- addresses
 
 static uint16_t host_order(uint16_t network_order)
 {
     const uint8_t *b = (const uint8_t *)&network_order;
     return (uint16_t)(b[0] << 8 | b[1]);
-}
-
-char *transport_listener_url(nng_listener listener, const char *url)
-{
-    nng_sockaddr sa;
-    if (!strstr(url, "tcp") || nng_listener_get_addr(listener, NNG_OPT_LOCADDR, &sa))
-        return mem_strdup(url);
-    const char *colon = strrchr(url, ':');
-    size_t size = (size_t)(colon - url) + 8;
-    char *real = mem_alloc(size);
-    snprintf(real, size, "%.*s:%u", (int)(colon - url), url,
-             host_order(sa.s_family == NNG_AF_INET6 ? sa.s_in6.sa_port : sa.s_in.sa_port));
-    return real;
 }
 
 void transport_address_text(const nng_sockaddr *sa, char *out, size_t size)
@@ -184,6 +104,20 @@ void transport_address_text(const nng_sockaddr *sa, char *out, size_t size)
         snprintf(out, size, "[%s]:%u", host, host_order(sa->s_in6.sa_port));
     else
         out[0] = 0;
+}
+
+char *transport_real_url(const char *url, const nng_sockaddr *sa)
+{
+    char address[64] = "";
+    if (sa && strstr(url, "tcp"))
+        transport_address_text(sa, address, sizeof address);
+    const char *colon = strrchr(url, ':'), *port = strrchr(address, ':');
+    if (!port)
+        return mem_strdup(url);
+    size_t size = (size_t)(colon - url) + strlen(port) + 1;
+    char *real = mem_alloc(size);
+    snprintf(real, size, "%.*s%s", (int)(colon - url), url, port);
+    return real;
 }
 
 uint32_t transport_sp_id(uint32_t id)

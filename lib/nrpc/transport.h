@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// transport.h: what channel.c, server.c and pubsub.c share about nng: sockets with safe options, errors as
-// statuses.
+// transport.h: what the files that talk to nng share: its errors as statuses, its messages, addresses.
 #ifndef NRPC_TRANSPORT_H
 #define NRPC_TRANSPORT_H
 
@@ -14,9 +13,6 @@ int transport_error(struct nrpc_status *st, int nng_error, const char *what);
 // Room that the frame itself may take beside a payload of the maximum size, or several small ones together.
 enum { TRANSPORT_FRAME_ROOM = 40 << 10 };
 
-// The options every socket needs: received messages are limited, queues have room for bursts.
-int transport_tune(nng_socket socket, size_t max_message_bytes, int queue, struct nrpc_status *st);
-
 // nng messages; running out of memory aborts, as everywhere.
 nng_msg *transport_message(size_t bytes);
 void transport_append(nng_msg *msg, const void *data, size_t bytes);
@@ -29,13 +25,8 @@ int transport_check_size(const ProtobufCMessage *message, size_t max_bytes, size
 // header is empty.
 nng_msg *transport_encode(const struct frame *f, const ProtobufCMessage *message, size_t packed_bytes);
 
-// Closes a socket and the aio that receives from it (NULL: none), in the one order that is
-// safe: an aio that is still in the socket's queue when that goes is cancelled through a lock which is gone.
-// false: nng did not return within 2 s; the socket is left behind, and callbacks of it may still come.
-bool transport_close(nng_socket socket, nng_aio *receive_aio);
-
-// The url of a listener with the real port in it; the caller frees it.
-char *transport_listener_url(nng_listener listener, const char *url);
+// The url with the port of the address in it, if it has one; the caller frees it. sa may be NULL.
+char *transport_real_url(const char *url, const nng_sockaddr *sa);
 
 // "127.0.0.1:4711"; empty for what is no IP address.
 void transport_address_text(const nng_sockaddr *address, char *out, size_t size);

@@ -50,7 +50,7 @@ static bool is_same(struct wire_bytes a, const void *data, size_t size)
 
 static void fuzz_parser(const uint8_t *data, size_t size)
 {
-    struct event e;
+    struct pubsub_event e;
     if (!event_parse(data, size, &e))
         return;
     Nrpc__V1__Event *m = nrpc__v1__event__unpack(NULL, size, data);
@@ -253,7 +253,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         log_set_level(LOG_ERROR);
         nng_listener listener;
         CHECK(!nng_pub0_open(&pub) && !nng_listen(pub, "tcp://127.0.0.1:0", &listener, 0));
-        pub_url = transport_listener_url(listener, "tcp://127.0.0.1:0");
+        nng_sockaddr sa;
+        CHECK(nng_listener_get_addr(listener, NNG_OPT_LOCADDR, &sa) == 0);
+        pub_url = transport_real_url("tcp://127.0.0.1:0", &sa);
         is_open = true;
     }
     for (size_t i = 0; size && i < sizeof targets / sizeof *targets; i++)

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// event.c: reads nrpc.v1.Event in place.
+// event.c: what an event must have to be kept in a log.
 #include "nrpc/events/event.h"
 
 #include "base/utf8.h"
 
 #include <string.h>
-
-enum { TOPIC = 1, SEQUENCE = 2, PAYLOAD = 3 }; // the numbers in nrpc.v1.Event
 
 int event_check_topic(const char *topic, struct nrpc_status *st)
 {
@@ -17,23 +15,8 @@ int event_check_topic(const char *topic, struct nrpc_status *st)
     return NRPC_OK;
 }
 
-bool event_parse(const void *data, size_t size, struct event *out)
+bool event_parse(const void *data, size_t size, struct pubsub_event *out)
 {
-    *out = (struct event){0};
-    if (!size)
-        return false;
-    struct wire_reader r = {data, (const uint8_t *)data + size};
-    while (r.at < r.end) {
-        struct wire_item i;
-        if (!wire_next(&r, &i))
-            return false;
-        if (i.type == WIRE_VARINT && i.number == SEQUENCE)
-            out->sequence = i.varint;
-        else if (i.type == WIRE_BYTES && i.number == TOPIC)
-            out->topic = i.bytes;
-        else if (i.type == WIRE_BYTES && i.number == PAYLOAD)
-            out->payload = i.bytes;
-    }
-    bool is_numbered = out->sequence && out->sequence < UINT64_MAX; // there is always a next one
-    return out->topic.size && is_numbered && out->payload.data;
+    return pubsub_parse(data, size, out) && out->sequence &&
+           out->sequence < UINT64_MAX; // there is always a next one
 }

@@ -4,17 +4,12 @@
 #define NRPC_EVENTS_EVENT_H
 
 #include "nrpc/events/events.h"
-#include "nrpc/wire.h"
-
-struct event {
-    struct wire_bytes topic, payload;
-    uint64_t sequence;
-};
+#include "nrpc/pubsub.h"
 
 // INVALID_ARGUMENT if it is no name of a topic.
 int event_check_topic(const char *topic, struct nrpc_status *st);
 
 // What is in a message points into it. false: it is malformed, or has no topic, no number or no payload.
-bool event_parse(const void *data, size_t size, struct event *out);
+bool event_parse(const void *data, size_t size, struct pubsub_event *out);
 
 #endif

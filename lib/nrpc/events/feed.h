@@ -15,14 +15,14 @@ struct feed;
 struct feed_options {
     const char *url;
     size_t max_held, max_held_bytes;
-    bool (*is_wanted)(void *user, const struct event *event); // the others are dropped
+    bool (*is_wanted)(void *user, const struct pubsub_event *event); // the others are dropped
     void (*changed)(void *user);
     void *user;
 };
 
 struct feed_event {
-    struct event event; // points into msg
-    nng_msg *msg;       // the taker's, to be freed with nng_msg_free
+    struct pubsub_event event; // points into msg
+    nng_msg *msg;              // the taker's, to be freed with nng_msg_free
 };
 
 enum feed_news {

@@ -276,7 +276,7 @@ static int read_page(struct nrpc_event_reader *r, struct nrpc_status *st)
     return is_good ? NRPC_OK : nonsense(st, method->name);
 }
 
-static struct topic *find_topic(const struct nrpc_event_reader *r, const struct event *e)
+static struct topic *find_topic(const struct nrpc_event_reader *r, const struct pubsub_event *e)
 {
     struct topic *t;
     HASH_FIND(hh, r->topics, e->topic.data, e->topic.size, t);
@@ -284,13 +284,13 @@ static struct topic *find_topic(const struct nrpc_event_reader *r, const struct 
 }
 
 // On any thread: once the feed is open, the names of topics do not change.
-static bool is_wanted(void *user, const struct event *e)
+static bool is_wanted(void *user, const struct pubsub_event *e)
 {
     return find_topic(user, e) != NULL;
 }
 
 // An event that was published. Nothing is behind.
-static void take_event(struct nrpc_event_reader *r, const struct event *e)
+static void take_event(struct nrpc_event_reader *r, const struct pubsub_event *e)
 {
     struct topic *t = find_topic(r, e);
     if (!t || e->sequence <= t->position) // read before

@@ -216,7 +216,7 @@ static void test_parse(void **state)
 {
     (void)state;
     uint8_t bytes[64];
-    struct event e;
+    struct pubsub_event e;
     uint8_t *at = wire_write_bytes(bytes, 1, "topic", 5);
     assert_false(event_parse(bytes, (size_t)(at - bytes), &e)); // no number, no payload
     at = wire_write_number(at, 2, 300);

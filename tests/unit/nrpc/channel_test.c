@@ -5,7 +5,9 @@
 #include "echo.nrpc.h"
 #include "nrpc/interceptors/tracing.h"
 #include "nrpc/retry.h"
+#include "nrpc/services/health.h"
 #include "nrpc/trace.h"
+#include "nrpc/v1/health.nrpc.h"
 #include "soak/proxy.h"
 
 #include <arpa/inet.h>
@@ -36,7 +38,7 @@
 struct host {
     struct nrpc_server *server;
     struct nrpc_channel *next; // where "Admin" calls on, as a part of its own call
-    _Atomic int calls, cancelled, fail_next;
+    _Atomic int calls, cancelled, fail_next, late, late_code;
     char pushback[24]; // sent with failures
     _Atomic(struct nrpc_call *) parked;
     char trace[TRACE_SIZE];
@@ -93,6 +95,13 @@ static void on_admin(struct nrpc_call *call, const Echo__V1__SayRequest *q, void
     struct host *h = user;
     struct nrpc_status st;
     struct nrpc_call_options o = {.parent = call};
+    if (q->fail_with) { // once its caller has given up, it finds nobody to work for
+        h->late = 1;
+        WAIT_FOR(nrpc_call_is_cancelled(call));
+        h->late_code = echo_v1_echo_say(h->next, &o, q, NULL, &st);
+        nrpc_reply_status(call, &st);
+        return;
+    }
     int code = q->answer_bytes ? echo_v1_echo_park(h->next, &o, q, NULL, &st)
                                : echo_v1_echo_say(h->next, &o, q, NULL, &st);
     if (code)
@@ -359,6 +368,13 @@ static void test_parent(void **state)
     WAIT_FOR(back.parked != NULL);
     nrpc_channel_cancel(ch, id); // goes through both
     WAIT_FOR(back.cancelled == 2 && e.count == 1);
+    int calls = back.calls;
+    q.fail_with = 1;
+    echo_v1_echo_admin_async(ch, &(struct nrpc_call_options){.id = &id}, &q, count_end, &e);
+    WAIT_FOR(front.late == 1);
+    nrpc_channel_cancel(ch, id);
+    WAIT_FOR(front.late_code == NRPC_CANCELLED);
+    assert_int_equal(back.calls, calls);
     nrpc_channel_close(ch);
     nrpc_channel_close(front.next);
     nrpc_server_destroy(front.server);
@@ -398,6 +414,30 @@ static void server_end(void *user, struct nrpc_call *call, const struct nrpc_sta
     assert_ptr_equal(nrpc_call_value(call, &server_ends), order);
     assert_true(st->code == NRPC_OK || st->code == NRPC_PERMISSION_DENIED);
     server_ends++;
+}
+
+// ---- streams without a socket
+
+static void test_local_stream_keeps_its_deadline(void **state)
+{
+    (void)state;
+    struct nrpc_status st;
+    struct nrpc_stream *s;
+    struct nrpc_server *server = nrpc_server_create(NULL);
+    struct nrpc_health *health = nrpc_health_create();
+    assert_int_equal(nrpc_health_add(health, server, &st), NRPC_OK);
+    struct nrpc_channel *ch = nrpc_channel_local(server);
+    Nrpc__V1__HealthCheckRequest q = NRPC__V1__HEALTH_CHECK_REQUEST__INIT;
+    const Nrpc__V1__HealthCheckResponse *r;
+    struct nrpc_call_options o = {.timeout_ms = 50};
+    assert_int_equal(nrpc_v1_health_watch(ch, &o, &q, &s, &st), NRPC_OK);
+    assert_int_equal(nrpc_v1_health_watch_read(s, &r, &st), NRPC_OK);
+    assert_non_null(r);
+    assert_int_equal(nrpc_v1_health_watch_read(s, &r, &st), NRPC_DEADLINE_EXCEEDED); // nothing changes
+    nrpc_stream_close(s);
+    nrpc_channel_close(ch);
+    nrpc_server_destroy(server);
+    nrpc_health_destroy(health);
 }
 
 static void test_interceptors(void **state)
@@ -514,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_keepalive_finds_a_silent_server),
         cmocka_unit_test(test_method_limit),
         cmocka_unit_test(test_parent),
+        cmocka_unit_test(test_local_stream_keeps_its_deadline),
         cmocka_unit_test(test_interceptors),
         cmocka_unit_test(test_broken_handshakes),
         cmocka_unit_test(test_watchdog_replaces_a_dead_listener),
