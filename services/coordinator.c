@@ -127,8 +127,7 @@ int coordinator_create(unsigned roles, struct state *state, struct records *reco
     c->collector = roles & DTF_ROLE_COLLECTOR ? collector_create(&c->env) : NULL;
     c->env.scheduler = c->scheduler;
     c->admin = admin_create(&c->env, roles, c->scheduler ? groups_changed : NULL, c->scheduler);
-    state->watch_user = c;
-    state->watch = hint;
+    state->ops->watch(state, hint, c);
     int code = add_services(c, server, st);
     if (code)
         coordinator_destroy(c);
@@ -168,7 +167,7 @@ void coordinator_destroy(struct coordinator *c)
     pool_destroy(c->env.pool);
     generator_destroy(c->generator);
     collector_destroy(c->collector);
-    c->env.state->watch = NULL;
+    c->env.state->ops->watch(c->env.state, NULL, NULL);
     scheduler_destroy(c->scheduler);
     manager_destroy(c->manager);
     admin_destroy(c->admin);

@@ -12,6 +12,10 @@
 // clock step while the process runs moves nothing. This is the `now_ms` of all roles and stores.
 int64_t clock_now_ms(void);
 
+// Sets that clock by another one, which the processes of a cluster share (its time is now_us, in microseconds
+// since 1970); any thread, any number of times. Returns by how many microseconds it moved.
+int64_t clock_follow(int64_t now_us);
+
 // Microseconds on the monotonic clock, for measuring durations.
 int64_t clock_mono_us(void);
 

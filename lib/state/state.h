@@ -3,12 +3,17 @@
 // nodes.
 //
 // One interface, one contract test (tests/contract/state_contract.c), an implementation per kind of store.
-// Every call is atomic, checks everything before it writes, takes a batch where one makes sense, and may be
-// made from any thread. What a call returns through arrays is allocated from the caller's arena. Time is an
-// argument.
+// Every call is atomic for each task, checks everything before it writes, takes a batch where one makes
+// sense, and may be made from any thread. What a call returns through arrays is allocated from the caller's
+// arena. Time is an argument.
 //
-// After a call has committed, the store tells its watcher what changed (state_hint). A hint may be lost,
-// repeated or come late; the truth is read back by a call.
+// A call that answers UNAVAILABLE may have been carried out, wholly, not at all, or for some of its tasks:
+// the answer was lost. Every call can be repeated without harm; what a lease or a claim gave whose answer was
+// lost comes back when the node is asked what it holds (node_reconcile), or when the claim runs out.
+//
+// After a call has committed, the store tells its watcher what changed (state_hint), and the watchers of
+// other processes over the same store. A hint may be lost, repeated or come late; the truth is read back by a
+// call.
 //
 // A subtask is named by its task and a number that counts from 1 within the task in the order of generation.
 // It is either queued (never dispatched: "fresh"; or waiting to be dispatched again: "retry"), or leased to a
@@ -48,6 +53,21 @@ struct state_task { // as admitted
     bool keep_results, fed;
     bool closing_callback;   // the type has an after_task_completed: the task passes through MODEL_CLOSING
     struct state_blob param; // a packed dtf.v1.TaskParam
+    // Where it goes on, if the store lost it (struct state_point); all zero: from the beginning.
+    struct model_counters counters;
+    struct state_blob checkpoint;
+    uint64_t made;
+};
+
+// How far a task has got for good: from here it can go on if the store loses everything. Everything its
+// generator made up to `made` is settled and so are the follow-ups of that, and if its results are kept, they
+// were read. counters counts just that; checkpoint (data NULL: none) is the generator's after it.
+struct state_point {
+    uint64_t task, segment; // segment: of the pair (task, segment) each comes once, rising
+    struct state_blob checkpoint;
+    struct model_counters counters;
+    uint64_t made;
+    int progress_percent;
 };
 
 // What schedulers need to know of a task. version rises with every change of the task: an older view is not
@@ -142,6 +162,7 @@ struct state_peek {
 
 struct state_result {
     uint64_t position; // the cursor to go on after it
+    uint64_t segment;  // the state_point that includes it; 0: the store makes no points
     uint64_t seq;
     uint32_t attempt;
     enum model_kind kind;
@@ -168,6 +189,9 @@ enum state_hint_kind {
     STATE_HINT_CLOSED,   // task: its end can be recorded
     STATE_HINT_RESULTS, // task: a kept result can be read; or the task was removed, so that no more will come
     STATE_HINT_SETTLED, // view.task, count, run_us: slot time that was used
+    STATE_HINT_GONE,    // task: it was removed: its end is recorded
+    STATE_HINT_RESYNC,  // hints may have been lost, or the store's last moments, or all it had: look at
+                        // everything again, and ask the nodes what they hold
 };
 
 struct state_hint {
@@ -181,12 +205,23 @@ typedef void (*state_watch_fn)(void *user, const struct state_hint *hint);
 
 struct state {
     const struct state_ops *ops;
-    state_watch_fn watch; // set once before use; called after commit, without locks, on the calling thread
+    bool disposable;      // may lose what it has: points, fed subtasks and wishes to stop are to be recorded
+                          // elsewhere
+    state_watch_fn watch; // for implementations; set by ops->watch
     void *watch_user;
 };
 
 struct state_ops {
     void (*close)(struct state *s);
+    // Says whom to tell. Called without locks, after a commit on the calling thread, or on a thread of the
+    // store's. To be set once before use, and to NULL before what it uses goes: no call is under way after
+    // that but those of threads that are in another operation.
+    void (*watch)(struct state *s, state_watch_fn fn, void *user);
+    // OK if the store answers and can be written to.
+    int (*check)(struct state *s, struct nrpc_status *st);
+    // Makes `owner` the one that does `duty` until until_ms, if nobody else does at now_ms; *leads: it is.
+    int (*lead)(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms,
+                bool *leads, struct nrpc_status *st);
 
     // -- life of a task (the manager)
     // Adds tasks that are not there yet; one that is there is left as it is.
@@ -205,6 +240,13 @@ struct state_ops {
     // Up to max tasks in this phase, ids rising, after `after`.
     int (*in_phase)(struct state *s, enum model_phase phase, uint64_t after, size_t max, struct arena *a,
                     uint64_t **tasks, size_t *count, struct nrpc_status *st);
+    // Takes up to max tasks of this phase (closing, closed) that nobody has taken, or whose taker's time has
+    // run out; they are the caller's until until_ms.
+    int (*take)(struct state *s, enum model_phase phase, int64_t now_ms, int64_t until_ms, size_t max,
+                struct arena *a, uint64_t **tasks, size_t *count, struct nrpc_status *st);
+    // Gives the taker of closing tasks more time.
+    int (*hold)(struct state *s, const uint64_t *tasks, size_t count, int64_t until_ms,
+                struct nrpc_status *st);
     // closing -> closed; failure, if not NULL, turns the outcome into failed with that text. Fine if closed
     // already; FAILED_PRECONDITION before closing; NOT_FOUND.
     int (*close_task)(struct state *s, uint64_t task, const char *failure, struct nrpc_status *st);
@@ -216,23 +258,31 @@ struct state_ops {
                     struct state_progress *out, struct nrpc_status *st);
     // Forgets read-out results whose time has come.
     int (*expire_results)(struct state *s, int64_t now_ms, struct nrpc_status *st);
+    // The newest points, of up to max tasks, that were not confirmed as recorded. May give fewer than max
+    // (checkpoints over STATE_BATCH_BYTES), but none only if there are none.
+    int (*points)(struct state *s, size_t max, struct arena *a, struct state_point **out, size_t *count,
+                  struct nrpc_status *st);
+    int (*points_recorded)(struct state *s, const struct state_point *points, size_t count,
+                           struct nrpc_status *st);
 
     // -- generation (the generator)
     // Gives `owner` up to max tasks that are generating, not paused, not fed, below STATE_QUEUE_HIGH and
     // owned by nobody whose lease still runs (until_ms > now_ms); raises their fence.
     int (*claim)(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max,
                  struct arena *a, struct state_claim **out, size_t *count, struct nrpc_status *st);
-    // Extends the leases of what the owner has claimed.
-    int (*renew_claims)(struct state *s, uint64_t owner, int64_t until_ms, struct nrpc_status *st);
+    // Extends the leases of these tasks, as far as they are still the owner's.
+    int (*renew_claims)(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count,
+                        int64_t until_ms, struct nrpc_status *st);
     // Gives a task back; somebody may claim it at once, and this fence is old. Nothing happens under an old
     // fence.
     int (*release_claim)(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st);
     // Queues subtasks, stores the checkpoint (data NULL: leaves the old) and, with done, ends generation, in
-    // one step. ABORTED when the fence is old or the task no longer generates; NOT_FOUND. *queued: fresh
-    // subtasks after it. progress_percent: as the generator estimates; -1: it cannot tell.
-    int (*push)(struct state *s, uint64_t task, uint64_t fence, const struct state_subtask *subtasks,
-                size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
-                struct nrpc_status *st);
+    // one step. `at`: how many were pushed before; the push that was done last may be repeated, to no effect.
+    // ABORTED when the fence is old, `at` is another, or the task no longer generates; NOT_FOUND. *queued:
+    // fresh subtasks after it. progress_percent: as the generator estimates; -1: it cannot tell.
+    int (*push)(struct state *s, uint64_t task, uint64_t fence, uint64_t at,
+                const struct state_subtask *subtasks, size_t count, struct state_blob checkpoint, bool done,
+                int progress_percent, uint64_t *queued, struct nrpc_status *st);
     // Queues what is new of subtasks `at`..at+count of a fed task; finish ends generation once.
     // RESOURCE_EXHAUSTED, adding nothing, while the queue is at STATE_QUEUE_HIGH; OUT_OF_RANGE if `at` leaves
     // a gap; FAILED_PRECONDITION if the task is not fed, or finished and this would add to it; ABORTED if it

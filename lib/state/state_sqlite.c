@@ -4,15 +4,22 @@
 
 static const struct state_ops ops = {
     .close = sq_close,
+    .watch = sq_watch,
+    .check = sq_check,
+    .lead = sq_lead,
     .admit = sq_admit,
     .pause = sq_pause,
     .stop = sq_stop,
     .overdue = sq_overdue,
     .in_phase = sq_in_phase,
+    .take = sq_take,
+    .hold = sq_hold,
     .close_task = sq_close_task,
     .remove = sq_remove,
     .progress = sq_progress,
     .expire_results = sq_expire_results,
+    .points = sq_points,
+    .points_recorded = sq_points_recorded,
     .claim = sq_claim,
     .renew_claims = sq_renew_claims,
     .release_claim = sq_release_claim,
@@ -49,7 +56,52 @@ void sq_close(struct state *s)
     if (!store)
         return;
     db_statements_fini(&store->sql);
+    struct sq_taken *taken, *tmp;
+    HASH_ITER(hh, store->taken, taken, tmp)
+    {
+        HASH_DEL(store->taken, taken);
+        free(taken);
+    }
     free(store);
+}
+
+// ---- what a store of one process, that loses nothing, has an easy answer to
+
+void sq_watch(struct state *s, state_watch_fn fn, void *user)
+{
+    s->watch = fn;
+    s->watch_user = user;
+}
+
+int sq_check(struct state *s, struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_READ, NULL, st);
+    return code ? code : sq_end(&c);
+}
+
+int sq_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms, bool *leads,
+            struct nrpc_status *st)
+{
+    (void)s, (void)duty, (void)owner, (void)now_ms, (void)until_ms, (void)st;
+    *leads = true;
+    return NRPC_OK;
+}
+
+int sq_points(struct state *s, size_t max, struct arena *a, struct state_point **out, size_t *count,
+              struct nrpc_status *st)
+{
+    (void)s, (void)max, (void)a, (void)st;
+    *out = NULL;
+    *count = 0;
+    return NRPC_OK;
+}
+
+int sq_points_recorded(struct state *s, const struct state_point *points, size_t count,
+                       struct nrpc_status *st)
+{
+    (void)s, (void)points, (void)count, (void)st;
+    return NRPC_OK;
 }
 
 // ---- the frame of a call
@@ -80,7 +132,7 @@ static const struct {
     {SQ_HINT_SETTLED, STATE_HINT_SETTLED},   {SQ_HINT_VIEW, STATE_HINT_VIEW},
     {SQ_HINT_GENERATE, STATE_HINT_GENERATE}, {SQ_HINT_STOP, STATE_HINT_STOP},
     {SQ_HINT_RESULTS, STATE_HINT_RESULTS},   {SQ_HINT_CLOSING, STATE_HINT_CLOSING},
-    {SQ_HINT_CLOSED, STATE_HINT_CLOSED},
+    {SQ_HINT_CLOSED, STATE_HINT_CLOSED},     {SQ_HINT_GONE, STATE_HINT_GONE},
 };
 
 static void tell(const struct state *s, const struct sq_task *t)

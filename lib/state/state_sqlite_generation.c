@@ -45,22 +45,20 @@ int sq_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, 
     return sq_end(&c);
 }
 
-int sq_renew_claims(struct state *s, uint64_t owner, int64_t until_ms, struct nrpc_status *st)
+int sq_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count, int64_t until_ms,
+                    struct nrpc_status *st)
 {
     struct sq_call c;
-    struct sq_list list = {0};
     int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
     if (code)
         return code;
-    sq_list_read(&c, &list, sq_bind(&c, SQL_TASK_OWNED, "u", owner));
-    for (size_t i = 0; i < list.count; i++) {
-        struct sq_task *t = sq_task_find(&c, list.ids[i]);
-        if (t && until_ms > t->owner_until_ms) {
+    for (size_t i = 0; i < count; i++) {
+        struct sq_task *t = sq_task_find(&c, tasks[i]);
+        if (t && owner && t->owner == owner && until_ms > t->owner_until_ms) {
             t->changed = true;
             t->owner_until_ms = until_ms;
         }
     }
-    sq_list_free(&list);
     return sq_end(&c);
 }
 
@@ -80,18 +78,24 @@ int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc
     return sq_end(&c);
 }
 
-static bool may_push(struct sq_call *c, const struct sq_task *t, uint64_t fence)
+static bool may_push(struct sq_call *c, const struct sq_task *t, uint64_t fence, uint64_t at, size_t count)
 {
+    unsigned long long id = t->id;
     if (t->phase != MODEL_GENERATING)
-        return sq_fail(c, NRPC_ABORTED, "task %llu is %s, its generation is over", (unsigned long long)t->id,
+        return sq_fail(c, NRPC_ABORTED, "task %llu is %s, its generation is over", id,
                        model_phase_name(t->phase));
     if (!t->owner || t->fence != fence)
-        return sq_fail(c, NRPC_ABORTED, "the claim of task %llu under fence %llu is lost",
-                       (unsigned long long)t->id, (unsigned long long)fence);
+        return sq_fail(c, NRPC_ABORTED, "the claim of task %llu under fence %llu is lost", id,
+                       (unsigned long long)fence);
+    if (count && at + count == t->made)
+        return false; // it was done before
+    if (at != t->made)
+        return sq_fail(c, NRPC_ABORTED, "a push to task %llu at %llu, but %llu were pushed", id,
+                       (unsigned long long)at, (unsigned long long)t->made);
     return true;
 }
 
-int sq_push(struct state *s, uint64_t task, uint64_t fence, const struct state_subtask *subtasks,
+int sq_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const struct state_subtask *subtasks,
             size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
             struct nrpc_status *st)
 {
@@ -100,15 +104,16 @@ int sq_push(struct state *s, uint64_t task, uint64_t fence, const struct state_s
     if (code)
         return code;
     struct sq_task *t = sq_task_need(&c, task);
-    if (t && may_push(&c, t, fence)) {
+    if (t && may_push(&c, t, fence, at, count)) {
         sq_task_append(&c, t, subtasks, count);
         t->made += count;
         t->counters.generation_done = done;
         t->progress_percent = progress_percent;
         if (checkpoint.data)
             sq_run(&c, sq_bind(&c, SQL_CHECKPOINT_PUT, "ub", task, checkpoint.data, checkpoint.bytes));
-        *queued = sq_fresh(t);
     }
+    if (t)
+        *queued = sq_fresh(t);
     return sq_end(&c);
 }
 

@@ -39,7 +39,6 @@ enum sq_sql {
     SQL_TASK_OVERDUE,
     SQL_TASK_IN_PHASE,
     SQL_TASK_CLAIMABLE,
-    SQL_TASK_OWNED,
     SQL_TASK_PARAM_PUT,
     SQL_TASK_PARAM_DELETE,
     SQL_TASK_BLOBS,
@@ -87,6 +86,13 @@ struct sq_store {
     // Guarded by the connection:
     int64_t now_ms;               // the latest time any call was given: the time of calls that are given none
     _Atomic int64_t due_floor_ms; // no leased subtask is due before it
+    struct sq_taken *taken;       // ending tasks that somebody in this process works on
+};
+
+struct sq_taken {
+    uint64_t task;
+    int64_t until_ms;
+    UT_hash_handle hh;
 };
 
 // ---- a call
@@ -99,6 +105,7 @@ enum sq_hint { // bits, in the order in which they are told
     SQ_HINT_RESULTS = 16,
     SQ_HINT_CLOSING = 32,
     SQ_HINT_CLOSED = 64,
+    SQ_HINT_GONE = 128,
 };
 
 struct sq_task {
@@ -307,6 +314,10 @@ void sq_results_drop(struct sq_call *c, uint64_t task); // of a removed task, wh
 // ---- the operations, each in the file of its noun; state.h documents them
 
 void sq_close(struct state *s);
+void sq_watch(struct state *s, state_watch_fn fn, void *user);
+int sq_check(struct state *s, struct nrpc_status *st);
+int sq_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms, bool *leads,
+            struct nrpc_status *st);
 int sq_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
 int sq_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);
 int sq_stop(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,
@@ -315,17 +326,25 @@ int sq_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a, uin
                int64_t *next_ms, struct nrpc_status *st);
 int sq_in_phase(struct state *s, enum model_phase phase, uint64_t after, size_t max, struct arena *a,
                 uint64_t **tasks, size_t *count, struct nrpc_status *st);
+int sq_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t until_ms, size_t max,
+            struct arena *a, uint64_t **tasks, size_t *count, struct nrpc_status *st);
+int sq_hold(struct state *s, const uint64_t *tasks, size_t count, int64_t until_ms, struct nrpc_status *st);
 int sq_close_task(struct state *s, uint64_t task, const char *failure, struct nrpc_status *st);
 int sq_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
               struct nrpc_status *st);
 int sq_progress(struct state *s, const uint64_t *tasks, size_t count, struct arena *a,
                 struct state_progress *out, struct nrpc_status *st);
 int sq_expire_results(struct state *s, int64_t now_ms, struct nrpc_status *st);
+int sq_points(struct state *s, size_t max, struct arena *a, struct state_point **out, size_t *count,
+              struct nrpc_status *st);
+int sq_points_recorded(struct state *s, const struct state_point *points, size_t count,
+                       struct nrpc_status *st);
 int sq_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max, struct arena *a,
              struct state_claim **out, size_t *count, struct nrpc_status *st);
-int sq_renew_claims(struct state *s, uint64_t owner, int64_t until_ms, struct nrpc_status *st);
+int sq_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count, int64_t until_ms,
+                    struct nrpc_status *st);
 int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st);
-int sq_push(struct state *s, uint64_t task, uint64_t fence, const struct state_subtask *subtasks,
+int sq_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const struct state_subtask *subtasks,
             size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
             struct nrpc_status *st);
 int sq_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subtask *subtasks, size_t count,

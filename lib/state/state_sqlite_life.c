@@ -17,6 +17,12 @@ static void admit_one(struct sq_call *c, const struct state_task *task)
     if (!t)
         return;
     t->changed = true;
+    t->counters = task->counters;
+    t->made = task->made;
+    t->cursor = t->counters.generated + 1;
+    if (task->checkpoint.data)
+        sq_run(c,
+               sq_bind(c, SQL_CHECKPOINT_PUT, "ub", task->id, task->checkpoint.data, task->checkpoint.bytes));
     if (!t->fed)
         t->hints |= SQ_HINT_GENERATE;
 }
@@ -61,6 +67,71 @@ int sq_stop(struct state *s, uint64_t task, enum model_outcome outcome, const ch
     return sq_end(&c);
 }
 
+// ---- taking: who works on the end of a task; dies with the process, as its workers do
+
+static struct sq_taken *taken_find(struct sq_call *c, uint64_t task)
+{
+    struct sq_taken *taken;
+    HASH_FIND(hh, c->store->taken, &task, sizeof task, taken);
+    return taken;
+}
+
+static void forget_taken(struct sq_call *c, uint64_t task)
+{
+    struct sq_taken *taken = taken_find(c, task);
+    if (!taken)
+        return;
+    HASH_DEL(c->store->taken, taken);
+    free(taken);
+}
+
+static bool take_one(struct sq_call *c, uint64_t task, int64_t now_ms, int64_t until_ms)
+{
+    struct sq_taken *taken = taken_find(c, task);
+    if (taken && taken->until_ms > now_ms)
+        return false;
+    if (!taken) {
+        taken = mem_calloc(1, sizeof *taken);
+        taken->task = task;
+        HASH_ADD(hh, c->store->taken, task, sizeof taken->task, taken);
+    }
+    taken->until_ms = until_ms;
+    return true;
+}
+
+int sq_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t until_ms, size_t max,
+            struct arena *a, uint64_t **tasks, size_t *count, struct nrpc_status *st)
+{
+    struct sq_call c;
+    struct sq_list all = {0}, list = {0};
+    int code = sq_begin(&c, s, DB_RELAXED, a, st);
+    if (code)
+        return code;
+    sq_see_time(&c, now_ms);
+    sq_list_read(&c, &all,
+                 sq_bind(&c, SQL_TASK_IN_PHASE, "iui", (int64_t)phase, (uint64_t)0, (int64_t)INT32_MAX));
+    for (size_t i = 0; i < all.count && list.count < max && !c.code; i++)
+        if (take_one(&c, all.ids[i], now_ms, until_ms))
+            sq_list_add(&list, all.ids[i]);
+    sq_list_free(&all);
+    sq_list_out(&c, &list, tasks, count);
+    return sq_end(&c);
+}
+
+int sq_hold(struct state *s, const uint64_t *tasks, size_t count, int64_t until_ms, struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_READ, NULL, st);
+    if (code)
+        return code;
+    for (size_t i = 0; i < count; i++) {
+        struct sq_taken *taken = taken_find(&c, tasks[i]);
+        if (taken && until_ms > taken->until_ms)
+            taken->until_ms = until_ms;
+    }
+    return sq_end(&c);
+}
+
 int sq_close_task(struct state *s, uint64_t task, const char *failure, struct nrpc_status *st)
 {
     struct sq_call c;
@@ -74,6 +145,7 @@ int sq_close_task(struct state *s, uint64_t task, const char *failure, struct nr
     if (t && t->phase == MODEL_CLOSING) {
         t->changed = true;
         t->phase = MODEL_CLOSED;
+        forget_taken(&c, task);
         if (failure) {
             t->outcome = MODEL_OUTCOME_FAILED;
             t->message = arena_strdup(&c.scratch, failure);
@@ -92,6 +164,8 @@ static void remove_one(struct sq_call *c, uint64_t task, int64_t results_until_m
     sq_run(c, sq_bind(c, SQL_TASK_PARAM_DELETE, "u", task));
     sq_run(c, sq_bind(c, SQL_FAILURE_DELETE, "u", task));
     sq_run(c, sq_bind(c, SQL_TASK_DELETE, "u", task));
+    forget_taken(c, task);
+    t->hints |= SQ_HINT_GONE;
     if (t->keep_results)
         t->hints |= SQ_HINT_RESULTS; // who waits for more learns that this is all
 }

@@ -74,10 +74,9 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
                        "WHERE id = ?1",
     [SQL_TASK_DELETE] = "DELETE FROM task WHERE id = ?",
     [SQL_TASK_VIEWS] = "SELECT " TASK_COLUMNS " FROM task WHERE id > ? AND +phase <= 2 ORDER BY id LIMIT ?",
-    [SQL_TASK_OVERDUE] = "SELECT id, deadline FROM task WHERE phase <= 2 ORDER BY deadline LIMIT ?",
+    [SQL_TASK_OVERDUE] = "SELECT id, deadline FROM task WHERE phase <= 2 ORDER BY deadline, id LIMIT ?",
     [SQL_TASK_IN_PHASE] = "SELECT id FROM task WHERE phase = ? AND id > ? ORDER BY id LIMIT ?",
-    [SQL_TASK_CLAIMABLE] = "SELECT id FROM task WHERE claim_at <= ? ORDER BY claim_at LIMIT ?",
-    [SQL_TASK_OWNED] = "SELECT id FROM task WHERE owner = ? AND owner <> 0",
+    [SQL_TASK_CLAIMABLE] = "SELECT id FROM task WHERE claim_at <= ? ORDER BY claim_at, id LIMIT ?",
     [SQL_TASK_PARAM_PUT] = "INSERT INTO task_param VALUES(?,?)",
     [SQL_TASK_PARAM_DELETE] = "DELETE FROM task_param WHERE task = ?",
     [SQL_TASK_BLOBS] = "SELECT p.data, c.data FROM task_param p LEFT JOIN checkpoint c ON c.task = p.task "
@@ -96,7 +95,8 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
         "WHERE task = ?1 AND number = ?2",
     [SQL_TILE_DELETE] = "DELETE FROM tile WHERE task = ? AND number = ?",
     [SQL_TILE_CLEAR] = "DELETE FROM tile WHERE task = ?",
-    [SQL_TILE_RETRIES] = "SELECT number FROM tile WHERE task = ? AND retry <= ? ORDER BY retry LIMIT ?",
+    [SQL_TILE_RETRIES] =
+        "SELECT number FROM tile WHERE task = ? AND retry <= ? ORDER BY retry, number LIMIT ?",
     [SQL_TILE_LEASED] = "SELECT task, number, subtasks, retry FROM tile WHERE leased > 0",
     [SQL_TILE_LEASED_OF] = "SELECT task, number, subtasks, retry FROM tile WHERE task = ? AND leased > 0",
     [SQL_RESULT_INSERT] = "INSERT INTO result VALUES(?,?,?,?,?,?,?,?,?)",

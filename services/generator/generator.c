@@ -171,8 +171,13 @@ static void claim(struct generator *g, int64_t now_ms)
 static void renew(struct generator *g, int64_t now_ms)
 {
     struct nrpc_status st;
+    uint64_t tasks[ACTIVE_MAX];
+    size_t count = 0;
     g->next_renew_ms = now_ms + RENEW_MS;
-    if (g->active && g->env->state->ops->renew_claims(g->env->state, g->owner_id, now_ms + LEASE_MS, &st)) {
+    for (struct work *w = g->active; w && count < ACTIVE_MAX; w = w->hh.next)
+        tasks[count++] = w->task;
+    if (count &&
+        g->env->state->ops->renew_claims(g->env->state, g->owner_id, tasks, count, now_ms + LEASE_MS, &st)) {
         log_warn("generator: cannot renew its leases, will try again: %s", st.text);
         g->next_renew_ms = now_ms + ENV_STORE_RETRY_MS;
     }

@@ -25,7 +25,11 @@ static const char *copy(struct turn *t, const char *text)
 
 int turn_init(struct turn *t, const struct env *env, const struct state_claim *claim, struct nrpc_status *st)
 {
-    *t = (struct turn){.env = env, .task = claim->task, .fence = claim->fence, .queued = claim->queued};
+    *t = (struct turn){.env = env,
+                       .task = claim->task,
+                       .fence = claim->fence,
+                       .queued = claim->queued,
+                       .made = claim->generated};
     arena_init(&t->arena, 0);
     arena_init(&t->batch.arena, 0);
     Dtf__V1__TaskParam *p =
@@ -153,8 +157,8 @@ static enum turn_end push(struct turn *t)
     struct nrpc_status st;
     struct state_blob checkpoint = {b->taken ? (b->checkpoint.data ? b->checkpoint.data : (void *)"") : NULL,
                                     b->checkpoint.size};
-    int code = t->env->state->ops->push(t->env->state, t->task, t->fence, b->subtasks, b->count, checkpoint,
-                                        b->done, progress(t), &t->queued, &st);
+    int code = t->env->state->ops->push(t->env->state, t->task, t->fence, t->made, b->subtasks, b->count,
+                                        checkpoint, b->done, progress(t), &t->queued, &st);
     if (code == NRPC_ABORTED || code == NRPC_NOT_FOUND)
         return TURN_OVER;
     if (code) {
@@ -164,6 +168,7 @@ static enum turn_end push(struct turn *t)
         return TURN_NONE_NOW;
     }
     bool done = b->done;
+    t->made += b->count;
     b->count = 0;
     b->taken = b->done = false;
     arena_reset(&b->arena);

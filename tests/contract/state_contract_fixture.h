@@ -27,6 +27,7 @@ struct fixture {
     struct nrpc_status st;
     int64_t now_ms;
     char told[4096];
+    uint64_t made[TASKS_SEEN + 1]; // pushed so far, by task
 };
 
 int fixture_setup(void **state);

@@ -45,7 +45,7 @@ static void test_renew_claims(void **state)
         admit(f, id);
     assert_int_equal(claim_many(f, 50, 2, &c), 2);
     assert_int_equal(claim_many(f, 60, 9, &more), 1);
-    must(f, f->ops->renew_claims(f->s, 50, f->now_ms + 5000, &f->st));
+    must(f, f->ops->renew_claims(f->s, 50, (uint64_t[]){1, 2, 3}, 3, f->now_ms + 5000, &f->st));
     f->now_ms += 1000;
     assert_int_equal(claim_many(f, 70, 9, &more), 1);
     for (int i = 0; i < 2; i++)
@@ -85,12 +85,13 @@ static void test_push(void **state)
     uint64_t fence = claim(f, 1);
     char *others = snapshot_except(f, 1);
     told(f);
-    must(f, f->ops->push(f->s, 1, fence, subtasks(f, 1, 100), 100, (struct state_blob){"ck1", 3}, false, -1,
-                         &queued, &f->st));
+    must(f, f->ops->push(f->s, 1, fence, 0, subtasks(f, 1, 100), 100, (struct state_blob){"ck1", 3}, false,
+                         -1, &queued, &f->st));
     assert_int_equal(queued, 100);
     assert_told(f, "view:1");
     assert_look(f, 1, "generating gen=100 queued=100 ready=100");
     assert_string_equal(snapshot_except(f, 1), others);
+    f->made[1] = 100;
     must(f, push_raw(f, 1, fence, 5, false)); // no checkpoint: the old one stays
     must(f, f->ops->release_claim(f->s, 1, fence, &f->st));
     struct state_claim *c;
@@ -101,7 +102,7 @@ static void test_push(void **state)
     assert_int_equal(c->checkpoint.bytes, 3);
     assert_memory_equal(c->checkpoint.data, "ck1", 3);
     told(f);
-    must(f, f->ops->push(f->s, 1, c->fence, NULL, 0, (struct state_blob){0}, true, -1, &queued, &f->st));
+    must(f, f->ops->push(f->s, 1, c->fence, 105, NULL, 0, (struct state_blob){0}, true, -1, &queued, &f->st));
     assert_look(f, 1, "draining gen=105 queued=105 done ready=105");
     assert_told(f, "view:1");
 }
@@ -116,10 +117,55 @@ static void test_push_refused(void **state)
     assert_code(f, NRPC_ABORTED, push_raw(f, 1, fence + 1, 1, true));
     assert_code(f, NRPC_ABORTED, push_raw(f, 1, fence - 1, 1, true));
     assert_unchanged(f, before);
+    must(f, push_raw(f, 1, fence, 4, false));
+    before = snapshot(f);
+    f->made[1] = 3;
+    assert_code(f, NRPC_ABORTED, push_raw(f, 1, fence, 2, true)); // neither what is next nor what was last
+    assert_unchanged(f, before);
+    f->made[1] = 4;
     must(f, push_raw(f, 1, fence, 1, true));
     before = snapshot(f);
     assert_code(f, NRPC_ABORTED, push_raw(f, 1, fence, 1, true)); // it no longer generates
     assert_unchanged(f, before);
+}
+
+// The answer to a push was lost: it is sent again.
+static void test_push_repeated(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t queued = 0;
+    admit(f, 1);
+    uint64_t fence = claim(f, 1);
+    must(f, push_raw(f, 1, fence, 40, false));
+    char *before = snapshot(f);
+    f->made[1] = 0;
+    must(f, f->ops->push(f->s, 1, fence, 0, subtasks(f, 1, 40), 40, (struct state_blob){0}, false, -1,
+                         &queued, &f->st));
+    assert_int_equal(queued, 40);
+    assert_unchanged(f, before);
+}
+
+// A task that goes on from a point recorded elsewhere.
+static void test_admit_at_point(void **state)
+{
+    struct fixture *f = *state;
+    struct state_claim *c;
+    struct state_task task = task_sample(1);
+    task.counters = (struct model_counters){.generated = 70, .succeeded = 64, .failed = 6, .retried = 2};
+    task.checkpoint = (struct state_blob){"half", 4};
+    task.made = 60;
+    admit_task(f, &task);
+    assert_look(f, 1, "generating gen=70 ok=64 failed=6 retried=2");
+    assert_int_equal(claim_many(f, 60, 9, &c), 1);
+    assert_true(c->generated == 60 && c->queued == 0 && c->checkpoint.bytes == 4);
+    assert_memory_equal(c->checkpoint.data, "half", 4);
+    f->made[1] = 60;
+    must(f, push_raw(f, 1, c->fence, 40, true));
+    struct works w = lease(f, node_make(f, CLOCK_NEVER), 1, 100);
+    assert_int_equal(w.count, 40);
+    assert_int_equal(w.at[0].seq, 71);
+    settle_all(f, w, MODEL_SUCCESS);
+    assert_look(f, 1, "closed completed gen=110 ok=104 failed=6 retried=2 done");
 }
 
 // A generator that dies after a push is taken over where the push left it.
@@ -130,8 +176,9 @@ static void test_take_over(void **state)
     uint64_t queued;
     admit(f, 1);
     uint64_t old = claim(f, 1);
-    must(f, f->ops->push(f->s, 1, old, subtasks(f, 1, 10), 10, (struct state_blob){"ten", 3}, false, -1,
+    must(f, f->ops->push(f->s, 1, old, 0, subtasks(f, 1, 10), 10, (struct state_blob){"ten", 3}, false, -1,
                          &queued, &f->st));
+    f->made[1] = 10;
     f->now_ms += 10000;
     assert_int_equal(claim_many(f, 60, 9, &c), 1);
     assert_true(c->generated == 10 && c->fence > old);
@@ -161,7 +208,7 @@ static void test_big_params(void **state)
         memset(data, 'a' + i % 26, bytes);
         s[i] = (struct state_subtask){{data, bytes}, 1};
     }
-    must(f, f->ops->push(f->s, 1, fence, s, COUNT, (struct state_blob){0}, true, -1, &queued, &f->st));
+    must(f, f->ops->push(f->s, 1, fence, 0, s, COUNT, (struct state_blob){0}, true, -1, &queued, &f->st));
     for (size_t i = 0, calls = 0; i < COUNT; calls++) {
         struct works w = lease(f, node, 1, COUNT);
         size_t bytes = 0;
@@ -278,6 +325,8 @@ const struct CMUnitTest state_generation_tests[] = {
     TEST(test_release_claim),
     TEST(test_push),
     TEST(test_push_refused),
+    TEST(test_push_repeated),
+    TEST(test_admit_at_point),
     TEST(test_take_over),
     TEST(test_big_params),
     TEST(test_queue_limits),

@@ -257,8 +257,8 @@ static void do_push(struct walk *w)
         return;
     uint64_t fence = roll(w, 5) ? t->fence : t->fence + 1;
     bool legal = t->phase == MODEL_GENERATING && fence == t->fence && fence;
-    int code = w->f->ops->push(w->f->s, t->as.id, fence, subtasks(w->f, t->n.generated + 1, count), count,
-                               (struct state_blob){"at", 2}, done, -1, &queued, &w->f->st);
+    int code = w->f->ops->push(w->f->s, t->as.id, fence, t->made, subtasks(w->f, t->n.generated + 1, count),
+                               count, (struct state_blob){"at", 2}, done, -1, &queued, &w->f->st);
     assert_code(w->f, legal ? NRPC_OK : NRPC_ABORTED, code);
     if (!legal)
         return;
@@ -518,8 +518,7 @@ static void do_reopen(struct walk *w)
     if (roll(w, 10))
         return;
     w->f->s = w->f->contract->reopen(w->f->contract->user, s);
-    w->f->s->watch = watch;
-    w->f->s->watch_user = user;
+    w->f->ops->watch(w->f->s, watch, user);
 }
 
 // ---- comparing

@@ -356,7 +356,7 @@ static void test_results_after_remove(void **state)
     uint64_t ids[3] = {1, 2, 3};
     told(f);
     must(f, f->ops->remove(f->s, ids, 3, f->now_ms + 1000, &f->st));
-    assert_told(f, "results:1 results:2 results:3");
+    assert_told(f, "gone:1 gone:2 gone:3 results:1 results:2 results:3");
     assert_int_equal(read_results(f, 1, 0, 3, &r, &end), 3);
     assert_false(end);
     assert_int_equal(read_results(f, 1, r[2].position, 3, &r, &end), 2);

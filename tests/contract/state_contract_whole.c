@@ -22,8 +22,9 @@ static void test_reopen(void **state)
     task.max_running = 50;
     admit_task(f, &task);
     uint64_t fence = claim(f, 1);
-    must(f, f->ops->push(f->s, 1, fence, subtasks(f, 1, 100), 100, (struct state_blob){"here", 4}, false, -1,
-                         &queued, &f->st));
+    must(f, f->ops->push(f->s, 1, fence, 0, subtasks(f, 1, 100), 100, (struct state_blob){"here", 4}, false,
+                         -1, &queued, &f->st));
+    f->made[1] = 100;
     struct works w = lease(f, node, 1, 40);
     settle(f, &w.at[0], MODEL_SUCCESS);
     settle(f, &w.at[1], MODEL_FAILURE);
@@ -109,15 +110,14 @@ static void test_threads(void **state)
         admit_task(f, &task);
         workers[i] = (struct worker){f, i + 1, node_make(f, CLOCK_NEVER), &hints, false};
     }
-    f->s->watch = count_hints;
-    f->s->watch_user = &hints;
+    f->ops->watch(f->s, count_hints, &hints);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
         assert_false(workers[i].failed);
     }
-    f->s->watch = NULL;
+    f->ops->watch(f->s, NULL, NULL);
     for (uint64_t id = 1; id <= THREADS; id++) { // what one thread fed last, after the other had gone
         f->now_ms = 1000;
         settle_all(f, lease(f, workers[0].node, id, 1000), MODEL_SUCCESS);

@@ -1,0 +1,57 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- admit.lua: adds tasks that are not there yet.
+-- arguments: count; each: id, type, group, priority, deadline, max_retries, backoff, tolerated, max_running, keep, fed,
+--   closing, param, generated, succeeded, failed, timed_out, cancelled, retried, redispatched, made, whether there is a
+--   checkpoint, checkpoint
+-- returns: nothing
+local function admit()
+    local t = {id = text()}
+    for _, name in ipairs(FIXED) do
+        t[name] = TEXT[name] and text() or number()
+    end
+    local param = text()
+    for _, name in ipairs(MOVING) do
+        t[name] = 0
+    end
+    for _, name in ipairs(COUNTERS) do
+        t[name] = number()
+    end
+    t.made = number()
+    local has_checkpoint, checkpoint = number(), text()
+    if call('EXISTS', P .. 't:' .. t.id) == 1 then
+        return
+    end
+    if call('ZREM', P .. 'gone', t.id) == 1 then
+        call('UNLINK', P .. 'r:' .. t.id)
+        call('HDEL', P .. 'gone_read', t.id)
+    end
+    t.phase, t.owner, t.cursor, t.percent = GENERATING, '0', t.generated + 1, -1
+    t.segment, t.base = 1, 1 -- the base is a segment that is settled
+    task_enter(t)
+    t.claim_before, t.changed = nil, true
+    if t.fed == 0 then
+        t.hints = HINT_GENERATE
+    end
+    local base = {open = 0, made = t.made, checkpoint = has_checkpoint, percent = -1, since = NOW}
+    for _, name in ipairs(COUNTERS) do
+        base[name] = t[name]
+    end
+    segment_write(t, 'base', base)
+    if has_checkpoint == 1 then
+        t.checkpoint, t.base_checkpoint = 1, 1
+        call('HSET', P .. 'c:' .. t.id, 1, checkpoint)
+    end
+    local row = {'param', param}
+    for _, name in ipairs(FIXED) do
+        row[#row + 1] = name
+        row[#row + 1] = t[name]
+    end
+    call('HSET', P .. 't:' .. t.id, unpack(row))
+    call('ZADD', P .. 'phase:1', t.id, t.id)
+    call('ZADD', P .. 'deadlines', t.deadline, t.id)
+end
+
+for _ = 1, number() do
+    admit()
+end
+return done()

@@ -1,0 +1,79 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- lease.lua: gives ready subtasks to a node: retries that are due first, then fresh ones in order.
+-- arguments: node, count of picks; each: task, count
+-- returns: parts, one after the other: task, type, tile, mask, attempt, timeout, pieces; NOT_FOUND
+local node, out, bytes = number(), {}, 0
+if not call('ZSCORE', P .. 'nodes', node) then
+    return fail(NOT_FOUND, 'node %.0f is not registered', node)
+end
+
+-- Up to `want` of the subtasks of a group in the mask.
+local function lease(tile, g, mask, want)
+    local t = tile.task
+    local value = call('HGET', P .. 'p:' .. t.id, tile.n) or ''
+    mask = lowest(mask, want)
+    if bytes + #value > BATCH_BYTES then
+        mask = pieces_limit(value, mask, BATCH_BYTES - bytes)
+    end
+    value = pieces_cut(value, mask)
+    local part, count = group_split(tile, g, mask), count_bits(mask)
+    part.state, part.node, part.attempt, part.due = LEASED, node, g.attempt + 1, NOW + g.timeout + LEASE_SPARE_MS
+    t.queued, t.running = t.queued - count, t.running + count
+    node_count(node, count, 0)
+    bytes = bytes + #value
+    for _, field in ipairs({t.id, t.type, tile.n, mask, part.attempt, g.timeout, value}) do
+        out[#out + 1] = field
+    end
+    return count
+end
+
+local function lease_retries(t, want)
+    if t.queued <= fresh(t) then
+        return 0
+    end
+    tiles_flush(t) -- the same task may have been picked before
+    local taken = 0
+    for _, n in ipairs(call('ZRANGEBYSCORE', P .. 'w:' .. t.id, '-inf', NOW, 'LIMIT', 0, want)) do
+        local tile = tile_get(t, tonumber(n))
+        for i = 1, #tile.groups do
+            local g = tile.groups[i]
+            if g.state == WAITING and g.due <= NOW and taken < want and bytes < BATCH_BYTES then
+                taken = taken + lease(tile, g, g.mask, want - taken)
+            end
+        end
+    end
+    return taken
+end
+
+local function lease_fresh(t, want)
+    while want > 0 and fresh(t) > 0 and bytes < BATCH_BYTES do
+        local tile, taken = tile_get(t, math.floor((t.cursor - 1) / 32)), 0
+        for i = 1, #tile.groups do
+            local g = tile.groups[i]
+            if g.state == FRESH and g.mask ~= 0 and taken < want and bytes < BATCH_BYTES then
+                taken = taken + lease(tile, g, g.mask, want - taken)
+            end
+        end
+        want, t.cursor = want - taken, t.cursor + taken
+        if taken == 0 then
+            break
+        end
+    end
+end
+
+local function room(t)
+    if not is_live(t) or t.paused == 1 or results_full(t) then
+        return 0
+    end
+    local free = t.max_running == 0 and t.queued or math.max(t.max_running - t.running, 0)
+    return math.min(free, t.queued)
+end
+
+for _ = 1, number() do
+    local t, want = task_find(text()), number()
+    if t then
+        want = math.min(want, room(t))
+        lease_fresh(t, want - lease_retries(t, want))
+    end
+end
+return done(out)

@@ -1,0 +1,703 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- lib.lua: what every script begins with: arguments, tasks, tiles, segments, nodes, and the end of a call.
+--
+-- KEYS[1] is the shard's prefix, such as "dtf:{0}"; every key that a script touches begins with it, so that a
+-- shard lives in one hash slot. ARGV[1] names the process that calls, ARGV[2] is the time in milliseconds; the
+-- script's own arguments follow. docs/REDIS.md says what each key holds.
+--
+-- A script returns fail(...), before it has written anything, or done(...): {0, hints, ...}. It changes tasks,
+-- tiles and segments as Lua tables; done() moves the tasks on and writes each back once.
+local call = redis.call
+local band, bor, bxor, bnot, lshift = bit.band, bit.bor, bit.bxor, bit.bnot, bit.lshift
+local pack, unpack_ = struct.pack, struct.unpack
+local P, NOW = KEYS[1] .. ':', tonumber(ARGV[2])
+
+local NOT_FOUND, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE = 5, 8, 9, 10, 11
+local GENERATING, DRAINING, STOPPING, CLOSING, CLOSED = 1, 2, 3, 4, 5
+local PHASES = {'generating', 'draining', 'stopping', 'closing', 'closed'}
+local OUTCOME_COMPLETED, OUTCOME_FAILED = 1, 3
+local SUCCESS, FAILURE, TIMEOUT, CANCELLED, LOST = 1, 2, 3, 4, 5
+local FRESH, LEASED, WAITING = 0, 1, 2
+local HINT_SETTLED, HINT_VIEW, HINT_GENERATE, HINT_STOP, HINT_RESULTS, HINT_CLOSING, HINT_CLOSED, HINT_GONE =
+    1, 2, 4, 8, 16, 32, 64, 128
+local QUEUE_HIGH, QUEUE_LOW, RESULTS_HIGH, LOSSES_MAX, BATCH_BYTES = 20000, 10000, 20000, 5, 2097152
+local LEASE_SPARE_MS, READY_TILES = 30000, 32
+local SEGMENT_SUBTASKS, SEGMENT_MS, SEGMENTS_MAX = 500, 1000, 64
+
+-- ---- arguments
+
+local argument = 2
+
+local function text()
+    argument = argument + 1
+    return ARGV[argument]
+end
+
+local function number()
+    return tonumber(text())
+end
+
+local function fail(code, format, ...)
+    return {code, string.format(format, ...)}
+end
+
+-- ---- sets of bits: which of a tile's 32 subtasks
+
+local function count_bits(mask)
+    if mask == -1 then
+        return 32
+    end
+    local n = 0
+    while mask ~= 0 do
+        mask = band(mask, mask - 1)
+        n = n + 1
+    end
+    return n
+end
+
+local function bits(first, count)
+    if count == 32 then
+        return -1
+    end
+    return lshift(lshift(1, count) - 1, first)
+end
+
+local function lowest(mask, count)
+    local out = 0
+    while mask ~= 0 and count > 0 do
+        local one = band(mask, -mask)
+        out, mask, count = bor(out, one), bxor(mask, one), count - 1
+    end
+    return out
+end
+
+local function each_bit(mask, fn)
+    for i = 0, 31 do
+        if band(mask, lshift(1, i)) ~= 0 then
+            fn(i)
+        end
+    end
+end
+
+-- ---- tasks
+
+local FIXED = {'type', 'group', 'priority', 'deadline', 'max_retries', 'backoff', 'tolerated', 'max_running', 'keep',
+               'fed', 'closing'}
+local MOVING = {'phase', 'paused', 'outcome', 'version', 'owner', 'owner_until', 'fence', 'generated', 'succeeded',
+                'failed', 'timed_out', 'cancelled', 'retried', 'redispatched', 'running', 'queued', 'done', 'made',
+                'cursor', 'results', 'results_read', 'percent', 'segment', 'base', 'checkpoint', 'base_checkpoint'}
+local TEXT = {type = true, group = true, owner = true, message = true}
+local COUNTERS = {'generated', 'succeeded', 'failed', 'timed_out', 'cancelled', 'retried', 'redispatched'}
+local FIELDS = {}
+for _, name in ipairs(FIXED) do FIELDS[#FIELDS + 1] = name end
+for _, name in ipairs(MOVING) do FIELDS[#FIELDS + 1] = name end
+FIELDS[#FIELDS + 1] = 'message'
+
+local tasks, touched = {}, {}
+
+local function fresh(t)
+    return t.generated + 1 - t.cursor
+end
+
+local function is_live(t)
+    return t.phase == GENERATING or t.phase == DRAINING
+end
+
+local function results_full(t)
+    return t.results - t.results_read >= RESULTS_HIGH
+end
+
+-- When a generator may claim it; nil: not in this state.
+local function claim_at(t)
+    if t.phase ~= GENERATING or t.paused == 1 or t.fed == 1 or fresh(t) >= QUEUE_HIGH then
+        return nil
+    end
+    return t.owner ~= '0' and t.owner_until or 0
+end
+
+local function task_enter(t)
+    t.phase_before, t.claim_before, t.fresh_before = t.phase, claim_at(t), fresh(t)
+    t.hints, t.used_count, t.used_us = 0, 0, 0
+    t.tiles, t.segments = {}, {}
+    tasks[t.id] = t
+    touched[#touched + 1] = t
+    return t
+end
+
+local function task_find(id)
+    local t = tasks[id]
+    if t ~= nil then
+        return t or nil
+    end
+    local row = call('HMGET', P .. 't:' .. id, unpack(FIELDS))
+    if not row[1] then
+        tasks[id] = false
+        return nil
+    end
+    t = {id = id}
+    for i, name in ipairs(FIELDS) do
+        t[name] = TEXT[name] and (row[i] or nil) or tonumber(row[i])
+    end
+    return task_enter(t)
+end
+
+-- Nothing of a stopping task is dispatched; what was queued goes when it closes.
+local function task_stop(t, outcome, message)
+    t.changed = true
+    t.outcome, t.message = outcome, message
+    t.phase = STOPPING
+    t.cancelled, t.queued, t.cursor = t.cancelled + t.queued, 0, t.generated + 1
+    t.hints = bor(t.hints, HINT_STOP)
+end
+
+local function task_clear(t)
+    for _, kind in ipairs({'p:', 's:', 'w:', 'c:', 'g:'}) do
+        call('UNLINK', P .. kind .. t.id)
+    end
+    call('ZREM', P .. 'points', t.id)
+    t.tiles, t.segments = {}, {}
+end
+
+-- lib/model's model_phase_next: the one place where a task moves on by itself.
+local function task_advance(t)
+    if t.phase >= CLOSING then
+        return
+    end
+    if t.phase ~= STOPPING and t.tolerated >= 0 and t.failed + t.timed_out > t.tolerated then
+        task_stop(t, OUTCOME_FAILED,
+                  string.format('%.0f subtasks failed, %.0f tolerated', t.failed + t.timed_out, t.tolerated))
+    end
+    if t.phase ~= STOPPING and t.done == 0 then
+        return
+    end
+    if t.queued > 0 or t.running > 0 then
+        t.phase = t.phase == GENERATING and DRAINING or t.phase
+        return
+    end
+    if t.phase ~= STOPPING then
+        t.outcome = OUTCOME_COMPLETED
+    end
+    t.phase = t.closing == 1 and CLOSING or CLOSED
+end
+
+local function task_place(t)
+    if t.phase ~= t.phase_before then
+        call('ZREM', P .. 'phase:' .. t.phase_before, t.id)
+        call('ZADD', P .. 'phase:' .. t.phase, t.id, t.id)
+        if t.phase >= STOPPING then
+            call('ZREM', P .. 'deadlines', t.id)
+        end
+        if t.phase >= CLOSING then
+            call('ZADD', P .. 'taken:' .. t.phase, 0, t.id)
+            call('ZREM', P .. 'taken:' .. (t.phase - 1), t.id)
+        end
+    end
+    local at = claim_at(t)
+    if at ~= t.claim_before then
+        if at then
+            call('ZADD', P .. 'claims', at, t.id)
+        else
+            call('ZREM', P .. 'claims', t.id)
+        end
+    end
+end
+
+local function task_write(t)
+    local row = {}
+    for _, name in ipairs(MOVING) do
+        row[#row + 1] = name
+        row[#row + 1] = t[name]
+    end
+    if t.message then
+        row[#row + 1] = 'message'
+        row[#row + 1] = t.message
+    end
+    call('HSET', P .. 't:' .. t.id, unpack(row))
+end
+
+-- ---- segments: what was made together, with its follow-ups; settled as a whole it is a point to go on from
+
+local SEGMENT = {'open', 'generated', 'succeeded', 'failed', 'timed_out', 'cancelled', 'retried', 'redispatched',
+                 'made', 'checkpoint', 'percent', 'since'}
+
+local function segment_load(t, n)
+    local row, segment, i = call('HGET', P .. 'g:' .. t.id, n), {}, 1
+    for value in string.gmatch(row or '', '%S+') do
+        segment[SEGMENT[i]] = tonumber(value)
+        i = i + 1
+    end
+    return segment
+end
+
+local function segment_get(t, n)
+    local segment = t.segments[n]
+    if not segment then
+        segment = segment_load(t, n)
+        t.segments[n] = segment
+    end
+    return segment
+end
+
+local function segment_write(t, n, segment)
+    local row = {}
+    for i, name in ipairs(SEGMENT) do
+        row[i] = string.format('%.0f', segment[name])
+    end
+    call('HSET', P .. 'g:' .. t.id, n, table.concat(row, ' '))
+end
+
+-- The one that new subtasks belong to.
+local function segment_open(t)
+    local last = t.segment > t.base and segment_get(t, t.segment)
+    if last and (t.segment - t.base >= SEGMENTS_MAX or
+                 (last.generated < SEGMENT_SUBTASKS and NOW < last.since + SEGMENT_MS)) then
+        return last
+    end
+    t.segment = t.segment + 1
+    local segment = {since = NOW}
+    for i = 1, #SEGMENT - 1 do
+        segment[SEGMENT[i]] = 0
+    end
+    t.segments[t.segment] = segment
+    return segment
+end
+
+-- Adds the segments at the front that are settled to the base, which is what `points` gives.
+local function segments_fold(t)
+    local base, folded
+    while t.base < t.segment and segment_get(t, t.base + 1).open == 0 do
+        base = base or segment_load(t, 'base')
+        t.base = t.base + 1
+        folded = segment_get(t, t.base)
+        for _, name in ipairs(COUNTERS) do
+            base[name] = base[name] + folded[name]
+        end
+        base.made, base.percent = folded.made, folded.percent
+        if folded.checkpoint == 1 then
+            if t.base_checkpoint > 0 then
+                call('HDEL', P .. 'c:' .. t.id, t.base_checkpoint)
+            end
+            t.base_checkpoint = t.base
+        end
+        t.segments[t.base] = nil
+        call('HDEL', P .. 'g:' .. t.id, t.base)
+    end
+    if folded then
+        segment_write(t, 'base', base)
+        call('ZADD', P .. 'points', t.base, t.id)
+    end
+end
+
+local function segments_flush(t)
+    segments_fold(t)
+    for n, segment in pairs(t.segments) do
+        segment_write(t, n, segment)
+    end
+end
+
+-- ---- tiles: groups of subtasks, of 32 consecutive ones, that are in the same state
+
+local GROUP = '<BBHi4I4I4I4I4d'
+local GROUP_BYTES = 32
+
+-- When the first leased one is overdue, when the first waiting one is ready, who holds something.
+local function tile_marks(tile)
+    local due, ready, nodes
+    for _, g in ipairs(tile.groups) do
+        if g.state == LEASED then
+            due = (due and due < g.due) and due or g.due
+            nodes = nodes or {}
+            nodes[g.node] = true
+        elseif g.state == WAITING then
+            ready = (ready and ready < g.due) and ready or g.due
+        end
+    end
+    return due, ready, nodes
+end
+
+local function tile_new(t, n, groups)
+    local tile = {task = t, n = n, groups = groups}
+    tile.due, tile.ready, tile.nodes = tile_marks(tile)
+    t.tiles[n] = tile
+    return tile
+end
+
+local function tile_get(t, n)
+    local tile = t.tiles[n]
+    if tile then
+        return tile
+    end
+    local row, groups = call('HGET', P .. 's:' .. t.id, n), {}
+    for at = 1, row and #row or 0, GROUP_BYTES do
+        local g = {}
+        g.state, g.losses, g.failures, g.mask, g.segment, g.timeout, g.node, g.attempt, g.due =
+            unpack_(GROUP, row, at)
+        groups[#groups + 1] = g
+    end
+    return tile_new(t, n, groups)
+end
+
+local function tile_index(tile, due, ready, nodes)
+    local t, name = tile.task, tile.task.id .. ':' .. tile.n
+    if due ~= tile.due then
+        if due then call('ZADD', P .. 'due', due, name) else call('ZREM', P .. 'due', name) end
+    end
+    if ready ~= tile.ready then
+        local number = string.format('%010.0f', tile.n)
+        if ready then
+            call('ZADD', P .. 'w:' .. t.id, ready, number)
+        else
+            call('ZREM', P .. 'w:' .. t.id, number)
+        end
+    end
+    for node in pairs(nodes or {}) do
+        if not (tile.nodes and tile.nodes[node]) then call('SADD', P .. 'h:' .. node, name) end
+    end
+    for node in pairs(tile.nodes or {}) do
+        if not (nodes and nodes[node]) then call('SREM', P .. 'h:' .. node, name) end
+    end
+    tile.due, tile.ready, tile.nodes = due, ready, nodes
+end
+
+local function tile_flush(tile)
+    local rows, groups, t = {}, {}, tile.task
+    for _, g in ipairs(tile.groups) do
+        if g.mask ~= 0 then
+            groups[#groups + 1] = g
+            rows[#groups] = pack(GROUP, g.state, g.losses, g.failures, g.mask, g.segment, g.timeout, g.node, g.attempt,
+                                 g.due)
+        end
+    end
+    tile.groups, tile.changed = groups, nil
+    tile_index(tile, tile_marks(tile))
+    if #groups == 0 then
+        call('HDEL', P .. 's:' .. t.id, tile.n)
+        call('HDEL', P .. 'p:' .. t.id, tile.n)
+    else
+        call('HSET', P .. 's:' .. t.id, tile.n, table.concat(rows))
+    end
+end
+
+local function tiles_flush(t)
+    for _, tile in pairs(t.tiles) do
+        if tile.changed then
+            tile_flush(tile)
+        end
+    end
+end
+
+-- Moves some of a group's subtasks to a group of their own.
+local function group_split(tile, g, mask)
+    local part = {}
+    for name, value in pairs(g) do
+        part[name] = value
+    end
+    g.mask = bxor(g.mask, mask)
+    part.mask = mask
+    tile.groups[#tile.groups + 1] = part
+    tile.changed, tile.task.changed = true, true
+    return part
+end
+
+-- ---- what to execute: pieces of {first bit, count, bytes}, lengths, bytes one after the other
+
+local PIECE = '<BBI4'
+local PIECE_BYTES = 6
+
+-- The pieces with just the subtasks in the mask.
+local function pieces_cut(value, mask)
+    local out, at, whole = {}, 1, true
+    while at <= #value do
+        local first, count, bytes = unpack_(PIECE, value, at)
+        local lengths, body = at + PIECE_BYTES, at + PIECE_BYTES + 4 * count
+        local piece = bits(first, count)
+        at = body + bytes
+        if band(piece, mask) == piece then
+            out[#out + 1] = string.sub(value, lengths - PIECE_BYTES, at - 1)
+        else
+            whole = false
+            for i = 0, count - 1 do
+                local length = unpack_('<I4', value, lengths + 4 * i)
+                if band(mask, lshift(1, first + i)) ~= 0 then
+                    out[#out + 1] = pack('<BBI4I4', first + i, 1, length, length) ..
+                        string.sub(value, body, body + length - 1)
+                end
+                body = body + length
+            end
+        end
+    end
+    return whole and value or table.concat(out)
+end
+
+-- The lowest of the mask whose params reach `room` bytes, or all.
+local function pieces_limit(value, mask, room)
+    local out, at, sum = 0, 1, 0
+    while at <= #value do
+        local first, count, bytes = unpack_(PIECE, value, at)
+        for i = 0, count - 1 do
+            if sum < room and band(mask, lshift(1, first + i)) ~= 0 then
+                out = bor(out, lshift(1, first + i))
+                sum = sum + unpack_('<I4', value, at + PIECE_BYTES + 4 * i)
+            end
+        end
+        at = at + PIECE_BYTES + 4 * count + bytes
+    end
+    return out
+end
+
+-- ---- queueing
+
+-- Subtasks as they come in arguments: count, timeout (0: one each), timeouts, lengths, the sums of the lengths
+-- before each, bytes.
+local function batch_read()
+    local batch = {count = number()}
+    if batch.count > 0 then
+        batch.timeout, batch.timeouts, batch.lengths, batch.sums, batch.bytes =
+            number(), text(), text(), text(), text()
+    end
+    return batch
+end
+
+local function group_fresh(mask, segment, timeout)
+    return {state = FRESH, losses = 0, failures = 0, mask = mask, segment = segment, timeout = timeout, node = 0,
+            attempt = 0, due = 0}
+end
+
+local function batch_groups(groups, batch, at, bit_at, count, segment)
+    if batch.timeout > 0 then
+        groups[#groups + 1] = group_fresh(bits(bit_at, count), segment, batch.timeout)
+        return
+    end
+    for i = 0, count - 1 do
+        local timeout, last = unpack_('<I4', batch.timeouts, 4 * (at + i) + 1), groups[#groups]
+        if last and last.state == FRESH and last.segment == segment and last.timeout == timeout then
+            last.mask = bor(last.mask, lshift(1, bit_at + i))
+        else
+            groups[#groups + 1] = group_fresh(lshift(1, bit_at + i), segment, timeout)
+        end
+    end
+end
+
+-- Queues all but the first `skip` of a batch at the end.
+local function task_append(t, batch, skip, n)
+    local at, seq = skip, t.generated
+    while at < batch.count do
+        local number, bit_at = math.floor(seq / 32), seq % 32
+        local count = math.min(32 - bit_at, batch.count - at)
+        local from, to = unpack_('<I4', batch.sums, 4 * at + 1), unpack_('<I4', batch.sums, 4 * (at + count) + 1)
+        local piece = pack(PIECE, bit_at, count, to - from) .. string.sub(batch.lengths, 4 * at + 1, 4 * (at + count)) ..
+            string.sub(batch.bytes, from + 1, to)
+        local tile = bit_at == 0 and tile_new(t, number, {}) or tile_get(t, number)
+        if #tile.groups > 0 then
+            piece = (call('HGET', P .. 'p:' .. t.id, number) or '') .. piece
+        end
+        batch_groups(tile.groups, batch, at, bit_at, count, n)
+        call('HSET', P .. 'p:' .. t.id, number, piece)
+        tile.changed = true
+        at, seq = at + count, seq + count
+    end
+    local added = batch.count - skip
+    local segment = segment_get(t, n)
+    segment.open, segment.generated = segment.open + added, segment.generated + added
+    t.generated, t.queued = t.generated + added, t.queued + added
+    t.changed = true
+end
+
+-- ---- nodes: counting what they hold
+
+local nodes = {}
+
+local function node_count(node, running, settled)
+    local n = nodes[node]
+    if not n then
+        n = {running = 0, settled = 0}
+        nodes[node] = n
+    end
+    n.running, n.settled = n.running + running, n.settled + settled
+end
+
+local function nodes_flush()
+    for node, n in pairs(nodes) do
+        if (n.running ~= 0 or n.settled ~= 0) and call('ZSCORE', P .. 'nodes', node) then
+            call('HINCRBY', P .. 'n:' .. node, 'running', n.running)
+            call('HINCRBY', P .. 'n:' .. node, 'settled', n.settled)
+        end
+    end
+end
+
+-- ---- leased subtasks that come back
+
+-- Puts leased subtasks of a group back, to be ready at `ready`; of a task that is stopping, they are cancelled.
+local function group_return(tile, g, mask, ready, redispatched)
+    local t, count = tile.task, count_bits(mask)
+    local segment = segment_get(t, g.segment)
+    node_count(g.node, -count, 0)
+    t.running = t.running - count
+    local part = group_split(tile, g, mask)
+    if not is_live(t) then
+        t.cancelled, segment.cancelled = t.cancelled + count, segment.cancelled + count
+        segment.open = segment.open - count
+        part.mask = 0
+        return
+    end
+    t.queued = t.queued + count
+    part.state, part.node, part.due = WAITING, 0, ready
+    if redispatched then
+        t.redispatched, segment.redispatched = t.redispatched + count, segment.redispatched + count
+    end
+end
+
+-- ---- settling
+
+local ITEM = '<Bi8I4i4i8I4' -- kind, seq, attempt, code, run_us, length of the message; then message, body
+
+local function item_make(kind, tile, bit_at, attempt, message)
+    return pack(ITEM, kind, tile.n * 32 + bit_at + 1, attempt, 0, 0, #message) .. message
+end
+
+-- As it is kept or listed: segment, length of the param, param, item.
+local function item_keep(key, t, segment, param, item)
+    call('RPUSH', P .. key .. t.id, pack('<I4I4', segment, #param) .. param .. item)
+end
+
+local COUNTED = {'succeeded', 'failed', 'timed_out', 'cancelled', 'failed'}
+
+local function backoff(t, failures)
+    local ms = t.backoff > 0 and t.backoff or 100
+    return math.min(60000, ms * 2 ^ failures)
+end
+
+-- lib/model's model_retry: true if the subtask is queued again.
+local function retry(tile, g, mask, kind)
+    local t, lost = tile.task, kind == LOST
+    if not is_live(t) or kind == SUCCESS or kind == CANCELLED then
+        return false
+    end
+    if (lost and g.losses >= LOSSES_MAX) or (not lost and g.failures >= t.max_retries) then
+        return false
+    end
+    local part, counter = group_split(tile, g, mask), lost and 'redispatched' or 'retried'
+    part.state, part.node, part.due = WAITING, 0, NOW + (lost and 0 or backoff(t, g.failures))
+    if lost then
+        part.losses = part.losses + 1
+    else
+        part.failures = part.failures + 1
+    end
+    local segment = segment_get(t, g.segment)
+    t[counter], segment[counter] = t[counter] + 1, segment[counter] + 1
+    t.queued = t.queued + 1
+    return true
+end
+
+-- The one place where the end of one leased subtask is decided and counted. 1: settled, 2: queued again.
+local function settle(tile, g, bit_at, kind, item)
+    local t, mask = tile.task, lshift(1, bit_at)
+    t.changed, tile.changed = true, true
+    t.running = t.running - 1
+    node_count(g.node, -1, 0)
+    if retry(tile, g, mask, kind) then
+        return 2
+    end
+    g.mask = bxor(g.mask, mask)
+    if not is_live(t) and kind ~= SUCCESS then
+        kind = CANCELLED
+        item = string.char(kind) .. string.sub(item, 2)
+    end
+    local segment = segment_get(t, g.segment)
+    t[COUNTED[kind]], segment[COUNTED[kind]] = t[COUNTED[kind]] + 1, segment[COUNTED[kind]] + 1
+    if t.keep == 1 then -- its segment stays open until it is read
+        t.results, t.hints = t.results + 1, bor(t.hints, HINT_RESULTS)
+        item_keep('r:', t, g.segment, '', item)
+    else
+        segment.open = segment.open - 1
+    end
+    if kind ~= SUCCESS and kind ~= CANCELLED then
+        local value = pieces_cut(call('HGET', P .. 'p:' .. t.id, tile.n) or '', mask)
+        item_keep('f:', t, g.segment, string.sub(value, PIECE_BYTES + 5), item)
+    end
+    return 1
+end
+
+-- ---- views
+
+-- What waits and is due, of the first tiles by time; when the next will be.
+local function retries_count(t)
+    local ready, next_retry = 0, -1
+    for _, n in ipairs(call('ZRANGE', P .. 'w:' .. t.id, 0, READY_TILES - 1)) do
+        local tile = tile_get(t, tonumber(n))
+        for _, g in ipairs(tile.groups) do
+            if g.state == WAITING and g.due <= NOW then
+                ready = ready + count_bits(g.mask)
+            elseif g.state == WAITING and (next_retry < 0 or g.due < next_retry) then
+                next_retry = g.due
+            end
+        end
+        if tile.ready and tile.ready > NOW then
+            break
+        end
+    end
+    return ready, next_retry
+end
+
+-- Hints and view of a task, each field ended by a zero byte.
+local function task_view(t)
+    local ready, retries, next_retry = 0, 0, -1
+    if is_live(t) and t.paused == 0 and not results_full(t) then
+        ready = fresh(t)
+        if t.queued > ready then
+            retries, next_retry = retries_count(t)
+        end
+    end
+    return table.concat({t.hints, t.id, t.version, t.group, t.type, t.priority, ready + retries, next_retry, t.running,
+                         t.max_running, t.used_count, string.format('%.0f', t.used_us), ''}, '\0')
+end
+
+-- ---- the end of a script
+
+local function task_flush(t)
+    task_advance(t)
+    if t.phase ~= t.phase_before and t.phase >= CLOSING then
+        t.hints = bor(t.hints, t.phase == CLOSING and HINT_CLOSING or HINT_CLOSED)
+        if t.phase_before < CLOSING then
+            task_clear(t)
+        end
+    end
+    if t.phase ~= GENERATING then
+        t.owner = '0'
+    elseif t.paused == 0 and t.fresh_before > QUEUE_LOW and fresh(t) <= QUEUE_LOW then
+        t.hints = bor(t.hints, HINT_GENERATE)
+    end
+    t.version = t.version + 1
+    t.hints = bor(t.hints, HINT_VIEW)
+    if t.phase < CLOSING then
+        segments_flush(t)
+    end
+    task_place(t)
+    task_write(t)
+end
+
+local function done(...)
+    local hints = {}
+    for _, t in ipairs(touched) do
+        tiles_flush(t)
+    end
+    for _, t in ipairs(touched) do
+        if t.changed then
+            task_flush(t)
+        end
+        if t.hints > 0 then
+            hints[#hints + 1] = task_view(t)
+        end
+    end
+    nodes_flush()
+    local told = table.concat(hints)
+    if #told > 0 then
+        call('PUBLISH', KEYS[1] .. ':hints', ARGV[1] .. '\0' .. told)
+    end
+    return {0, told, ...}
+end
+
+-- Before a script that frees more than it takes: Redis refuses its writes no more when it is full.
+local function make_room()
+    call('DEL', P .. '-')
+end

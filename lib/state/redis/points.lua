@@ -1,0 +1,21 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- points.lua: how far tasks have got for good, where that was not recorded yet.
+-- arguments: max
+-- returns: for each {task, segment, made, percent, whether there is a checkpoint, checkpoint, generated, succeeded,
+--   failed, timed_out, cancelled, retried, redispatched}
+local rows, bytes = {}, 0
+for _, id in ipairs(call('ZRANGE', P .. 'points', 0, number() - 1)) do
+    local t = bytes < BATCH_BYTES and task_find(id)
+    if t then
+        local base = segment_load(t, 'base')
+        local checkpoint = t.base_checkpoint > 0 and call('HGET', P .. 'c:' .. id, t.base_checkpoint)
+        local row = {id, t.base, string.format('%.0f', base.made), base.percent, checkpoint and 1 or 0,
+                     checkpoint or ''}
+        for _, name in ipairs(COUNTERS) do
+            row[#row + 1] = string.format('%.0f', base[name])
+        end
+        rows[#rows + 1] = row
+        bytes = bytes + #row[6]
+    end
+end
+return done(rows)

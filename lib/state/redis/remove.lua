@@ -1,0 +1,22 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- remove.lua: forgets closed tasks.
+-- arguments: how long unread results stay, count, ids
+-- returns: nothing
+local until_ms = number()
+make_room()
+for _ = 1, number() do
+    local t = task_find(text())
+    if t and t.phase == CLOSED then
+        if t.results > t.results_read then
+            call('ZADD', P .. 'gone', until_ms, t.id)
+            call('HSET', P .. 'gone_read', t.id, t.results_read)
+        else
+            call('UNLINK', P .. 'r:' .. t.id)
+        end
+        call('UNLINK', P .. 't:' .. t.id, P .. 'f:' .. t.id)
+        call('ZREM', P .. 'phase:5', t.id)
+        call('ZREM', P .. 'taken:5', t.id)
+        t.hints = bor(HINT_GONE, t.keep == 1 and HINT_RESULTS or 0)
+    end
+end
+return done()

@@ -1,0 +1,12 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- renew_claims.lua: extends an owner's claims.
+-- arguments: owner, until, count, ids
+-- returns: nothing
+local owner, until_ms = text(), number()
+for _ = 1, number() do
+    local t = task_find(text())
+    if t and t.owner == owner and owner ~= '0' and until_ms > t.owner_until then
+        t.changed, t.owner_until = true, until_ms
+    end
+end
+return done()

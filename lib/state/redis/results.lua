@@ -1,0 +1,46 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- results.lua: kept results; forgets those that the caller has had.
+-- arguments: task, after, max
+-- returns: position of the first, items, 1 if there will be no more
+local id, after, max = text(), number(), number()
+local key, t, gone = P .. 'r:' .. id, task_find(id), false
+local read = t and t.results_read or 0
+if not t then
+    gone = call('ZSCORE', P .. 'gone', id) and true
+    read = gone and tonumber(call('HGET', P .. 'gone_read', id)) or 0
+end
+local count = call('LLEN', key)
+local forget = math.min(math.max(after - read, 0), count)
+if forget > 0 then
+    make_room()
+    if t then
+        for _, item in ipairs(t.phase < CLOSING and call('LRANGE', key, 0, forget - 1) or {}) do
+            local segment = segment_get(t, (unpack_('<I4', item)))
+            segment.open = segment.open - 1
+        end
+        t.changed, t.results_read = true, read + forget
+    else
+        call('HSET', P .. 'gone_read', id, read + forget)
+    end
+    call('LTRIM', key, forget, -1)
+end
+local items, bytes = {}, 0
+while #items < max and bytes < BATCH_BYTES do
+    local more = call('LRANGE', key, #items, #items + math.min(64, max - #items) - 1)
+    for _, item in ipairs(more) do
+        if bytes < BATCH_BYTES then
+            items[#items + 1] = item
+            bytes = bytes + #item
+        end
+    end
+    if #more == 0 then
+        break
+    end
+end
+local all = #items < max and bytes < BATCH_BYTES
+if gone and #items == 0 and max > 0 then
+    call('UNLINK', key)
+    call('HDEL', P .. 'gone_read', id)
+    call('ZREM', P .. 'gone', id)
+end
+return done(string.format('%.0f', read + forget + 1), items, (not t and (not gone or all)) and 1 or 0)

@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- sweep.lua: removes nodes whose lease ran out; what they held, and what is overdue, ends as lost or timed out.
+-- arguments: none
+-- returns: removed nodes; when to sweep again, or nil
+local NODES_MAX, TILES_MAX, LEASE_MAX_MS = 16, 1000, 600000
+
+local function end_all(tile, kind, message, is_ended)
+    for i = 1, #tile.groups do
+        local g = tile.groups[i]
+        if g.state == LEASED and g.mask ~= 0 and is_ended(g) then
+            each_bit(g.mask, function(bit_at)
+                settle(tile, g, bit_at, kind, item_make(kind, tile, bit_at, g.attempt, message))
+            end)
+        end
+    end
+end
+
+local function tile_named(name)
+    local id, n = string.match(name, '^(%d+):(%d+)$')
+    local t = task_find(id)
+    return t and tile_get(t, tonumber(n))
+end
+
+-- A lease that a clock gone wrong has given must not outlive it by much.
+for _, node in ipairs(call('ZRANGEBYSCORE', P .. 'nodes', NOW + 2 * LEASE_MAX_MS, '(9007199254740992')) do
+    call('ZADD', P .. 'nodes', NOW + LEASE_MAX_MS, node)
+end
+make_room()
+local lost = call('ZRANGEBYSCORE', P .. 'nodes', '-inf', NOW, 'LIMIT', 0, NODES_MAX)
+for _, node in ipairs(lost) do
+    for _, name in ipairs(call('SMEMBERS', P .. 'h:' .. node)) do
+        local tile = tile_named(name)
+        if tile then
+            end_all(tile, LOST, 'its node was lost', function(g) return g.node == tonumber(node) end)
+        end
+    end
+end
+local overdue = call('ZRANGEBYSCORE', P .. 'due', '-inf', NOW, 'LIMIT', 0, TILES_MAX)
+for _, name in ipairs(overdue) do
+    local tile = tile_named(name)
+    if tile then
+        end_all(tile, TIMEOUT, 'its node did not report it in time', function(g) return g.due <= NOW end)
+    end
+end
+for _, node in ipairs(lost) do
+    call('ZREM', P .. 'nodes', node)
+end
+local answer = done(lost)
+for _, node in ipairs(lost) do
+    call('UNLINK', P .. 'n:' .. node, P .. 'h:' .. node)
+end
+local next_ms
+for _, key in ipairs({'nodes', 'due'}) do
+    local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
+    local score = first[2] and tonumber(first[2])
+    next_ms = (score and (not next_ms or score < next_ms)) and score or next_ms
+end
+answer[4] = next_ms and string.format('%.0f', next_ms)
+return answer

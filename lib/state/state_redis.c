@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_redis.c: opening and closing the Redis state store, and the frame around each of its calls.
+#include "base/ids.h"
+#include "base/log.h"
+#include "state/state_redis_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct state_ops ops = {
+    .close = rs_close,
+    .watch = rs_watch,
+    .check = rs_check,
+    .lead = rs_lead,
+    .admit = rs_admit,
+    .pause = rs_pause,
+    .stop = rs_stop,
+    .overdue = rs_overdue,
+    .in_phase = rs_in_phase,
+    .take = rs_take,
+    .hold = rs_hold,
+    .close_task = rs_close_task,
+    .remove = rs_remove,
+    .progress = rs_progress,
+    .expire_results = rs_expire_results,
+    .points = rs_points,
+    .points_recorded = rs_points_recorded,
+    .claim = rs_claim,
+    .renew_claims = rs_renew_claims,
+    .release_claim = rs_release_claim,
+    .push = rs_push,
+    .feed = rs_feed,
+    .views = rs_views,
+    .lease = rs_lease,
+    .requeue = rs_requeue,
+    .sweep = rs_sweep,
+    .holders = rs_holders,
+    .peek = rs_peek,
+    .settle = rs_settle_batch,
+    .results = rs_results,
+    .failures = rs_failures,
+    .node_add = rs_node_add,
+    .node_renew = rs_node_renew,
+    .node_grace = rs_node_grace,
+    .node_reconcile = rs_node_reconcile,
+    .node_remove = rs_node_remove,
+    .nodes = rs_nodes,
+};
+
+// ---- a new connection's first words
+
+static int run_id_of(struct redis_link *l, redisContext *c, char out[64], struct nrpc_status *st)
+{
+    redisReply *info;
+    int code = redis_command_on(l, c, 2, (const char *[]){"INFO", "server"}, (size_t[]){4, 6}, &info, st);
+    if (code)
+        return code;
+    const char *at = info->type == REDIS_REPLY_STRING ? strstr(info->str, "run_id:") : NULL;
+    bool found = at && sscanf(at, "run_id:%63[0-9a-f]", out) == 1;
+    freeReplyObject(info);
+    return found ? NRPC_OK
+                 : status_set(st, NRPC_FAILED_PRECONDITION, "Redis at %s does not say its run id",
+                              redis_link_name(l));
+}
+
+int rs_hello(void *user, redisContext *c, struct nrpc_status *st)
+{
+    struct rs_shard *shard = user;
+    char run_id[64], place[32];
+    redisReply *reply;
+    if (run_id_of(shard->link, c, run_id, st))
+        return st->code;
+    snprintf(place, sizeof place, "%u/%zu", shard->index, shard->store->shard_count);
+    const char *args[] = {NULL, NULL, "1", shard->prefix, shard->store->sender, "0", place, run_id};
+    size_t lengths[8] = {0}, count = sizeof args / sizeof *args;
+    for (size_t i = REDIS_SCRIPT_ARGS; i < count; i++)
+        lengths[i] = strlen(args[i]);
+    if (redis_script_on(shard->link, c, &redis_scripts[SCRIPT_hello], count, args, lengths, &reply, st))
+        return st->code;
+    int code = (int)rs_read_i64(rs_at(reply, 0));
+    if (code)
+        status_set(st, code, "Redis at %s: %s", redis_link_name(shard->link), rs_at(reply, 1)->str);
+    else
+        atomic_store(&shard->epoch, rs_read_u64(rs_at(reply, RS_REPLY)));
+    freeReplyObject(reply);
+    return code;
+}
+
+// ---- opening
+
+static int config_value(struct rs_shard *shard, const char *name, char *out, size_t size)
+{
+    redisReply *r;
+    int code = redis_link_command(shard->link, 3, (const char *[]){"CONFIG", "GET", name},
+                                  (size_t[]){6, 3, strlen(name)}, &r, NULL);
+    if (code)
+        return code;
+    const redisReply *value = rs_at(r, 1);
+    snprintf(out, size, "%s", value->type == REDIS_REPLY_STRING ? value->str : "");
+    freeReplyObject(r);
+    return NRPC_OK;
+}
+
+static int check_settings(struct rs_shard *shard, struct nrpc_status *st)
+{
+    char policy[64], appendonly[16];
+    const char *name = redis_link_name(shard->link);
+    if (config_value(shard, "maxmemory-policy", policy, sizeof policy) ||
+        config_value(shard, "appendonly", appendonly, sizeof appendonly)) {
+        log_warn(
+            "Redis at %s does not show its settings: see that maxmemory-policy is noeviction, appendonly yes",
+            name);
+        return NRPC_OK;
+    }
+    if (*policy && strcmp(policy, "noeviction") != 0)
+        return status_set(
+            st, NRPC_FAILED_PRECONDITION,
+            "Redis at %s would throw state away: its maxmemory-policy is %s, and has to be noeviction", name,
+            policy);
+    if (!strcmp(appendonly, "no"))
+        log_warn(
+            "Redis at %s has appendonly off: when it restarts, tasks go on from their last recorded point",
+            name);
+    return NRPC_OK;
+}
+
+static int open_shard(struct rs_store *store, unsigned i, const char *url, struct nrpc_status *st)
+{
+    struct rs_shard *shard = &store->shards[i];
+    *shard = (struct rs_shard){.store = store, .index = i, .wake = {-1, -1}};
+    snprintf(shard->prefix, sizeof shard->prefix, "dtf:{%u}", i);
+    store->shard_count++;
+    return redis_link_create(url, rs_hello, shard, &shard->link, st);
+}
+
+int state_redis_open(const struct state_redis_options *o, struct state **out, struct nrpc_status *st)
+{
+    struct nrpc_status own;
+    st = st ? st : &own;
+    *out = NULL;
+    if (o->url_count < 1 || o->url_count > STATE_REDIS_SHARDS_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "%zu Redis servers; there can be 1 to %d", o->url_count,
+                          STATE_REDIS_SHARDS_MAX);
+    struct rs_store *store = mem_calloc(1, sizeof *store);
+    store->state = (struct state){.ops = &ops, .disposable = true};
+    store->next_ids = o->next_ids;
+    store->user = o->user;
+    store->shards = mem_calloc(o->url_count, sizeof *store->shards);
+    snprintf(store->sender, sizeof store->sender, "%" PRIu64, ids_random());
+    int code = NRPC_OK;
+    for (unsigned i = 0; code == NRPC_OK && i < o->url_count; i++)
+        code = open_shard(store, i, o->urls[i], st);
+    code = code ? code : rs_check(&store->state, st);
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
+        code = check_settings(&store->shards[i], st);
+    if (code)
+        rs_close(&store->state);
+    else
+        *out = &store->state;
+    return code;
+}
+
+void rs_close(struct state *s)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    if (!store)
+        return;
+    rs_watch(s, NULL, NULL);
+    for (size_t i = 0; i < store->shard_count; i++)
+        redis_link_destroy(store->shards[i].link);
+    free(store->shards);
+    free(store);
+}
+
+// ---- the frame of a call
+
+static int64_t see_time(struct rs_store *store, int64_t now_ms)
+{
+    int64_t old = atomic_load(&store->now_ms);
+    if (now_ms == RS_SEEN)
+        return old;
+    while (now_ms > old && !atomic_compare_exchange_weak(&store->now_ms, &old, now_ms))
+        ;
+    return now_ms;
+}
+
+void rs_begin(struct rs_call *c, struct rs_shard *shard, int64_t now_ms, struct arena *out,
+              struct nrpc_status *st)
+{
+    *c = (struct rs_call){.shard = shard, .st = st};
+    arena_init(&c->scratch, 0);
+    c->out = out ? out : &c->scratch;
+    c->count = REDIS_SCRIPT_ARGS;
+    rs_bytes(c, "1", 1);
+    rs_text(c, shard->prefix);
+    rs_text(c, shard->store->sender);
+    rs_time(c, see_time(shard->store, now_ms));
+}
+
+void rs_bytes(struct rs_call *c, const void *data, size_t bytes)
+{
+    mem_grow(&c->args, &c->capacity, c->count + 1, sizeof *c->args);
+    mem_grow(&c->lengths, &c->length_capacity, c->count + 1, sizeof *c->lengths);
+    c->args[c->count] = bytes ? data : "";
+    c->lengths[c->count++] = bytes;
+}
+
+void *rs_scratch(struct rs_call *c, size_t bytes)
+{
+    return arena_alloc(&c->scratch, bytes ? bytes : 1);
+}
+
+void rs_u64(struct rs_call *c, uint64_t value)
+{
+    char *text = rs_scratch(c, 24);
+    rs_bytes(c, text, (size_t)snprintf(text, 24, "%" PRIu64, value));
+}
+
+void rs_i64(struct rs_call *c, int64_t value)
+{
+    char *text = rs_scratch(c, 24);
+    rs_bytes(c, text, (size_t)snprintf(text, 24, "%" PRId64, value));
+}
+
+void rs_time(struct rs_call *c, int64_t ms)
+{
+    rs_i64(c, ms < RS_NEVER ? ms : RS_NEVER);
+}
+
+void rs_text(struct rs_call *c, const char *text)
+{
+    rs_bytes(c, text, text ? strlen(text) : 0);
+}
+
+void rs_optional(struct rs_call *c, const void *data, size_t bytes)
+{
+    rs_u64(c, data != NULL);
+    rs_bytes(c, data, bytes);
+}
+
+static bool share_timeout(const struct state_subtask *subtasks, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (subtasks[i].timeout_ms != subtasks[0].timeout_ms)
+            return false;
+    return subtasks[0].timeout_ms > 0;
+}
+
+// As lib.lua's batch_read takes it apart. All numbers in packed arrays are little-endian, as this machine's
+// are.
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "packed arguments are written as they are in memory");
+
+void rs_batch(struct rs_call *c, const struct state_subtask *subtasks, size_t count)
+{
+    rs_u64(c, count);
+    if (!count)
+        return;
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += subtasks[i].param.bytes;
+    uint32_t *timeouts = rs_scratch(c, count * 4), *lengths = rs_scratch(c, count * 4);
+    uint32_t *sums = rs_scratch(c, (count + 1) * 4), sum = 0;
+    char *bytes = rs_scratch(c, total);
+    for (size_t i = 0; i < count; i++) {
+        timeouts[i] = subtasks[i].timeout_ms;
+        lengths[i] = (uint32_t)subtasks[i].param.bytes;
+        sums[i] = sum;
+        if (lengths[i])
+            memcpy(bytes + sum, subtasks[i].param.data, lengths[i]);
+        sum += lengths[i];
+    }
+    sums[count] = sum;
+    bool shared = share_timeout(subtasks, count);
+    rs_u64(c, shared ? subtasks[0].timeout_ms : 0);
+    rs_bytes(c, timeouts, shared ? 0 : count * 4);
+    rs_bytes(c, lengths, count * 4);
+    rs_bytes(c, sums, (count + 1) * 4);
+    rs_bytes(c, bytes, total);
+}
+
+int rs_do(struct rs_call *c, enum redis_script_id script)
+{
+    c->code = redis_link_script(c->shard->link, &redis_scripts[script], c->count, c->args, c->lengths,
+                                &c->reply, c->st);
+    if (c->code)
+        return c->code;
+    const redisReply *code = rs_at(c->reply, 0);
+    if (code->type != REDIS_REPLY_INTEGER)
+        return c->code = status_set(c->st, NRPC_INTERNAL, "Redis at %s: a script's answer makes no sense",
+                                    redis_link_name(c->shard->link));
+    if (code->integer)
+        c->code = status_set(c->st, (int)code->integer, "%s", rs_at(c->reply, 1)->str);
+    return c->code;
+}
+
+int rs_end(struct rs_call *c)
+{
+    const redisReply *hints = rs_at(c->reply, 1);
+    if (!c->code && hints->len)
+        rs_tell(c->shard->store, hints->str, hints->len);
+    if (c->reply)
+        freeReplyObject(c->reply);
+    arena_fini(&c->scratch);
+    free(c->args);
+    free(c->lengths);
+    return c->code;
+}
+
+int rs_finish(struct rs_call *c, enum redis_script_id script)
+{
+    rs_do(c, script);
+    return rs_end(c);
+}
+
+struct rs_shard *rs_shard_of(const struct rs_store *store, uint64_t task)
+{
+    return &store->shards[task % store->shard_count];
+}
+
+int rs_check(struct state *s, struct nrpc_status *st)
+{
+    const struct rs_store *store = (const struct rs_store *)s;
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        code = rs_finish(&c, SCRIPT_check);
+    }
+    return code;
+}
+
+int rs_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms, bool *leads,
+            struct nrpc_status *st)
+{
+    struct rs_shard *shard = ((struct rs_store *)s)->shards;
+    struct rs_call c;
+    rs_begin(&c, shard, now_ms, NULL, st);
+    rs_text(&c, duty);
+    rs_u64(&c, owner);
+    rs_time(&c, until_ms);
+    *leads = !rs_do(&c, SCRIPT_lead) && rs_read_i64(rs_at(c.reply, RS_REPLY)) == 1;
+    return rs_end(&c);
+}
+
+// ---- the reply
+
+static const redisReply nothing = {.type = REDIS_REPLY_NIL, .str = ""};
+
+const redisReply *rs_at(const redisReply *array, size_t i)
+{
+    return array && array->type == REDIS_REPLY_ARRAY && i < array->elements ? array->element[i] : &nothing;
+}
+
+size_t rs_size(const redisReply *array)
+{
+    return array->type == REDIS_REPLY_ARRAY ? array->elements : 0;
+}
+
+bool rs_is_nil(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_NIL;
+}
+
+uint64_t rs_read_u64(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_INTEGER  ? (uint64_t)r->integer
+           : r->type == REDIS_REPLY_STRING ? strtoull(r->str, NULL, 10)
+                                           : 0;
+}
+
+int64_t rs_read_i64(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_INTEGER  ? r->integer
+           : r->type == REDIS_REPLY_STRING ? strtoll(r->str, NULL, 10)
+                                           : 0;
+}
+
+int64_t rs_read_time(const redisReply *r)
+{
+    int64_t ms = rs_read_i64(r);
+    return ms < RS_NEVER ? ms : CLOCK_NEVER;
+}
+
+void *rs_out(struct rs_call *c, size_t count, size_t size)
+{
+    if (c->code)
+        return NULL;
+    void *p = count > SIZE_MAX / size ? NULL : arena_alloc(c->out, count * size);
+    if (!p)
+        c->code = status_set(c->st, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
+    return p;
+}
+
+const char *rs_out_text(struct rs_call *c, const redisReply *r)
+{
+    if (r->type != REDIS_REPLY_STRING)
+        return NULL;
+    char *copy = rs_out(c, r->len + 1, 1);
+    return copy ? memcpy(copy, r->str, r->len + 1) : NULL;
+}
+
+struct state_blob rs_out_blob(struct rs_call *c, const void *data, size_t bytes)
+{
+    char *copy = rs_out(c, bytes + 1, 1);
+    if (copy && bytes)
+        memcpy(copy, data, bytes);
+    return (struct state_blob){copy, copy ? bytes : 0};
+}
+
+int rs_out_ids(struct rs_call *c, const redisReply *array, uint64_t **out, size_t *count)
+{
+    *count = rs_size(array);
+    *out = rs_out(c, *count + 1, sizeof **out);
+    for (size_t i = 0; *out && i < *count; i++)
+        (*out)[i] = rs_read_u64(rs_at(array, i));
+    return c->code;
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_redis.h: the state store on Redis, for any number of processes on any number of machines.
+//
+// The state is spread over shards, one Redis server each: a task lives in shard (id modulo the number of
+// shards), nodes are known to all. docs/REDIS.md describes every key. Redis 6.2 or newer.
+#ifndef STATE_REDIS_H
+#define STATE_REDIS_H
+
+#include "state/state.h"
+
+enum { STATE_REDIS_SHARDS_MAX = 64 };
+
+struct state_redis_options {
+    // One a shard, always in the same order: redis://[user[:password]@]host[:port][/database],
+    // redis+unix://[user[:password]@]/path/to/socket[?db=number],
+    // redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/master-name[?db=number].
+    const char *const *urls;
+    size_t url_count; // 1..STATE_REDIS_SHARDS_MAX
+    // Gives `count` ids that were never given before, the first of them in *first: nodes are to have numbers
+    // that stay unique when Redis was wiped. NULL: they are counted in Redis. Called from any thread.
+    int (*next_ids)(void *user, uint64_t count, uint64_t *first, struct nrpc_status *st);
+    void *user;
+};
+
+// Connects to every shard once: UNAVAILABLE if one does not answer (try again later), FAILED_PRECONDITION if
+// one is configured to throw keys away (maxmemory-policy) or holds another shard, INVALID_ARGUMENT for an
+// address that is none. The options' strings are copied. While the store is watched, a thread a shard follows
+// what other processes change, and sets this process's clock (clock_follow) by the first shard's.
+int state_redis_open(const struct state_redis_options *o, struct state **out, struct nrpc_status *st);
+
+#endif

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_redis_dispatch.c: how subtasks get out: views for schedulers, leases, and what comes back unrun or
+// never.
+#include "state/state_redis_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// ---- views
+
+struct viewing {
+    struct state_view *at;
+    size_t count, capacity;
+};
+
+static void read_views(struct rs_call *c, struct viewing *v, const redisReply *rows)
+{
+    for (size_t i = 0; i + 1 < rs_size(rows) && !c->code; i += 2) {
+        const redisReply *text = rs_at(rows, i + 1);
+        struct state_hint hint;
+        unsigned bits;
+        char *copy = rs_out(c, text->len, 1);
+        const char *at = copy;
+        if (!copy)
+            return;
+        memcpy(copy, text->str, text->len);
+        if (!rs_read_view(&at, copy + text->len, &hint, &bits))
+            continue;
+        mem_grow(&v->at, &v->capacity, v->count + 1, sizeof *v->at);
+        v->at[v->count++] = hint.view;
+    }
+}
+
+static int compare_views(const void *a, const void *b)
+{
+    const struct state_view *x = a, *y = b;
+    return x->task < y->task ? -1 : x->task > y->task;
+}
+
+int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,
+             struct state_view **out, size_t *count, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    struct viewing v = {0};
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], now_ms, a, st);
+        rs_u64(&c, after);
+        rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
+        if (rs_do(&c, SCRIPT_views) == NRPC_OK)
+            read_views(&c, &v, rs_at(c.reply, RS_REPLY));
+        code = rs_end(&c);
+    }
+    if (v.count)
+        qsort(v.at, v.count, sizeof *v.at, compare_views);
+    *count = v.count < max ? v.count : max;
+    *out = code ? NULL : arena_dup(a, v.at, *count * sizeof *v.at);
+    free(v.at);
+    return code;
+}
+
+// ---- leasing
+
+struct leasing {
+    struct rs_call *c;
+    struct state_work *works;
+    size_t count, capacity;
+    struct state_work like; // what the works of a part share
+    uint64_t first;         // the seq of a tile's first place
+};
+
+static void add_work(void *user, unsigned place, const void *data, size_t bytes)
+{
+    struct leasing *l = user;
+    mem_grow(&l->works, &l->capacity, l->count + 1, sizeof *l->works);
+    struct state_work *w = &l->works[l->count++];
+    *w = l->like;
+    w->seq = l->first + place;
+    w->param = rs_out_blob(l->c, data, bytes);
+}
+
+static void read_parts(struct leasing *l, const redisReply *parts)
+{
+    enum { TASK, TYPE, TILE, MASK, ATTEMPT, TIMEOUT, PIECES, FIELDS };
+    for (size_t i = 0; i + FIELDS <= rs_size(parts); i += FIELDS) {
+        uint64_t task = rs_read_u64(rs_at(parts, i + TASK));
+        if (task != l->like.task)
+            l->like.type = rs_out_text(l->c, rs_at(parts, i + TYPE));
+        l->like.task = task;
+        l->like.attempt = (uint32_t)rs_read_u64(rs_at(parts, i + ATTEMPT));
+        l->like.timeout_ms = (uint32_t)rs_read_u64(rs_at(parts, i + TIMEOUT));
+        l->first = rs_read_u64(rs_at(parts, i + TILE)) * RS_TILE + 1;
+        rs_each_piece(rs_at(parts, i + PIECES), add_work, l);
+    }
+}
+
+static int lease_shard(struct rs_shard *shard, struct leasing *l, uint64_t node,
+                       const struct state_pick *picks, size_t pick_count, bool must_ask, int64_t now_ms,
+                       struct arena *a, struct nrpc_status *st)
+{
+    struct rs_call c;
+    size_t n = 0;
+    for (size_t i = 0; i < pick_count; i++)
+        n += rs_shard_of(shard->store, picks[i].task) == shard;
+    if (!n && !must_ask)
+        return NRPC_OK;
+    rs_begin(&c, shard, now_ms, a, st);
+    l->c = &c;
+    rs_u64(&c, node);
+    rs_u64(&c, n);
+    for (size_t i = 0; i < pick_count; i++)
+        if (rs_shard_of(shard->store, picks[i].task) == shard) {
+            rs_u64(&c, picks[i].task);
+            rs_u64(&c, picks[i].count);
+        }
+    if (rs_do(&c, SCRIPT_lease) == NRPC_OK)
+        read_parts(l, rs_at(c.reply, RS_REPLY));
+    return rs_end(&c);
+}
+
+int rs_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
+             size_t pick_count, struct arena *a, struct state_work **out, size_t *count,
+             struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    struct leasing l = {0};
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
+        code =
+            lease_shard(&store->shards[i], &l, node, picks, pick_count, i == 0 && !pick_count, now_ms, a, st);
+    *count = code ? 0 : l.count;
+    *out = code ? NULL : arena_dup(a, l.works, l.count * sizeof *l.works);
+    free(l.works);
+    return code;
+}
+
+// ---- coming back
+
+int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, enum state_requeue_reason reason,
+               int64_t ready_ms, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        size_t n;
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        struct rs_run *runs = rs_runs(&c, refs, count, &n);
+        rs_u64(&c, reason);
+        rs_time(&c, ready_ms);
+        rs_put_runs(&c, runs, n);
+        code = n ? rs_finish(&c, SCRIPT_requeue) : rs_end(&c);
+    }
+    return code;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+// Each once, sorted, to the caller's arena.
+static int give_ids(uint64_t *ids, size_t n, int code, struct arena *a, uint64_t **out, size_t *count)
+{
+    size_t kept = 0;
+    if (n)
+        qsort(ids, n, sizeof *ids, compare_ids);
+    for (size_t i = 0; i < n; i++)
+        if (!kept || ids[i] != ids[kept - 1])
+            ids[kept++] = ids[i];
+    *count = code ? 0 : kept;
+    *out = code ? NULL : arena_dup(a, ids, kept * sizeof *ids);
+    free(ids);
+    return code;
+}
+
+static void add_ids(uint64_t **ids, size_t *count, size_t *capacity, const redisReply *array)
+{
+    mem_grow(ids, capacity, *count + rs_size(array) + 1, sizeof **ids);
+    for (size_t i = 0; i < rs_size(array); i++)
+        (*ids)[(*count)++] = rs_read_u64(rs_at(array, i));
+}
+
+int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count,
+             int64_t *next_ms, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    uint64_t *ids = NULL;
+    size_t n = 0, capacity = 0;
+    int code = NRPC_OK;
+    *next_ms = CLOCK_NEVER;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], now_ms, NULL, st);
+        if (rs_do(&c, SCRIPT_sweep) == NRPC_OK) {
+            const redisReply *next = rs_at(c.reply, RS_REPLY + 1);
+            add_ids(&ids, &n, &capacity, rs_at(c.reply, RS_REPLY));
+            if (!rs_is_nil(next) && rs_read_time(next) < *next_ms)
+                *next_ms = rs_read_time(next);
+        }
+        code = rs_end(&c);
+    }
+    return give_ids(ids, n, code, a, lost, lost_count);
+}
+
+int rs_holders(struct state *s, uint64_t task, struct arena *a, uint64_t **nodes, size_t *count,
+               struct nrpc_status *st)
+{
+    struct rs_call c;
+    uint64_t *ids = NULL;
+    size_t n = 0, capacity = 0;
+    rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
+    rs_u64(&c, task);
+    if (rs_do(&c, SCRIPT_holders) == NRPC_OK)
+        add_ids(&ids, &n, &capacity, rs_at(c.reply, RS_REPLY));
+    int code = rs_end(&c);
+    return give_ids(ids, n, code, a, nodes, count);
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_redis_generation.c: how subtasks get in: claims of generators and what they push, and what clients
+// feed.
+#include "state/state_redis_internal.h"
+
+#include <stdlib.h>
+
+static void read_claim(struct rs_call *c, const redisReply *row, struct state_claim *out)
+{
+    const redisReply *param = rs_at(row, 5), *checkpoint = rs_at(row, 6);
+    *out = (struct state_claim){.task = rs_read_u64(rs_at(row, 0)),
+                                .fence = rs_read_u64(rs_at(row, 1)),
+                                .generated = rs_read_u64(rs_at(row, 2)),
+                                .queued = rs_read_u64(rs_at(row, 3)),
+                                .deadline_ms = rs_read_time(rs_at(row, 4)),
+                                .param = rs_out_blob(c, param->str, param->len)};
+    if (!rs_is_nil(checkpoint))
+        out->checkpoint = rs_out_blob(c, checkpoint->str, checkpoint->len);
+}
+
+int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max, struct arena *a,
+             struct state_claim **out, size_t *count, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    struct state_claim *claims = NULL;
+    size_t capacity = 0;
+    int code = NRPC_OK;
+    *count = 0;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count && *count < max; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], now_ms, a, st);
+        rs_u64(&c, owner);
+        rs_time(&c, until_ms);
+        rs_u64(&c, max - *count < INT32_MAX ? max - *count : INT32_MAX);
+        rs_do(&c, SCRIPT_claim);
+        const redisReply *rows = rs_at(c.reply, RS_REPLY);
+        mem_grow(&claims, &capacity, *count + rs_size(rows) + 1, sizeof *claims);
+        for (size_t k = 0; k < rs_size(rows); k++)
+            read_claim(&c, rs_at(rows, k), &claims[(*count)++]);
+        code = rs_end(&c);
+    }
+    *out = code ? NULL : arena_dup(a, claims, *count * sizeof *claims);
+    free(claims);
+    return code;
+}
+
+int rs_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count, int64_t until_ms,
+                    struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        size_t n = 0;
+        for (size_t k = 0; k < count; k++)
+            n += rs_shard_of(store, tasks[k]) == &store->shards[i];
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_u64(&c, owner);
+        rs_time(&c, until_ms);
+        rs_u64(&c, n);
+        for (size_t k = 0; k < count; k++)
+            if (rs_shard_of(store, tasks[k]) == &store->shards[i])
+                rs_u64(&c, tasks[k]);
+        code = n ? rs_finish(&c, SCRIPT_renew_claims) : rs_end(&c);
+    }
+    return code;
+}
+
+int rs_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
+    rs_u64(&c, task);
+    rs_u64(&c, fence);
+    return rs_finish(&c, SCRIPT_release_claim);
+}
+
+int rs_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const struct state_subtask *subtasks,
+            size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
+            struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
+    rs_u64(&c, task);
+    rs_u64(&c, fence);
+    rs_u64(&c, at);
+    rs_u64(&c, done);
+    rs_i64(&c, progress_percent);
+    rs_optional(&c, checkpoint.data, checkpoint.bytes);
+    rs_batch(&c, subtasks, count);
+    if (rs_do(&c, SCRIPT_push) == NRPC_OK)
+        *queued = rs_read_u64(rs_at(c.reply, RS_REPLY));
+    return rs_end(&c);
+}
+
+int rs_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subtask *subtasks, size_t count,
+            bool finish, uint64_t *fed, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
+    rs_u64(&c, task);
+    rs_u64(&c, at);
+    rs_u64(&c, finish);
+    rs_batch(&c, subtasks, count);
+    if (rs_do(&c, SCRIPT_feed) == NRPC_OK)
+        *fed = rs_read_u64(rs_at(c.reply, RS_REPLY));
+    return rs_end(&c);
+}

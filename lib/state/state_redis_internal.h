@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_redis_internal.h: the parts of the Redis state store and how a call goes through them.
+//
+// An operation is a script (redis/<name>.lua) run on one shard, or on each in turn: rs_begin, the arguments,
+// rs_do, reading the reply, rs_end. All decisions are made in the script; here is only packing and unpacking.
+// Nothing is kept between calls but connections, and which tasks keep results.
+#ifndef STATE_REDIS_INTERNAL_H
+#define STATE_REDIS_INTERNAL_H
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "redis_scripts.h"
+#include "state/redis_link.h"
+#include "state/state_redis.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum {
+    RS_TILE = 32,
+    RS_KEEPS = 4096,      // tasks of which we remember whether they keep results
+    RS_CALL_ITEMS = 2000, // subtasks, or results, in one script call
+    RS_CALL_BYTES = 4 << 20,
+    RS_REPLY = 2, // where a script's own answers begin
+};
+
+// Times are sent as they are, but "never" as the largest number that a double holds exactly.
+#define RS_NEVER INT64_C(9007199254740992)
+#define RS_SEEN INT64_MIN // as the time of a call: the latest that any was given
+
+struct rs_store;
+
+struct rs_shard {
+    struct rs_store *store;
+    unsigned index;
+    char prefix[24]; // "dtf:{0}"
+    struct redis_link *link;
+    _Atomic uint64_t epoch; // of the server's data, as the newest connection was told
+    // The watching thread's:
+    pthread_t thread;
+    bool watching;
+    int wake[2]; // a pipe: a byte ends the thread
+    uint64_t epoch_told;
+    bool reachable;
+};
+
+struct rs_store {
+    struct state state; // first: the interface's pointer is ours
+    struct rs_shard *shards;
+    size_t shard_count;
+    char sender[24]; // who we are among those who read the hints
+    int (*next_ids)(void *user, uint64_t count, uint64_t *first, struct nrpc_status *st);
+    void *user;
+    _Atomic int64_t now_ms; // the latest time any call was given: the time of calls that are given none
+    _Atomic uint64_t keeps[RS_KEEPS]; // by task: id << 1 | whether it keeps results
+};
+
+// ---- a call
+
+struct rs_call {
+    struct rs_shard *shard;
+    struct nrpc_status *st;
+    struct arena scratch;
+    const char **args;
+    size_t *lengths, count, capacity, length_capacity;
+    redisReply *reply;
+    struct arena *out; // the caller's
+    int code;
+};
+
+void rs_begin(struct rs_call *c, struct rs_shard *shard, int64_t now_ms, struct arena *out,
+              struct nrpc_status *st);
+void rs_u64(struct rs_call *c, uint64_t value);
+void rs_i64(struct rs_call *c, int64_t value);
+void rs_time(struct rs_call *c, int64_t ms);
+void rs_text(struct rs_call *c, const char *text);                   // NULL: empty
+void rs_bytes(struct rs_call *c, const void *data, size_t bytes);    // must live until rs_do
+void rs_optional(struct rs_call *c, const void *data, size_t bytes); // 0 or 1, and the bytes
+void rs_batch(struct rs_call *c, const struct state_subtask *subtasks, size_t count);
+void *rs_scratch(struct rs_call *c, size_t bytes);
+
+// Runs the script; the code it answers with, or what went wrong.
+int rs_do(struct rs_call *c, enum redis_script_id script);
+int rs_end(struct rs_call *c); // tells the watcher, frees; the code
+
+// For operations on one task with a plain answer.
+int rs_finish(struct rs_call *c, enum redis_script_id script);
+
+// ---- the reply; what is not there, or is no number, reads as empty or 0
+
+const redisReply *rs_at(const redisReply *array, size_t i);
+size_t rs_size(const redisReply *array);
+uint64_t rs_read_u64(const redisReply *r);
+int64_t rs_read_i64(const redisReply *r);
+int64_t rs_read_time(const redisReply *r);
+bool rs_is_nil(const redisReply *r);
+
+// In the caller's arena; NULL if the call has failed, or fails now because the arena's budget is used up.
+void *rs_out(struct rs_call *c, size_t count, size_t size);
+const char *rs_out_text(struct rs_call *c, const redisReply *r); // NULL for nil
+struct state_blob rs_out_blob(struct rs_call *c, const void *data, size_t bytes);
+int rs_out_ids(struct rs_call *c, const redisReply *array, uint64_t **out, size_t *count);
+
+struct rs_shard *rs_shard_of(const struct rs_store *store, uint64_t task);
+
+// ---- refs in runs: consecutive ones that share task, tile and attempt
+
+struct rs_run {
+    uint64_t task, tile;
+    uint32_t attempt, mask;
+    size_t first, count; // of the refs
+};
+
+// Those of `count` refs that are a shard's, as runs in the caller's scratch. A run never holds a subtask
+// twice.
+struct rs_run *rs_runs(struct rs_call *c, const struct state_ref *refs, size_t count, size_t *run_count);
+void rs_put_runs(struct rs_call *c, const struct rs_run *runs,
+                 size_t count); // count; each: task, tile, attempt, mask
+// The ref of a run with this place in the tile.
+size_t rs_run_find(const struct rs_run *run, const struct state_ref *refs, unsigned place);
+
+// Calls fn for each subtask of a packed tile ("pieces"), in order.
+typedef void (*rs_piece_fn)(void *user, unsigned place, const void *data, size_t bytes);
+void rs_each_piece(const redisReply *pieces, rs_piece_fn fn, void *user);
+
+// ---- hints, and the thread that hears those of others (state_redis_watch.c)
+
+void rs_tell(struct rs_store *store, const char *hints, size_t bytes);
+bool rs_read_view(const char **at, const char *end, struct state_hint *hint, unsigned *bits);
+void rs_watch(struct state *s, state_watch_fn fn, void *user);
+int rs_hello(void *shard, redisContext *c, struct nrpc_status *st);
+
+// ---- the operations, each in the file of its noun; state.h documents them
+
+void rs_close(struct state *s);
+int rs_check(struct state *s, struct nrpc_status *st);
+int rs_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms, bool *leads,
+            struct nrpc_status *st);
+int rs_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
+int rs_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);
+int rs_stop(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,
+            struct nrpc_status *st);
+int rs_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a, uint64_t **tasks, size_t *count,
+               int64_t *next_ms, struct nrpc_status *st);
+int rs_in_phase(struct state *s, enum model_phase phase, uint64_t after, size_t max, struct arena *a,
+                uint64_t **tasks, size_t *count, struct nrpc_status *st);
+int rs_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t until_ms, size_t max,
+            struct arena *a, uint64_t **tasks, size_t *count, struct nrpc_status *st);
+int rs_hold(struct state *s, const uint64_t *tasks, size_t count, int64_t until_ms, struct nrpc_status *st);
+int rs_close_task(struct state *s, uint64_t task, const char *failure, struct nrpc_status *st);
+int rs_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
+              struct nrpc_status *st);
+int rs_progress(struct state *s, const uint64_t *tasks, size_t count, struct arena *a,
+                struct state_progress *out, struct nrpc_status *st);
+int rs_expire_results(struct state *s, int64_t now_ms, struct nrpc_status *st);
+int rs_points(struct state *s, size_t max, struct arena *a, struct state_point **out, size_t *count,
+              struct nrpc_status *st);
+int rs_points_recorded(struct state *s, const struct state_point *points, size_t count,
+                       struct nrpc_status *st);
+int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max, struct arena *a,
+             struct state_claim **out, size_t *count, struct nrpc_status *st);
+int rs_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count, int64_t until_ms,
+                    struct nrpc_status *st);
+int rs_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st);
+int rs_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const struct state_subtask *subtasks,
+            size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
+            struct nrpc_status *st);
+int rs_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subtask *subtasks, size_t count,
+            bool finish, uint64_t *fed, struct nrpc_status *st);
+int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,
+             struct state_view **out, size_t *count, struct nrpc_status *st);
+int rs_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
+             size_t pick_count, struct arena *a, struct state_work **out, size_t *count,
+             struct nrpc_status *st);
+int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, enum state_requeue_reason reason,
+               int64_t ready_ms, struct nrpc_status *st);
+int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count,
+             int64_t *next_ms, struct nrpc_status *st);
+int rs_holders(struct state *s, uint64_t task, struct arena *a, uint64_t **nodes, size_t *count,
+               struct nrpc_status *st);
+int rs_peek(struct state *s, const struct state_ref *refs, size_t count, struct arena *a,
+            struct state_peek *out, struct nrpc_status *st);
+int rs_settle_batch(struct state *s, int64_t now_ms, const struct state_settle *entries, size_t count,
+                    enum state_verdict *verdicts, struct nrpc_status *st);
+int rs_results(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
+               struct state_result **out, size_t *count, bool *end, struct nrpc_status *st);
+int rs_failures(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
+                struct state_result **out, size_t *count, struct nrpc_status *st);
+int rs_node_add(struct state *s, const struct state_node *node, uint64_t *id, struct nrpc_status *st);
+int rs_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
+                  uint64_t **lost, size_t *lost_count, struct nrpc_status *st);
+int rs_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st);
+int rs_node_reconcile(struct state *s, uint64_t id, const struct state_ref *holding, size_t count,
+                      struct nrpc_status *st);
+int rs_node_remove(struct state *s, uint64_t id, struct nrpc_status *st);
+int rs_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *count,
+             struct nrpc_status *st);
+
+#endif

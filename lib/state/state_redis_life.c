@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_redis_life.c: the life of a task: admitted, paused, stopped, taken, closed, removed; and how it is
+// doing.
+#include "state/state_redis_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// Those of the tasks that are a shard's.
+static size_t put_tasks(struct rs_call *c, const uint64_t *tasks, size_t count)
+{
+    struct rs_store *store = c->shard->store;
+    size_t n = 0, at = c->count;
+    rs_u64(c, count);
+    for (size_t i = 0; i < count; i++)
+        if (rs_shard_of(store, tasks[i]) == c->shard) {
+            rs_u64(c, tasks[i]);
+            n++;
+        }
+    char *text = rs_scratch(c, 24);
+    c->lengths[at] = (size_t)snprintf(text, 24, "%zu", n);
+    c->args[at] = text;
+    return n;
+}
+
+// ---- admitting
+
+static void put_admission(struct rs_call *c, const struct state_task *t)
+{
+    const struct model_counters *n = &t->counters;
+    rs_u64(c, t->id);
+    rs_text(c, t->type);
+    rs_text(c, t->group);
+    rs_u64(c, t->priority);
+    rs_time(c, t->deadline_ms);
+    rs_u64(c, t->policy.max_retries);
+    rs_u64(c, t->policy.retry_backoff_ms);
+    rs_i64(c, t->policy.tolerated_failures);
+    rs_u64(c, t->max_running);
+    rs_u64(c, t->keep_results);
+    rs_u64(c, t->fed);
+    rs_u64(c, t->closing_callback);
+    rs_bytes(c, t->param.data, t->param.bytes);
+    const uint64_t counters[] = {n->generated, n->succeeded, n->failed,      n->timed_out,
+                                 n->cancelled, n->retried,   n->redispatched};
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        rs_u64(c, counters[i]);
+    rs_u64(c, t->made);
+    rs_optional(c, t->checkpoint.data, t->checkpoint.bytes);
+}
+
+static int admit_some(struct rs_shard *shard, const struct state_task *const *tasks, size_t count,
+                      struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, shard, RS_SEEN, NULL, st);
+    rs_u64(&c, count);
+    for (size_t i = 0; i < count; i++)
+        put_admission(&c, tasks[i]);
+    return rs_finish(&c, SCRIPT_admit);
+}
+
+int rs_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    const struct state_task **mine = mem_calloc(count + 1, sizeof(struct state_task *));
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        size_t n = 0, bytes = 0;
+        for (size_t k = 0; code == NRPC_OK && k < count; k++) {
+            if (rs_shard_of(store, tasks[k].id) != &store->shards[i])
+                continue;
+            mine[n++] = &tasks[k];
+            bytes += tasks[k].param.bytes + tasks[k].checkpoint.bytes;
+            if (n == RS_CALL_ITEMS || bytes >= RS_CALL_BYTES) {
+                code = admit_some(&store->shards[i], mine, n, st);
+                n = bytes = 0;
+            }
+        }
+        if (code == NRPC_OK && n)
+            code = admit_some(&store->shards[i], mine, n, st);
+    }
+    free(mine);
+    return code;
+}
+
+// ---- changes of one task
+
+int rs_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
+    rs_u64(&c, task);
+    rs_u64(&c, paused);
+    return rs_finish(&c, SCRIPT_pause);
+}
+
+int rs_stop(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,
+            struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
+    rs_u64(&c, task);
+    rs_u64(&c, outcome);
+    rs_optional(&c, message, message ? strlen(message) : 0);
+    return rs_finish(&c, SCRIPT_stop);
+}
+
+int rs_close_task(struct state *s, uint64_t task, const char *failure, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
+    rs_u64(&c, task);
+    rs_optional(&c, failure, failure ? strlen(failure) : 0);
+    return rs_finish(&c, SCRIPT_close_task);
+}
+
+// ---- lists of tasks: of every shard, put together
+
+struct ids {
+    uint64_t *at;
+    size_t count, capacity;
+};
+
+static void ids_add(struct ids *ids, const redisReply *array)
+{
+    mem_grow(&ids->at, &ids->capacity, ids->count + rs_size(array), sizeof *ids->at);
+    for (size_t i = 0; i < rs_size(array); i++)
+        ids->at[ids->count++] = rs_read_u64(rs_at(array, i));
+}
+
+static int ids_out(struct ids *ids, int code, size_t max, struct arena *a, uint64_t **out, size_t *count,
+                   struct nrpc_status *st)
+{
+    *count = ids->count < max ? ids->count : max;
+    *out = code ? NULL : arena_alloc(a, (*count + 1) * sizeof **out);
+    if (*out && *count)
+        memcpy(*out, ids->at, *count * sizeof **out);
+    free(ids->at);
+    if (code == NRPC_OK && !*out)
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
+    return code;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+struct deadline {
+    int64_t ms;
+    uint64_t task;
+};
+
+static int compare_deadlines(const void *a, const void *b)
+{
+    const struct deadline *x = a, *y = b;
+    return x->ms != y->ms ? (x->ms < y->ms ? -1 : 1) : compare_ids(&x->task, &y->task);
+}
+
+// What has passed of all shards' first deadlines; the first of the rest is the next.
+static int give_overdue(struct deadline *all, size_t n, int64_t now_ms, size_t max, struct arena *a,
+                        uint64_t **tasks, size_t *count, int64_t *next_ms, struct nrpc_status *st)
+{
+    struct ids ids = {0};
+    if (n)
+        qsort(all, n, sizeof *all, compare_deadlines);
+    mem_grow(&ids.at, &ids.capacity, n + 1, sizeof *ids.at);
+    while (ids.count < n && ids.count < max && all[ids.count].ms <= now_ms) {
+        ids.at[ids.count] = all[ids.count].task;
+        ids.count++;
+    }
+    *next_ms = ids.count < n ? all[ids.count].ms : CLOCK_NEVER;
+    return ids_out(&ids, NRPC_OK, max, a, tasks, count, st);
+}
+
+int rs_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a, uint64_t **tasks, size_t *count,
+               int64_t *next_ms, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    struct deadline *all = NULL;
+    size_t n = 0, capacity = 0;
+    int code = NRPC_OK;
+    max = max < INT32_MAX ? max : INT32_MAX;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], now_ms, NULL, st);
+        rs_u64(&c, max + 1);
+        rs_do(&c, SCRIPT_overdue);
+        const redisReply *rows = rs_at(c.reply, RS_REPLY);
+        mem_grow(&all, &capacity, n + rs_size(rows) / 2 + 1, sizeof *all);
+        for (size_t k = 0; k + 1 < rs_size(rows) && !c.code; k += 2)
+            all[n++] = (struct deadline){rs_read_time(rs_at(rows, k + 1)), rs_read_u64(rs_at(rows, k))};
+        code = rs_end(&c);
+    }
+    if (code == NRPC_OK)
+        code = give_overdue(all, n, now_ms, max, a, tasks, count, next_ms, st);
+    free(all);
+    return code;
+}
+
+int rs_in_phase(struct state *s, enum model_phase phase, uint64_t after, size_t max, struct arena *a,
+                uint64_t **tasks, size_t *count, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    struct ids ids = {0};
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_u64(&c, phase);
+        rs_u64(&c, after);
+        rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
+        if (rs_do(&c, SCRIPT_in_phase) == NRPC_OK)
+            ids_add(&ids, rs_at(c.reply, RS_REPLY));
+        code = rs_end(&c);
+    }
+    if (ids.count)
+        qsort(ids.at, ids.count, sizeof *ids.at, compare_ids);
+    return ids_out(&ids, code, max, a, tasks, count, st);
+}
+
+int rs_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t until_ms, size_t max,
+            struct arena *a, uint64_t **tasks, size_t *count, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    struct ids ids = {0};
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count && ids.count < max; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], now_ms, NULL, st);
+        rs_u64(&c, phase);
+        rs_time(&c, until_ms);
+        rs_u64(&c, max - ids.count < INT32_MAX ? max - ids.count : INT32_MAX);
+        if (rs_do(&c, SCRIPT_take) == NRPC_OK)
+            ids_add(&ids, rs_at(c.reply, RS_REPLY));
+        code = rs_end(&c);
+    }
+    return ids_out(&ids, code, max, a, tasks, count, st);
+}
+
+int rs_hold(struct state *s, const uint64_t *tasks, size_t count, int64_t until_ms, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_time(&c, until_ms);
+        code = put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_hold) : rs_end(&c);
+    }
+    return code;
+}
+
+int rs_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
+              struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_time(&c, results_until_ms);
+        code = put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_remove) : rs_end(&c);
+    }
+    return code;
+}
+
+int rs_expire_results(struct state *s, int64_t now_ms, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], now_ms, NULL, st);
+        code = rs_finish(&c, SCRIPT_expire_results);
+    }
+    return code;
+}
+
+// ---- progress
+
+static void read_progress(struct rs_call *c, const redisReply *row, struct state_progress *out)
+{
+    if (rs_is_nil(row))
+        return;
+    struct model_counters *n = &out->counters;
+    uint64_t *const counters[] = {&n->generated, &n->succeeded,    &n->failed,  &n->timed_out, &n->cancelled,
+                                  &n->retried,   &n->redispatched, &n->running, &n->queued};
+    out->found = true;
+    out->phase = (enum model_phase)rs_read_i64(rs_at(row, 0));
+    out->paused = rs_read_i64(rs_at(row, 1));
+    out->outcome = (enum model_outcome)rs_read_i64(rs_at(row, 2));
+    out->message = rs_out_text(c, rs_at(row, 3));
+    out->deadline_ms = rs_read_time(rs_at(row, 4));
+    out->type = rs_out_text(c, rs_at(row, 5));
+    out->progress_percent = (int)rs_read_i64(rs_at(row, 6));
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        *counters[i] = rs_read_u64(rs_at(row, 7 + i));
+    n->generation_done = rs_read_i64(rs_at(row, 16));
+}
+
+static int progress_of(struct rs_shard *shard, const uint64_t *tasks, size_t count, struct arena *a,
+                       struct state_progress *out, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, shard, RS_SEEN, a, st);
+    if (!put_tasks(&c, tasks, count))
+        return rs_end(&c);
+    rs_do(&c, SCRIPT_progress);
+    const redisReply *rows = rs_at(c.reply, RS_REPLY);
+    for (size_t i = 0, row = 0; i < count && !c.code; i++)
+        if (rs_shard_of(shard->store, tasks[i]) == shard)
+            read_progress(&c, rs_at(rows, row++), &out[i]);
+    return rs_end(&c);
+}
+
+int rs_progress(struct state *s, const uint64_t *tasks, size_t count, struct arena *a,
+                struct state_progress *out, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    int code = NRPC_OK;
+    for (size_t i = 0; i < count; i++)
+        out[i] = (struct state_progress){.task = tasks[i]};
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
+        code = progress_of(&store->shards[i], tasks, count, a, out, st);
+    return code;
+}
+
+// ---- points
+
+static void read_point(struct rs_call *c, const redisReply *row, struct state_point *out)
+{
+    struct model_counters *n = &out->counters;
+    uint64_t *const counters[] = {&n->generated, &n->succeeded, &n->failed,      &n->timed_out,
+                                  &n->cancelled, &n->retried,   &n->redispatched};
+    const redisReply *checkpoint = rs_at(row, 5);
+    *out = (struct state_point){.task = rs_read_u64(rs_at(row, 0)),
+                                .segment = rs_read_u64(rs_at(row, 1)),
+                                .made = rs_read_u64(rs_at(row, 2)),
+                                .progress_percent = (int)rs_read_i64(rs_at(row, 3))};
+    if (rs_read_i64(rs_at(row, 4)))
+        out->checkpoint = rs_out_blob(c, checkpoint->str, checkpoint->len);
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        *counters[i] = rs_read_u64(rs_at(row, 6 + i));
+}
+
+int rs_points(struct state *s, size_t max, struct arena *a, struct state_point **out, size_t *count,
+              struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    struct state_point *points = NULL;
+    size_t capacity = 0;
+    int code = NRPC_OK;
+    *count = 0;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count && *count < max; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], RS_SEEN, a, st);
+        rs_u64(&c, max - *count < INT32_MAX ? max - *count : INT32_MAX);
+        rs_do(&c, SCRIPT_points);
+        const redisReply *rows = rs_at(c.reply, RS_REPLY);
+        mem_grow(&points, &capacity, *count + rs_size(rows) + 1, sizeof *points);
+        for (size_t k = 0; k < rs_size(rows); k++)
+            read_point(&c, rs_at(rows, k), &points[(*count)++]);
+        code = rs_end(&c);
+    }
+    *out = code ? NULL : arena_dup(a, points, *count * sizeof *points);
+    free(points);
+    return code;
+}
+
+int rs_points_recorded(struct state *s, const struct state_point *points, size_t count,
+                       struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        size_t n = 0;
+        for (size_t k = 0; k < count; k++)
+            n += rs_shard_of(store, points[k].task) == &store->shards[i];
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_u64(&c, n);
+        for (size_t k = 0; k < count; k++)
+            if (rs_shard_of(store, points[k].task) == &store->shards[i]) {
+                rs_u64(&c, points[k].task);
+                rs_u64(&c, points[k].segment);
+            }
+        code = n ? rs_finish(&c, SCRIPT_points_recorded) : rs_end(&c);
+    }
+    return code;
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_redis_watch.c: hints: those of our own calls, and those of other processes, heard by a thread a
+// shard.
+//
+// The thread also asks the server once a second for its time, which is the cluster's, and whether it still
+// has its data. After a connection was lost, or the server started anew, or was wiped, it tells
+// STATE_HINT_RESYNC.
+#include "base/log.h"
+#include "base/wait.h"
+#include "state/state_redis_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TICK_MS = 1000, AGAIN_MS = 200, VIEW_FIELDS = 12, STEP_US = 2000000 };
+
+// ---- hints as scripts write them
+
+static const enum state_hint_kind kinds[] = {
+    // bit by bit, as lib.lua numbers them
+    STATE_HINT_SETTLED, STATE_HINT_VIEW,    STATE_HINT_GENERATE, STATE_HINT_STOP,
+    STATE_HINT_RESULTS, STATE_HINT_CLOSING, STATE_HINT_CLOSED,   STATE_HINT_GONE,
+};
+
+// Cuts fields off, each ended by a zero byte; false: there are not enough.
+static bool read_fields(const char **at, const char *end, const char *fields[VIEW_FIELDS])
+{
+    for (int i = 0; i < VIEW_FIELDS; i++) {
+        const char *stop = memchr(*at, 0, (size_t)(end - *at));
+        if (!stop)
+            return false;
+        fields[i] = *at;
+        *at = stop + 1;
+    }
+    return true;
+}
+
+static uint64_t unsigned_of(const char *text)
+{
+    return strtoull(text, NULL, 10);
+}
+
+bool rs_read_view(const char **at, const char *end, struct state_hint *hint, unsigned *bits)
+{
+    const char *f[VIEW_FIELDS];
+    if (!read_fields(at, end, f))
+        return false;
+    *bits = (unsigned)unsigned_of(f[0]);
+    hint->task = unsigned_of(f[1]);
+    hint->view = (struct state_view){
+        .task = hint->task,
+        .version = unsigned_of(f[2]),
+        .group = f[3],
+        .type = f[4],
+        .priority = (uint32_t)unsigned_of(f[5]),
+        .ready = unsigned_of(f[6]),
+        .next_retry_ms = *f[7] == '-' ? CLOCK_NEVER : strtoll(f[7], NULL, 10),
+        .running = unsigned_of(f[8]),
+        .max_running = (uint32_t)unsigned_of(f[9]),
+    };
+    hint->count = unsigned_of(f[10]);
+    hint->run_us = strtoll(f[11], NULL, 10);
+    return true;
+}
+
+void rs_tell(struct rs_store *store, const char *hints, size_t bytes)
+{
+    struct state_hint hint;
+    unsigned bits;
+    const char *end = hints + bytes;
+    if (!store->state.watch)
+        return;
+    while (rs_read_view(&hints, end, &hint, &bits))
+        for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
+            if (bits & 1u << i) {
+                hint.kind = kinds[i];
+                store->state.watch(store->state.watch_user, &hint);
+            }
+}
+
+// ---- hearing
+
+static void hear(struct rs_shard *shard, const redisReply *message)
+{
+    const redisReply *body = rs_at(message, 2);
+    const char *stop = body->type == REDIS_REPLY_STRING ? memchr(body->str, 0, body->len) : NULL;
+    if (stop && strcmp(body->str, shard->store->sender) != 0)
+        rs_tell(shard->store, stop + 1, (size_t)(body->str + body->len - stop - 1));
+}
+
+static bool hear_all(struct rs_shard *shard, redisContext *c)
+{
+    void *message;
+    if (redisBufferRead(c) != REDIS_OK)
+        return false;
+    for (;;) {
+        if (redisGetReplyFromReader(c, &message) != REDIS_OK)
+            return false;
+        if (!message)
+            return true;
+        hear(shard, message);
+        freeReplyObject(message);
+    }
+}
+
+static int subscribe(struct rs_shard *shard, redisContext **out, struct nrpc_status *st)
+{
+    char channel[40];
+    int length = snprintf(channel, sizeof channel, "%s:hints", shard->prefix);
+    redisReply *reply;
+    if (redis_link_connect(shard->link, out, st))
+        return st->code;
+    int code = redis_command_on(shard->link, *out, 2, (const char *[]){"SUBSCRIBE", channel},
+                                (size_t[]){9, (size_t)length}, &reply, st);
+    if (reply)
+        freeReplyObject(reply);
+    if (code) {
+        redisFree(*out);
+        *out = NULL;
+    }
+    return code;
+}
+
+// ---- the server's time and its data
+
+static void set_clock(const struct rs_shard *shard, const redisReply *time)
+{
+    int64_t moved_us = clock_follow(rs_read_i64(rs_at(time, 0)) * 1000000 + rs_read_i64(rs_at(time, 1)));
+    if (moved_us > STEP_US || moved_us < -STEP_US)
+        log_warn("the clock of Redis at %s is %.1f s from ours, which follows it",
+                 redis_link_name(shard->link), (double)moved_us / 1e6);
+}
+
+// false: it does not answer.
+static bool tick(struct rs_shard *shard, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, shard, RS_SEEN, NULL, st);
+    if (rs_do(&c, SCRIPT_tick) == NRPC_OK) {
+        if (shard->index == 0)
+            set_clock(shard, rs_at(c.reply, RS_REPLY + 1));
+        if (rs_is_nil(rs_at(c.reply, RS_REPLY))) // wiped, under our connection
+            atomic_store(&shard->epoch, 0);
+    }
+    bool answers = rs_end(&c) == NRPC_OK;
+    if (answers && !atomic_load(&shard->epoch)) {
+        redisContext *fresh;
+        answers = redis_link_connect(shard->link, &fresh, st) == NRPC_OK;
+        answers = answers && rs_hello(shard, fresh, st) == NRPC_OK;
+        redisFree(fresh);
+    }
+    return answers;
+}
+
+static void note_reachable(struct rs_shard *shard, bool reachable, const struct nrpc_status *st)
+{
+    if (reachable != shard->reachable && reachable)
+        log_info("Redis at %s answers", redis_link_name(shard->link));
+    else if (reachable != shard->reachable)
+        log_warn("%s", st->text);
+    shard->reachable = reachable;
+}
+
+static void tell_resync(struct rs_shard *shard)
+{
+    struct state *s = &shard->store->state;
+    if (s->watch)
+        s->watch(s->watch_user, &(struct state_hint){.kind = STATE_HINT_RESYNC});
+}
+
+// ---- the thread
+
+// Waits for a message, until a time, or the end; false: the end.
+static bool wait_for(struct rs_shard *shard, redisContext *c, int64_t until_us, bool *readable)
+{
+    struct pollfd fds[2] = {{.fd = shard->wake[0], .events = POLLIN},
+                            {.fd = c ? c->fd : -1, .events = POLLIN}};
+    int64_t wait_ms = (until_us - clock_mono_us() + 999) / 1000;
+    int n = poll(fds, 2, wait_ms > 0 ? (int)wait_ms : 0);
+    *readable = n > 0 && fds[1].revents;
+    return !(n > 0 && fds[0].revents);
+}
+
+static void *watch_shard(void *arg)
+{
+    struct rs_shard *shard = arg;
+    redisContext *c = NULL;
+    int64_t tick_us = 0;
+    bool readable = false;
+    shard->reachable = true;
+    while (wait_for(shard, c, tick_us, &readable)) {
+        struct nrpc_status st = {0};
+        bool well = true, subscribed = false;
+        if (c && readable && !hear_all(shard, c)) {
+            redisFree(c);
+            c = NULL;
+        }
+        if (c && clock_mono_us() < tick_us)
+            continue;
+        if (!c)
+            subscribed = well = subscribe(shard, &c, &st) == NRPC_OK;
+        well = well && tick(shard, &st);
+        uint64_t epoch = atomic_load(&shard->epoch);
+        if (well && (subscribed || epoch != shard->epoch_told)) {
+            shard->epoch_told = epoch;
+            tell_resync(shard);
+        }
+        note_reachable(shard, well, &st);
+        tick_us = clock_mono_us() + (well ? TICK_MS : AGAIN_MS) * 1000;
+    }
+    if (c)
+        redisFree(c);
+    return NULL;
+}
+
+static void stop_watching(struct rs_shard *shard)
+{
+    if (!shard->watching)
+        return;
+    while (write(shard->wake[1], "", 1) < 0 && errno == EINTR)
+        ;
+    pthread_join(shard->thread, NULL);
+    close(shard->wake[0]);
+    close(shard->wake[1]);
+    shard->watching = false;
+}
+
+static void start_watching(struct rs_shard *shard)
+{
+    if (pipe2(shard->wake, 0) || pthread_create(&shard->thread, NULL, watch_shard, shard)) {
+        log_error("no thread to hear what other processes change: %s", strerror(errno));
+        abort();
+    }
+    pthread_setname_np(shard->thread, "redis-watch");
+    shard->watching = true;
+}
+
+void rs_watch(struct state *s, state_watch_fn fn, void *user)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    for (size_t i = 0; i < store->shard_count; i++)
+        stop_watching(&store->shards[i]);
+    s->watch = fn;
+    s->watch_user = user;
+    for (size_t i = 0; fn && i < store->shard_count; i++)
+        start_watching(&store->shards[i]);
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// servers.h: private Redis and MariaDB servers for tests: each a process with a folder of its own, on a free
+// port of 127.0.0.1, ready when the call that starts it returns. What a server printed is shown when it does
+// not get ready.
+//
+// Everything lies in one temporary folder per test program, which goes when the program exits, with the
+// servers that still run. Servers die with the thread that started them, whatever ends it: start them from
+// the main thread. Only one thread may use this interface at a time. The programs come from the packages
+// redis-server and mariadb-server.
+#ifndef TESTS_SERVERS_H
+#define TESTS_SERVERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct server;
+
+struct server_redis_options {
+    bool aof;              // appendonly yes, appendfsync everysec; false: nothing outlives the process
+    const char *password;  // NULL: none
+    const char *maxmemory; // e.g. "20mb"; NULL: no limit
+    const char *config;    // more lines of redis.conf, the last without its end; NULL: none
+    const struct server *replica_of; // a Redis; NULL: it is a master
+};
+
+struct server_mariadb_options {
+    const char *user, *password, *database; // NULL: "dtf", "secret" and "dtf"; made anew after every wipe
+    const char *config;                     // more lines of my.cnf, [mysqld]; NULL: none
+};
+
+struct server_sentinel_options {
+    const struct server *master; // a Redis that has a replica
+    const char *name;            // the master's name; NULL: "dtf"
+    int down_after_ms;           // 0: 500
+};
+
+// Make a server and start it. NULL options: the defaults. A server that does not get ready ends the test
+// program.
+struct server *server_redis(const struct server_redis_options *o);
+struct server *server_mariadb(const struct server_mariadb_options *o);
+struct server *server_sentinel(const struct server_sentinel_options *o); // ready: it knows the replica
+void server_destroy(struct server *s); // kills it if it runs, removes its folder; NULL is fine
+
+void server_start(struct server *s); // after an end: again, with the same data, on the same port
+void server_kill(struct server *s);  // SIGKILL, and waits for its end
+void server_terminate(
+    struct server *s); // SIGTERM, and waits for its end: Redis with AOF and MariaDB write everything
+void server_wipe(struct server *s);   // while it does not run: removes its data
+void server_pause(struct server *s);  // SIGSTOP: it accepts connections and answers nothing
+void server_resume(struct server *s); // SIGCONT
+
+// redis://[:password@]127.0.0.1:port or mysql://user:password@127.0.0.1:port/database.
+const char *server_url(const struct server *s);
+const char *server_socket(const struct server *s); // path of its unix socket; a Sentinel has none
+uint16_t server_port(const struct server *s);
+pid_t server_pid(const struct server *s); // 0: not running
+
+// Asks a Redis or a Sentinel a command of one line ("INFO memory", "CONFIG SET maxmemory 1") and gives the
+// answer as it is on the wire ("+OK\r\n"), cut to `size`. The text stays empty if there was no answer within
+// a second.
+void server_ask(const struct server *s, const char *command, char *answer, size_t size);
+
+#endif
