@@ -226,10 +226,19 @@ enum dtf_role {
 };
 
 struct dtf_service_options {
-    const char *data_dir;           // where state and records live; NULL: in memory, gone with the process
+    const char *data_dir; // where state and records live; NULL: in memory, gone with the process
+    // Instead of data_dir: a cluster, any number of processes over the same Redis and MySQL (or MariaDB)
+    // servers, with any coordinator roles each; only the scheduler and the collector go together. Coordinator
+    // roles need both. Redis is one url a shard, all processes the same in the same order; MySQL's tables are
+    // made or brought up to date. The urls may hold passwords; they are never logged.
+    const char *const *redis_urls;
+    size_t redis_url_count;
+    const char *mysql_url;
     const char *const *listen_urls; // what to listen on; none: this process only
     size_t listen_count;
-    const char *join_url;  // executor: the coordinator; NULL: the one in this process
+    // executor: the coordinator, or several separated by commas: the node keeps to one of them, and goes on
+    // with another when that one fails; NULL: the scheduler in this process
+    const char *join_url;
     unsigned slots;        // executor: subtasks run at once, 1..4096; 0: the number of cores
     const char *node_name; // executor; NULL: the host name
     int64_t grace_ms;      // how long running subtasks may finish at a stop; 0: 10,000
@@ -240,7 +249,7 @@ struct dtf_service_options {
 struct dtf_service;
 
 // Starts the roles (an OR of enum dtf_role) and returns when they work. Several services may run in one
-// process.
+// process. UNAVAILABLE: Redis or MySQL cannot be reached; to be called again.
 int dtf_service_start(unsigned roles, const struct dtf_service_options *options, struct dtf_service **out,
                       struct nrpc_status *st);
 // The url (with the real port) of listener `index`, NULL past the last; lives as long as the service.
@@ -255,7 +264,9 @@ void dtf_service_join(struct dtf_service *service);
 
 struct dtf_client;
 
-// Connects to a coordinator; dtf_client_local to one in this process. Must be closed.
+// Connects to a coordinator, or to one of several, separated by commas: calls keep to one server and go on
+// with another when that one fails. dtf_client_local connects to the coordinator in this process. Must be
+// closed.
 int dtf_client_open(const char *url, struct dtf_client **out, struct nrpc_status *st);
 struct dtf_client *dtf_client_local(struct dtf_service *service);
 void dtf_client_close(struct dtf_client *client);
@@ -299,6 +310,8 @@ struct dtf_task_info {
     int64_t created_ms, finished_ms;
 };
 
+// Without an idempotency key the library makes one for the call: a creation whose answer was lost is asked
+// for again, at another server if there is one, and never done twice.
 int dtf_task_create(struct dtf_client *c, const struct dtf_task_param *param, uint64_t *task_id,
                     struct nrpc_status *st);
 int dtf_task_pause(struct dtf_client *c, uint64_t task_id, struct nrpc_status *st);

@@ -49,7 +49,7 @@ static void on_register(struct nrpc_call *call, const Dtf__V1__RegisterRequest *
     if (c->scheduler)
         scheduler_register(c->scheduler, call, request);
     else
-        nrpc_reply_error(call, NRPC_FAILED_PRECONDITION, "no scheduler runs here");
+        nrpc_reply_error(call, NRPC_UNAVAILABLE, "no scheduler runs here");
 }
 
 static void on_leave(struct nrpc_call *call, const Dtf__V1__LeaveRequest *request, void *user)
@@ -58,7 +58,7 @@ static void on_leave(struct nrpc_call *call, const Dtf__V1__LeaveRequest *reques
     if (c->scheduler)
         scheduler_leave(c->scheduler, call, request);
     else
-        nrpc_reply_error(call, NRPC_FAILED_PRECONDITION, "no scheduler runs here");
+        nrpc_reply_error(call, NRPC_UNAVAILABLE, "no scheduler runs here");
 }
 
 static void on_exchange(struct nrpc_call *call, const Dtf__V1__ExchangeRequest *request, void *user)
@@ -66,7 +66,7 @@ static void on_exchange(struct nrpc_call *call, const Dtf__V1__ExchangeRequest *
     struct coordinator *c = user;
     struct exchange *x = nrpc_call_alloc(call, sizeof *x);
     if (!x || !c->scheduler || (request->n_results && !c->collector)) {
-        nrpc_reply_error(call, x ? NRPC_FAILED_PRECONDITION : NRPC_RESOURCE_EXHAUSTED,
+        nrpc_reply_error(call, x ? NRPC_UNAVAILABLE : NRPC_RESOURCE_EXHAUSTED,
                          x ? "no scheduler with a collector runs here" : "the request is too large");
         return;
     }

@@ -2,24 +2,41 @@
 // dtfd.c: the daemon: runs any set of roles until it is told to stop.
 #include "service.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LISTEN_MAX = 16, PLUGINS_MAX = 64, EXIT_USAGE = 2 };
+enum {
+    LIST_MAX = 64,
+    JOIN_BYTES_MAX = 4096,
+    START_TIMEOUT_MS = 30000,
+    START_RETRY_MS = 500,
+    EXIT_USAGE = 2,
+};
+
+struct list {
+    const char *items[LIST_MAX];
+    size_t count;
+};
 
 struct settings {
     unsigned roles;
-    struct dtf_service_options options;
-    const char *urls[LISTEN_MAX];
-    const char *plugins[PLUGINS_MAX];
-    size_t plugin_count;
+    struct list plugins, listen, join, redis;
+    const char *data, *mysql, *events, *name;
+    long slots, grace_ms, node_lease_ms, start_timeout_ms;
+    bool memory, migrate;
+    char join_urls[JOIN_BYTES_MAX];
+    struct dtf_service_options options; // made of the above
+    struct dtf_service *service;        // once it has started
 };
 
 static const char help[] =
@@ -31,52 +48,30 @@ static const char help[] =
     "executor),\n"
     "                     all (the default); separated by commas\n"
     "  --plugin FILE.so   load task types; may be repeated\n"
-    "  --data DIR         where state and records live (made if missing); needed by the coordinator\n"
-    "  --memory           instead of --data: nothing survives the process\n"
     "  --listen URL       tcp://HOST:PORT or ipc:///PATH; may be repeated; default tcp://127.0.0.1:7700\n"
     "  --events URL       publish task events there\n"
-    "  --join URL         executor: the coordinator to work for\n"
-    "  --slots N          executor: subtasks run at once; default: the number of cores\n"
-    "  --name NAME        executor: its name; default: the host's\n"
-    "  --grace MS         how long running subtasks may finish at a stop; default 10000\n"
     "  --node-lease MS    a node not heard of for this long is lost; default 5000\n"
     "  --log LEVEL        debug, info, warn, error; default info\n"
-    "  --help, --version\n";
-
-enum option_id {
-    ROLE = 1,
-    PLUGIN,
-    DATA,
-    MEMORY,
-    LISTEN,
-    EVENTS,
-    JOIN,
-    SLOTS,
-    NAME,
-    GRACE,
-    NODE_LEASE,
-    LOG,
-    HELP,
-    VERSION
-};
-
-static const struct option long_options[] = {
-    {"role", required_argument, NULL, ROLE},
-    {"plugin", required_argument, NULL, PLUGIN},
-    {"data", required_argument, NULL, DATA},
-    {"memory", no_argument, NULL, MEMORY},
-    {"listen", required_argument, NULL, LISTEN},
-    {"events", required_argument, NULL, EVENTS},
-    {"join", required_argument, NULL, JOIN},
-    {"slots", required_argument, NULL, SLOTS},
-    {"name", required_argument, NULL, NAME},
-    {"grace", required_argument, NULL, GRACE},
-    {"node-lease", required_argument, NULL, NODE_LEASE},
-    {"log", required_argument, NULL, LOG},
-    {"help", no_argument, NULL, HELP},
-    {"version", no_argument, NULL, VERSION},
-    {0},
-};
+    "  --help, --version\n\n"
+    "Where state and records live, one of three; needed by all roles but the executor:\n"
+    "  --data DIR         in a folder (made if missing), for one process\n"
+    "  --memory           nowhere: nothing survives the process\n"
+    "  --redis URL        in servers that any number of processes share: the state in Redis; repeated: one "
+    "a\n"
+    "                     shard, in the same order everywhere\n"
+    "  --mysql URL        and the records in MySQL or MariaDB: mysql://USER:PASSWORD@HOST[:PORT]/DATABASE\n"
+    "                     (without --redis and --mysql: the environment's DTF_REDIS_URL, several separated "
+    "by\n"
+    "                     spaces, and DTF_MYSQL_URL; passwords do not show in the list of processes there)\n"
+    "  --start-timeout MS how long to wait for Redis and MySQL at the start; default 30000\n"
+    "  --migrate          bring MySQL's tables up to date and exit; also done at every start\n\n"
+    "Of the executor:\n"
+    "  --join URL         the coordinator to work for; repeated, or several separated by commas: the node "
+    "goes on\n"
+    "                     with another when one fails\n"
+    "  --slots N          subtasks run at once; default: the number of cores\n"
+    "  --name NAME        its name; default: the host's\n"
+    "  --grace MS         how long running subtasks may finish at a stop; default 10000\n";
 
 static _Noreturn void usage(const char *problem)
 {
@@ -84,99 +79,189 @@ static _Noreturn void usage(const char *problem)
     exit(EXIT_USAGE);
 }
 
-static long number(const char *option, const char *text, long min, long max)
+// ---- options
+
+static void take_role(struct settings *s, const char *text)
 {
-    char *end, problem[200];
-    long n = strtol(text, &end, 10);
-    if (*text && !*end && n >= min && n <= max)
-        return n;
-    snprintf(problem, sizeof problem, "--%s: \"%.50s\" is no number from %ld to %ld", option, text, min, max);
-    usage(problem);
+    struct nrpc_status st;
+    if (service_parse_roles(text, &s->roles, &st))
+        usage(st.text);
 }
 
-static _Noreturn void print_and_exit(const char *text)
+static void take_log(struct settings *s, const char *text)
 {
-    fputs(text, stdout);
+    enum log_level level;
+    (void)s;
+    if (log_level_parse(text, &level))
+        usage("--log: there are debug, info, warn and error");
+    log_set_level(level);
+}
+
+static void take_help(struct settings *s, const char *text)
+{
+    (void)s;
+    (void)text;
+    fputs(help, stdout);
     exit(0);
 }
 
-static void take_option(struct settings *s, int id, bool *memory)
+static void take_version(struct settings *s, const char *text)
 {
-    struct dtf_service_options *o = &s->options;
-    struct nrpc_status st;
-    enum log_level level;
-    switch ((enum option_id)id) {
-    case ROLE:
-        if (service_parse_roles(optarg, &s->roles, &st))
-            usage(st.text);
-        break;
-    case PLUGIN:
-        if (s->plugin_count == PLUGINS_MAX)
-            usage("--plugin: given too often");
-        s->plugins[s->plugin_count++] = optarg;
-        break;
-    case LISTEN:
-        if (o->listen_count == LISTEN_MAX)
-            usage("--listen: given too often");
-        s->urls[o->listen_count++] = optarg;
-        break;
-    case LOG:
-        if (log_level_parse(optarg, &level))
-            usage("--log: there are debug, info, warn and error");
-        log_set_level(level);
-        break;
-    case DATA:
-        o->data_dir = optarg;
-        break;
-    case MEMORY:
-        *memory = true;
-        break;
-    case EVENTS:
-        o->event_url = optarg;
-        break;
-    case JOIN:
-        o->join_url = optarg;
-        break;
-    case SLOTS:
-        o->slots = (unsigned)number("slots", optarg, 1, 4096);
-        break;
-    case NAME:
-        o->node_name = optarg;
-        break;
-    case GRACE:
-        o->grace_ms = number("grace", optarg, 1, 86400000);
-        break;
-    case NODE_LEASE:
-        o->node_lease_ms = number("node-lease", optarg, 500, 600000);
-        break;
-    case HELP:
-        print_and_exit(help);
-    case VERSION:
-        print_and_exit("dtfd " DTF_VERSION "\n");
+    (void)s;
+    (void)text;
+    puts("dtfd " DTF_VERSION);
+    exit(0);
+}
+
+enum kind { TEXT, LIST, NUMBER, FLAG, CALL, CALL_WITHOUT };
+
+#define AT(field) .at = offsetof(struct settings, field)
+static const struct row {
+    const char *name;
+    enum kind kind;
+    size_t at;     // in struct settings: const char *, struct list, long, or bool
+    long min, max; // of a number
+    void (*call)(struct settings *s, const char *text);
+} rows[] = {
+    {"role", CALL, .call = take_role},
+    {"plugin", LIST, AT(plugins)},
+    {"data", TEXT, AT(data)},
+    {"memory", FLAG, AT(memory)},
+    {"redis", LIST, AT(redis)},
+    {"mysql", TEXT, AT(mysql)},
+    {"migrate", FLAG, AT(migrate)},
+    {"start-timeout", NUMBER, AT(start_timeout_ms), 0, 86400000},
+    {"listen", LIST, AT(listen)},
+    {"events", TEXT, AT(events)},
+    {"join", LIST, AT(join)},
+    {"slots", NUMBER, AT(slots), 1, 4096},
+    {"name", TEXT, AT(name)},
+    {"grace", NUMBER, AT(grace_ms), 1, 86400000},
+    {"node-lease", NUMBER, AT(node_lease_ms), 500, 600000},
+    {"log", CALL, .call = take_log},
+    {"help", CALL_WITHOUT, .call = take_help},
+    {"version", CALL_WITHOUT, .call = take_version},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static void add(struct list *l, const char *option, const char *text)
+{
+    char problem[200];
+    if (l->count < LIST_MAX) {
+        l->items[l->count++] = text;
+        return;
     }
+    snprintf(problem, sizeof problem, "--%s: given too often", option);
+    usage(problem);
+}
+
+static long number(const struct row *r, const char *text)
+{
+    char *end, problem[200];
+    long n = strtol(text, &end, 10);
+    if (*text && !*end && n >= r->min && n <= r->max)
+        return n;
+    snprintf(problem, sizeof problem, "--%s: \"%.50s\" is no number from %ld to %ld", r->name, text, r->min,
+             r->max);
+    usage(problem);
+}
+
+static void take_option(struct settings *s, const struct row *r, const char *text)
+{
+    void *at = (char *)s + r->at;
+    switch (r->kind) {
+    case TEXT:
+        *(const char **)at = text;
+        break;
+    case LIST:
+        add(at, r->name, text);
+        break;
+    case NUMBER:
+        *(long *)at = number(r, text);
+        break;
+    case FLAG:
+        *(bool *)at = true;
+        break;
+    case CALL:
+    case CALL_WITHOUT:
+        r->call(s, text);
+    }
+}
+
+// The urls of the stores, if no option gave any.
+static void read_environment(struct settings *s)
+{
+    const char *mysql = getenv("DTF_MYSQL_URL"), *redis = getenv("DTF_REDIS_URL");
+    if (s->mysql || s->redis.count || s->data || s->memory)
+        return;
+    s->mysql = mysql && *mysql ? mysql : NULL;
+    static char *urls; // what the list points to
+    char *rest = urls = mem_strdup(redis);
+    for (char *url; (url = strsep(&rest, " "));)
+        if (*url)
+            add(&s->redis, "redis", url);
+}
+
+static void check_stores(const struct settings *s)
+{
+    bool cluster = s->mysql || s->redis.count;
+    if ((s->data != NULL) + s->memory + cluster > 1)
+        usage("--data, --memory, and --redis with --mysql exclude each other");
+    if (s->migrate ? !s->mysql : cluster && !(s->mysql && s->redis.count))
+        usage(s->migrate ? "--migrate: --mysql URL is needed" : "--redis and --mysql are needed both");
+    if (!s->migrate && s->roles & DTF_ROLE_COORDINATOR && !s->data && !s->memory && !cluster)
+        usage("--data DIR (or --memory, or --redis and --mysql) is needed: where state and records are to "
+              "live");
+}
+
+static void join_urls(struct settings *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->join.count && n < sizeof s->join_urls; i++)
+        n += (size_t)snprintf(s->join_urls + n, sizeof s->join_urls - n, "%s%s", i ? "," : "",
+                              s->join.items[i]);
+    if (n >= sizeof s->join_urls)
+        usage("--join: the urls are too long");
 }
 
 static void read_options(struct settings *s, int argc, char **argv)
 {
-    bool memory = false;
-    *s = (struct settings){.roles = DTF_ROLE_ALL};
-    for (int id; (id = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
+    struct option options[ROWS + 1] = {0};
+    *s = (struct settings){.roles = DTF_ROLE_ALL, .start_timeout_ms = START_TIMEOUT_MS};
+    for (int i = 0; i < ROWS; i++) {
+        bool alone = rows[i].kind == FLAG || rows[i].kind == CALL_WITHOUT;
+        options[i] = (struct option){rows[i].name, alone ? no_argument : required_argument, NULL, i + 1};
+    }
+    for (int id; (id = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (id == '?')
             exit(EXIT_USAGE);
-        take_option(s, id, &memory);
+        take_option(s, &rows[id - 1], optarg);
     }
     if (optind < argc)
         usage("only options are expected");
-    if (s->roles & DTF_ROLE_COORDINATOR) {
-        if (!s->options.data_dir && !memory)
-            usage("--data DIR (or --memory) is needed: where state and records are to live");
-        if (memory && s->options.data_dir)
-            usage("--data and --memory exclude each other");
-        if (!s->options.listen_count)
-            s->urls[s->options.listen_count++] = "tcp://127.0.0.1:7700";
-    }
-    s->options.listen_urls = s->urls;
+    if (s->migrate || s->roles & DTF_ROLE_COORDINATOR)
+        read_environment(s);
+    check_stores(s);
+    join_urls(s);
+    if (s->roles & DTF_ROLE_COORDINATOR && !s->listen.count)
+        add(&s->listen, "listen", "tcp://127.0.0.1:7700");
+    s->options = (struct dtf_service_options){
+        .data_dir = s->data,
+        .redis_urls = s->redis.items,
+        .redis_url_count = s->redis.count,
+        .mysql_url = s->mysql,
+        .listen_urls = s->listen.items,
+        .listen_count = s->listen.count,
+        .join_url = s->join.count ? s->join_urls : NULL,
+        .slots = (unsigned)s->slots,
+        .node_name = s->name,
+        .grace_ms = s->grace_ms,
+        .node_lease_ms = s->node_lease_ms,
+        .event_url = s->events,
+    };
 }
+
+// ---- signals
 
 static sigset_t signals;
 
@@ -206,35 +291,73 @@ static void block_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-int main(int argc, char **argv)
+// ---- start
+
+static int start(struct settings *s, struct nrpc_status *st)
 {
-    struct settings s;
+    return dtf_service_start(s->roles, &s->options, &s->service, st);
+}
+
+static int migrate(struct settings *s, struct nrpc_status *st)
+{
+    return service_migrate(s->mysql, st);
+}
+
+// Tries until it is done, or cannot be, or time is up; while the servers of the stores are not there. A
+// signal ends the process: nothing runs yet.
+static void keep_trying(struct settings *s, int (*attempt)(struct settings *s, struct nrpc_status *st))
+{
+    const struct timespec pause = {0, START_RETRY_MS * 1000000};
     struct nrpc_status st;
-    struct dtf_service *service;
-    log_set_level(LOG_INFO);
-    read_options(&s, argc, argv);
-    block_signals();
-    for (size_t i = 0; i < s.plugin_count; i++)
-        if (dtf_load_plugin(s.plugins[i], &st)) {
+    char said[sizeof st.text] = "";
+    int64_t until_ms = clock_now_ms() + s->start_timeout_ms;
+    for (int code; (code = attempt(s, &st));) {
+        if (code != NRPC_UNAVAILABLE || !s->mysql || clock_now_ms() >= until_ms) {
             fprintf(stderr, "dtfd: %s\n", st.text);
-            return 1;
+            exit(1);
         }
-    if (dtf_service_start(s.roles, &s.options, &service, &st)) {
-        fprintf(stderr, "dtfd: %s\n", st.text);
-        return 1;
+        if (strcmp(said, st.text) != 0)
+            log_warn("cannot start yet, will try again: %s", st.text);
+        snprintf(said, sizeof said, "%s", st.text);
+        if (sigtimedwait(&signals, NULL, &pause) > 0)
+            exit(0);
     }
-    for (size_t i = 0; dtf_service_url(service, i); i++)
-        printf("listening on %s\n", dtf_service_url(service, i));
-    printf("ready\n");
-    fflush(stdout);
+}
+
+static void wait_until_stopped(struct dtf_service *service)
+{
     pthread_t thread;
     if (pthread_create(&thread, NULL, wait_for_signals, service))
-        return 1;
+        abort();
     service_wait(service);
     pthread_cancel(
         thread); // it must not touch the service any more; from here on a signal just ends the process
     pthread_join(thread, NULL);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     dtf_service_join(service);
+}
+
+int main(int argc, char **argv)
+{
+    struct settings s;
+    struct nrpc_status st;
+    log_set_level(LOG_INFO);
+    read_options(&s, argc, argv);
+    block_signals();
+    for (size_t i = 0; i < s.plugins.count; i++)
+        if (dtf_load_plugin(s.plugins.items[i], &st)) {
+            fprintf(stderr, "dtfd: %s\n", st.text);
+            return 1;
+        }
+    keep_trying(&s, s.migrate ? migrate : start);
+    if (s.migrate) {
+        printf("the database is up to date\n");
+        return 0;
+    }
+    for (size_t i = 0; dtf_service_url(s.service, i); i++)
+        printf("listening on %s\n", dtf_service_url(s.service, i));
+    printf("ready\n");
+    fflush(stdout);
+    wait_until_stopped(s.service);
     return 0;
 }

@@ -7,12 +7,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "coordinator.h"
-#include "embedded/db.h"
 #include "executor/executor.h"
 #include "nrpc/interceptors/access_log.h"
 #include "nrpc/services/channelz.h"
 #include "nrpc/services/health.h"
 #include "nrpc/services/reflection.h"
+#include "store_watch.h"
+#include "stores.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -24,17 +25,19 @@ enum {
     GRACE_MS = 10000,
     NODE_LEASE_MS = 5000,
     POOL_THREADS = 256, // callbacks that may block at the same time
+    // A node finds that its coordinator hangs, and goes on with another, well within its lease.
+    NODE_KEEPALIVE_MS = 1000,
+    NODE_KEEPALIVE_TIMEOUT_MS = 2000,
 };
 
 struct dtf_service {
     unsigned roles;
     struct dtf_service_options options;
     char *name;
-    struct db *db;
-    struct state *state;
-    struct records *records;
+    struct stores stores;
     struct nrpc_server *server;
     struct nrpc_health *health;
+    struct store_watch *store_watch;
     struct coordinator *coordinator;
     struct nrpc_channel *channel; // the executor's
     struct executor *executor;
@@ -91,24 +94,44 @@ int service_parse_roles(const char *text, unsigned *out, struct nrpc_status *st)
 
 // ---- starting
 
+static int check_roles(unsigned roles, const struct dtf_service_options *o, struct nrpc_status *st)
+{
+    unsigned coordinator = roles & DTF_ROLE_COORDINATOR, exchange = DTF_ROLE_SCHEDULER | DTF_ROLE_COLLECTOR;
+    bool executor = roles & DTF_ROLE_EXECUTOR, scheduler = roles & DTF_ROLE_SCHEDULER;
+    const struct {
+        bool wrong;
+        int code;
+        const char *text;
+    } rules[] = {
+        {coordinator && coordinator != DTF_ROLE_COORDINATOR && !o->mysql_url, NRPC_FAILED_PRECONDITION,
+         "with the embedded store the manager, generator, scheduler and collector run in one process: start "
+         "them together"},
+        {roles & exchange && (roles & exchange) != exchange, NRPC_FAILED_PRECONDITION,
+         "a scheduler and a collector run in one process, since a node's calls go through both: start them "
+         "together"},
+        {executor && !scheduler && !o->join_url, NRPC_INVALID_ARGUMENT,
+         "an executor without a scheduler in its process needs a coordinator to join"},
+        {o->join_url && !executor, NRPC_INVALID_ARGUMENT, "only an executor joins a coordinator"},
+        {o->join_url && scheduler, NRPC_INVALID_ARGUMENT,
+         "an executor beside a scheduler works for that one: it cannot join"},
+        {!coordinator && o->listen_count, NRPC_INVALID_ARGUMENT, "an executor does not listen"},
+        {!coordinator && (o->mysql_url || o->redis_url_count), NRPC_INVALID_ARGUMENT,
+         "an executor has no stores: it joins a coordinator"},
+        {!o->mysql_url != !o->redis_url_count, NRPC_INVALID_ARGUMENT,
+         "a cluster needs both: Redis for the state and MySQL for the records"},
+        {o->mysql_url && o->data_dir, NRPC_INVALID_ARGUMENT,
+         "state and records live either in a folder or in Redis and MySQL"},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i].wrong)
+            return status_set(st, rules[i].code, "%s", rules[i].text);
+    return NRPC_OK;
+}
+
 static int check_options(unsigned roles, const struct dtf_service_options *o, struct nrpc_status *st)
 {
-    unsigned coordinator = roles & DTF_ROLE_COORDINATOR;
     if (!roles || roles & ~(unsigned)DTF_ROLE_ALL)
         return status_set(st, NRPC_INVALID_ARGUMENT, "roles: 0x%x is no set of roles", roles);
-    if (coordinator && coordinator != DTF_ROLE_COORDINATOR)
-        return status_set(st, NRPC_FAILED_PRECONDITION,
-                          "with the embedded store the manager, generator, scheduler and collector run in "
-                          "one process: start "
-                          "them together");
-    if (!coordinator && !o->join_url)
-        return status_set(st, NRPC_INVALID_ARGUMENT,
-                          "an executor without a coordinator in its process needs one to join");
-    if (coordinator && o->join_url)
-        return status_set(st, NRPC_INVALID_ARGUMENT,
-                          "an executor beside a coordinator works for that one: it cannot join");
-    if (!coordinator && o->listen_count)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "an executor does not listen");
     if (o->slots > 4096)
         return status_set(st, NRPC_INVALID_ARGUMENT, "slots: %u is over 4096", o->slots);
     if (o->node_lease_ms && (o->node_lease_ms < 500 || o->node_lease_ms > 600000))
@@ -118,7 +141,7 @@ static int check_options(unsigned roles, const struct dtf_service_options *o, st
         return status_set(st, NRPC_INVALID_ARGUMENT, "grace period: it is negative");
     if (o->node_name && strlen(o->node_name) > DTF_NAME_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "node name: over %d bytes", DTF_NAME_MAX);
-    return NRPC_OK;
+    return check_roles(roles, o, st);
 }
 
 static void set_defaults(struct dtf_service_options *o)
@@ -144,19 +167,18 @@ static int add_standard_services(struct dtf_service *s, struct nrpc_status *st)
 static int start_coordinator(struct dtf_service *s, struct nrpc_status *st)
 {
     const struct dtf_service_options *o = &s->options;
-    int code = db_open(o->data_dir, &s->db, st);
+    int code = stores_open(&s->stores, o, st);
     if (code)
         return code;
-    s->state = state_sqlite_open(s->db);
-    s->records = records_sqlite_open(s->db);
     s->server = nrpc_server_create(NULL);
-    code = coordinator_create(s->roles, s->state, s->records, s->server, o, POOL_THREADS, clock_now_ms,
-                              &s->coordinator, st);
+    code = coordinator_create(s->roles, s->stores.state, s->stores.records, s->server, o, POOL_THREADS,
+                              clock_now_ms, &s->coordinator, st);
     if (code == NRPC_OK)
         code = add_standard_services(s, st);
     if (code)
         return code;
     coordinator_start(s->coordinator);
+    s->store_watch = store_watch_start(&s->stores, s->health);
     for (size_t i = 0; code == NRPC_OK && i < o->listen_count; i++)
         code = nrpc_server_listen(s->server, o->listen_urls[i], st);
     return code;
@@ -172,9 +194,14 @@ static int start_executor(struct dtf_service *s, struct nrpc_status *st)
         .grace_ms = s->options.grace_ms,
         .now_ms = clock_now_ms,
     };
+    const struct nrpc_channel_options channel = {
+        .choice = NRPC_STICKY,
+        .keepalive_ms = NODE_KEEPALIVE_MS,
+        .keepalive_timeout_ms = NODE_KEEPALIVE_TIMEOUT_MS,
+    };
     int code = NRPC_OK;
     if (s->options.join_url)
-        code = nrpc_channel_open(s->options.join_url, NULL, &s->channel, st);
+        code = nrpc_channel_open(s->options.join_url, &channel, &s->channel, st);
     else
         s->channel = nrpc_channel_local(s->server);
     if (code)
@@ -190,6 +217,7 @@ static void destroy(struct dtf_service *s)
         executor_stop(s->executor);
     nrpc_channel_close(s->channel);
     executor_destroy(s->executor);
+    store_watch_stop(s->store_watch);
     if (s->health)
         nrpc_health_shutdown(s->health);
     if (s->coordinator)
@@ -197,11 +225,7 @@ static void destroy(struct dtf_service *s)
     nrpc_server_destroy(s->server);
     nrpc_health_destroy(s->health);
     coordinator_destroy(s->coordinator);
-    if (s->state)
-        s->state->ops->close(s->state);
-    if (s->records)
-        s->records->ops->close(s->records);
-    db_close(s->db);
+    stores_close(&s->stores);
     pthread_mutex_destroy(&s->mu);
     pthread_cond_destroy(&s->stop_asked);
     free(s);
@@ -231,6 +255,11 @@ int dtf_service_start(unsigned roles, const struct dtf_service_options *options,
     else
         *out = s;
     return code;
+}
+
+int service_migrate(const char *mysql_url, struct nrpc_status *st)
+{
+    return stores_migrate(mysql_url, st);
 }
 
 const char *dtf_service_url(const struct dtf_service *service, size_t index)

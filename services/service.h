@@ -9,6 +9,9 @@
 // Then it only remains to join it.
 void service_wait(struct dtf_service *service);
 
+// Brings the tables in MySQL up to date and starts nothing. UNAVAILABLE: to be tried again.
+int service_migrate(const char *mysql_url, struct nrpc_status *st);
+
 // "manager,executor" or "all" as an OR of enum dtf_role; INVALID_ARGUMENT names the unknown one.
 int service_parse_roles(const char *text, unsigned *out, struct nrpc_status *st);
 const char *service_role_name(unsigned role); // one bit; "manager"

@@ -16,12 +16,16 @@ struct dtf_client *client_on_channel(struct nrpc_channel *channel)
     return c;
 }
 
+// A server that hangs is left while people still wait.
+static const struct nrpc_channel_options channel_options = {
+    .choice = NRPC_STICKY, .keepalive_ms = 5000, .keepalive_timeout_ms = 3000};
+
 int dtf_client_open(const char *url, struct dtf_client **out, struct nrpc_status *st)
 {
     struct nrpc_channel *channel;
     if (!url || !*url)
         return status_set(st, NRPC_INVALID_ARGUMENT, "url: none given");
-    int code = nrpc_channel_open(url, NULL, &channel, st);
+    int code = nrpc_channel_open(url, &channel_options, &channel, st);
     if (!code)
         *out = client_on_channel(channel);
     return code;
@@ -52,6 +56,13 @@ int client_note(struct dtf_client *c, int code)
 bool client_is_gone(const struct dtf_client *c, int code)
 {
     return got_no_answer(code) && atomic_load_explicit(&c->reached, memory_order_relaxed);
+}
+
+bool client_was_connected(const struct dtf_client *c)
+{
+    struct nrpc_channel_stats stats;
+    nrpc_channel_stats(c->channel, &stats);
+    return stats.connects > 0 || nrpc_channel_is_connected(c->channel); // a local one is not counted
 }
 
 void client_back_off(struct client_backoff *b, int64_t at_most_ms)

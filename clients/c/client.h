@@ -29,6 +29,8 @@ struct dtf_client *client_on_channel(struct nrpc_channel *channel);
 int client_note(struct dtf_client *c, int code);
 // The call may be made again: the server was not there or did not answer, but has answered before.
 bool client_is_gone(const struct dtf_client *c, int code);
+// A server was there at least once.
+bool client_was_connected(const struct dtf_client *c);
 
 // Pauses between tries, doubling from first_ms to last_ms.
 struct client_backoff {

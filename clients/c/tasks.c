@@ -3,8 +3,11 @@
 #include "client.h"
 
 #include "base/clock.h"
+#include "base/ids.h"
 #include "dtf/v1/task_service.nrpc.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -94,7 +97,14 @@ static void fill_param(const struct dtf_task_param *p, Dtf__V1__TaskParam *out)
     out->fed = p->fed;
 }
 
-// A lost answer leaves open whether the task was made: only a key makes it safe to ask again.
+enum { KEY_SIZE = 40 };
+
+static void make_key(char key[KEY_SIZE])
+{
+    snprintf(key, KEY_SIZE, "auto-%016" PRIx64 "%016" PRIx64, ids_random(), ids_random());
+}
+
+// A lost answer leaves open whether the task was made: a key makes it safe to ask again, also another server.
 int dtf_task_create(struct dtf_client *c, const struct dtf_task_param *param, uint64_t *task_id,
                     struct nrpc_status *st)
 {
@@ -102,14 +112,19 @@ int dtf_task_create(struct dtf_client *c, const struct dtf_task_param *param, ui
     if (code)
         return code;
     Dtf__V1__TaskParam p;
+    char key[KEY_SIZE];
     fill_param(param, &p);
+    if (!*p.idempotency_key) {
+        make_key(key);
+        p.idempotency_key = key;
+    }
     Dtf__V1__CreateRequest request = DTF__V1__CREATE_REQUEST__INIT;
     request.param = &p;
     Dtf__V1__CreateResponse *response = NULL;
     struct client_backoff backoff = {100, 2000};
-    for (int tries = *p.idempotency_key ? CREATE_TRIES : 1; tries-- > 0;) {
+    for (int tries = CREATE_TRIES; tries-- > 0;) {
         code = client_note(c, dtf_v1_task_service_create(c->channel, &ordinary, &request, &response, st));
-        if (code != NRPC_UNAVAILABLE || !tries)
+        if (code != NRPC_UNAVAILABLE || !tries || !client_was_connected(c))
             break;
         client_back_off(&backoff, INT64_MAX);
     }

@@ -56,7 +56,7 @@ void cli_print_help(const struct cli_command *command)
     if (command->help)
         printf("\n%s", command->help);
     puts("\nOptions of all commands:\n"
-         "  --server URL            the coordinator, as tcp://host:port (or set DTF_SERVER)\n"
+         "  --server URL[,URL]...   the coordinator, as tcp://host:port, or several (or set DTF_SERVER)\n"
          "  --output table|json|quiet  json: an object a line; quiet: only what a script needs\n"
          "  -q, --quiet             the same as --output quiet\n"
          "  -h, --help");

@@ -25,7 +25,7 @@ struct db_migrations {
 };
 
 extern const struct db_migrations state_migrations;   // lib/state/state_sqlite.c
-extern const struct db_migrations records_migrations; // lib/records/records_sqlite.c
+extern const struct db_migrations records_migrations; // lib/records/records_sqlite_sql.c
 
 // ---- transactions
 

@@ -139,29 +139,34 @@ static void unlist(struct nrpc_channel *ch, struct pending *p)
         }
 }
 
-static bool is_usable(const struct nrpc_channel *ch, const struct connection *c)
+static bool is_well(const struct connection *c)
 {
-    return c->connected && !c->leaving && !c->retired && !c->link.said_goodbye &&
-           c->outstanding < ch->options.max_outstanding;
+    return c->connected && !c->leaving && !c->retired && !c->link.said_goodbye;
 }
 
-// The connection with the fewest calls under way; those that failed lately only if there is no other.
+// The connection with the fewest calls under way, or the one that calls keep to; those that failed lately
+// only if there is no other. NULL: the call has to wait.
 static struct connection *choose(struct nrpc_channel *ch)
 {
     struct connection *best = NULL;
     unsigned best_score = 0;
     size_t n = ch->connection_count;
+    bool sticky = ch->options.choice == NRPC_STICKY;
     int64_t now_us = n > 1 ? clock_mono_us() : 0;
     for (size_t i = 0; i < n; i++) {
         struct connection *c = ch->connections[(ch->next_choice + i) % n];
-        unsigned score = c->outstanding + (n > 1 && c->avoid_until_us > now_us ? CHANNEL_SLOTS_MAX : 0);
-        if (is_usable(ch, c) && (!best || score < best_score)) {
+        unsigned score = sticky ? c != ch->kept : c->outstanding;
+        if (n > 1 && c->avoid_until_us > now_us)
+            score += CHANNEL_SLOTS_MAX;
+        if (is_well(c) && (sticky || c->outstanding < ch->options.max_outstanding) &&
+            (!best || score < best_score)) {
             best = c;
             best_score = score;
         }
     }
     ch->next_choice++;
-    return best;
+    ch->kept = best;
+    return best && best->outstanding < ch->options.max_outstanding ? best : NULL;
 }
 
 void channel_pump(struct nrpc_channel *ch)
@@ -500,6 +505,23 @@ static int add_url(struct nrpc_channel *ch, const char *url, struct nrpc_status 
     return channel_add(ch, url, false, st);
 }
 
+// In their order, or, if calls keep to one, in any, so that not all clients keep to the same.
+static int add_urls(struct nrpc_channel *ch, char *list, struct nrpc_status *st)
+{
+    char *urls[CHANNEL_ENDPOINTS_MAX + 1], *url;
+    size_t n = 0;
+    int code = NRPC_OK;
+    while (n < sizeof urls / sizeof *urls && (url = strsep(&list, ","))) {
+        size_t at = ch->options.choice == NRPC_STICKY ? ids_random() % (n + 1) : n;
+        urls[n] = url;
+        urls[n++] = urls[at];
+        urls[at] = url;
+    }
+    for (size_t i = 0; code == NRPC_OK && i < n; i++)
+        code = add_url(ch, urls[i], st);
+    return code;
+}
+
 int nrpc_channel_open(const char *urls, const struct nrpc_channel_options *options, struct nrpc_channel **out,
                       struct nrpc_status *st)
 {
@@ -507,9 +529,9 @@ int nrpc_channel_open(const char *urls, const struct nrpc_channel_options *optio
     *out = NULL;
     int rv = nng_aio_alloc(&ch->timer_aio, rang, ch);
     int code = rv ? transport_error(st, rv, "cannot open a channel") : NRPC_OK;
-    char *list = mem_strdup(urls), *rest = list, *url;
-    while (code == NRPC_OK && (url = strsep(&rest, ",")))
-        code = add_url(ch, url, st);
+    char *list = mem_strdup(urls);
+    if (code == NRPC_OK)
+        code = add_urls(ch, list, st);
     free(list);
     if (code == NRPC_OK)
         code = resolver_start(ch->resolver, st);

@@ -119,6 +119,7 @@ struct nrpc_channel {
     char *name; // as it was opened, for messages
     struct connection *connections[CHANNEL_ENDPOINTS_MAX];
     size_t connection_count, next_choice;
+    const struct connection *kept; // the last chosen; NULL: none yet
     struct resolver *resolver;
     nng_aio *timer_aio;
     int64_t timer_at_us;

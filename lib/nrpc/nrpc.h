@@ -294,6 +294,13 @@ struct nrpc_retry_options { // of calls of idempotent methods that ended UNAVAIL
     int64_t backoff_max_ms; // 0: 2000
 };
 
+enum nrpc_choice {          // which of several servers gets a call
+    NRPC_LEAST_OUTSTANDING, // the one with the fewest calls under way
+    NRPC_STICKY, // the one that got the last, while its connection stands and it does not answer UNAVAILABLE;
+                 // then
+                 // all calls go to another, and stay there. Which is the first is left to chance
+};
+
 struct nrpc_channel_options {
     size_t max_message_bytes;   // 0: NRPC_DEFAULT_MAX_MESSAGE
     unsigned max_outstanding;   // calls on one connection at once, 1..4096; more wait in line; 0: 1024
@@ -306,6 +313,7 @@ struct nrpc_channel_options {
     int64_t keepalive_timeout_ms; // and closed after this; 0: 5000
     int64_t resolve_ms;           // how often the names of dns:/// urls are resolved again; 0: 30000
     size_t stream_window_bytes;   // of a stream's messages received and not yet read; 0: 256 KiB
+    enum nrpc_choice choice;
     struct nrpc_retry_options retry;
     const struct nrpc_tls_options *tls;                 // for tls+tcp; copied
     const struct nrpc_client_interceptor *interceptors; // copied
@@ -313,7 +321,7 @@ struct nrpc_channel_options {
 };
 
 // Prepares a channel; connects in the background, and again whenever a connection is lost. urls: one, or
-// several separated by commas: servers that do the same, calls go to the one with the fewest outstanding.
+// several separated by commas: servers that do the same, of which options->choice chooses.
 // "dns:///host:port" and "dns+tls:///host:port" stand for all addresses of a name. Fails only for a malformed
 // url or option. *out must be closed.
 int nrpc_channel_open(const char *urls, const struct nrpc_channel_options *options, struct nrpc_channel **out,

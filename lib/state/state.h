@@ -57,6 +57,7 @@ struct state_task { // as admitted
     struct model_counters counters;
     struct state_blob checkpoint;
     uint64_t made;
+    bool again; // it was admitted before: positions of results are to begin above any that were given
 };
 
 // How far a task has got for good: from here it can go on if the store loses everything. Everything its

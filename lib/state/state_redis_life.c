@@ -47,6 +47,7 @@ static void put_admission(struct rs_call *c, const struct state_task *t)
         rs_u64(c, counters[i]);
     rs_u64(c, t->made);
     rs_optional(c, t->checkpoint.data, t->checkpoint.bytes);
+    rs_u64(c, t->again);
 }
 
 static int admit_some(struct rs_shard *shard, const struct state_task *const *tasks, size_t count,

@@ -18,10 +18,18 @@
 enum {
     MESSAGE_MAX = 1024,
     CLOSING_PAGE = 1000,
-    LOOK_MS = 30000, // for tasks whose closing hint was lost
+    TAKE_MS = 5000, // how long a closing task waits when its collector was killed
+    LOOK_MS = TAKE_MS / 4,
 };
 
-enum mail_kind { MAIL_RESULTS, MAIL_CLOSING, MAIL_CLOSED_HINT, MAIL_REVIEWED, MAIL_CLOSING_DONE };
+enum mail_kind {
+    MAIL_RESULTS,
+    MAIL_CLOSING,
+    MAIL_CLOSED_HINT,
+    MAIL_RESYNC,
+    MAIL_REVIEWED,
+    MAIL_CLOSING_DONE
+};
 
 struct hint_mail {
     struct mail mail;
@@ -50,7 +58,8 @@ struct collector {
     struct state_settle *entries; // of the step: results without a callback, and whose they are
     struct batch **owners;
     size_t entry_count, entry_capacity, owner_capacity;
-    struct batch *batches; // that arrived in this step
+    struct batch *batches;    // that arrived in this step
+    struct closing *closings; // tasks that are this collector's to close: a list by next
     int64_t next_look_ms;
 };
 
@@ -70,14 +79,23 @@ void collector_take(struct collector *c, struct exchange *x)
     loop_post(&c->loop, &x->mail);
 }
 
+static const struct {
+    enum state_hint_kind hint;
+    enum mail_kind mail;
+} hint_mails[] = {
+    {STATE_HINT_CLOSING, MAIL_CLOSING},
+    {STATE_HINT_CLOSED, MAIL_CLOSED_HINT},
+    {STATE_HINT_RESYNC, MAIL_RESYNC},
+};
+
 void collector_hint(struct collector *c, const struct state_hint *hint)
 {
-    if (hint->kind != STATE_HINT_CLOSING && hint->kind != STATE_HINT_CLOSED)
-        return;
-    struct hint_mail *m = mem_alloc(sizeof *m);
-    *m = (struct hint_mail){{NULL, hint->kind == STATE_HINT_CLOSING ? MAIL_CLOSING : MAIL_CLOSED_HINT},
-                            hint->task};
-    loop_post(&c->loop, &m->mail);
+    for (size_t i = 0; i < sizeof hint_mails / sizeof *hint_mails; i++)
+        if (hint_mails[i].hint == hint->kind) {
+            struct hint_mail *m = mem_alloc(sizeof *m);
+            *m = (struct hint_mail){{NULL, (int)hint_mails[i].mail}, hint->task};
+            loop_post(&c->loop, &m->mail);
+        }
 }
 
 // ---- reading results
@@ -266,24 +284,65 @@ static void post_closing(struct collector *c, uint64_t task)
     *job = (struct closing){
         .job.run = closing_run, .mail.kind = MAIL_CLOSING_DONE, .env = c->env, .loop = &c->loop};
     job->task = task;
+    job->next = c->closings;
+    c->closings = job;
     strands_post(c->strands, task, &job->job);
 }
 
-// Takes up the tasks that are closing and whose hint was lost, or whose closing did not get through.
+static void closing_done(struct collector *c, struct closing *done, int64_t now_ms)
+{
+    struct closing **at = &c->closings;
+    if (done->retry) {
+        done->waits = true;
+        c->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
+        return;
+    }
+    while (*at != done)
+        at = &(*at)->next;
+    *at = done->next;
+    free(done);
+}
+
+static void try_again(struct collector *c)
+{
+    for (struct closing *k = c->closings; k; k = k->next)
+        if (k->waits) {
+            k->waits = false;
+            strands_post(c->strands, k->task, &k->job);
+        }
+}
+
+// While a callback runs its task stays ours.
+static int hold(struct collector *c, int64_t now_ms, struct nrpc_status *st)
+{
+    size_t count = 0, i = 0;
+    for (struct closing *k = c->closings; k; k = k->next)
+        count++;
+    uint64_t *tasks = arena_alloc(&c->arena, (count + 1) * sizeof *tasks);
+    for (struct closing *k = c->closings; k; k = k->next)
+        tasks[i++] = k->task;
+    return count ? c->env->state->ops->hold(c->env->state, tasks, count, now_ms + TAKE_MS, st) : NRPC_OK;
+}
+
+// Takes the tasks that are to be closed.
 static void look(struct collector *c, int64_t now_ms)
 {
     uint64_t *tasks;
-    size_t count;
+    size_t count = 0;
     struct nrpc_status st;
     c->next_look_ms = now_ms + LOOK_MS;
-    if (c->env->state->ops->in_phase(c->env->state, MODEL_CLOSING, 0, CLOSING_PAGE, &c->arena, &tasks, &count,
-                                     &st)) {
+    try_again(c);
+    if (hold(c, now_ms, &st) ||
+        c->env->state->ops->take(c->env->state, MODEL_CLOSING, now_ms, now_ms + TAKE_MS, CLOSING_PAGE,
+                                 &c->arena, &tasks, &count, &st)) {
         log_warn("collector: cannot look for tasks to close, will try again: %s", st.text);
         c->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
         return;
     }
     for (size_t i = 0; i < count; i++)
         post_closing(c, tasks[i]);
+    if (count == CLOSING_PAGE)
+        c->next_look_ms = now_ms;
 }
 
 // ---- the loop
@@ -297,14 +356,11 @@ static void take_mail(struct collector *c, int64_t now_ms)
         } else if (m->kind == MAIL_REVIEWED) {
             reviewed(c, (struct review *)((char *)m - offsetof(struct review, mail)));
         } else if (m->kind == MAIL_CLOSING_DONE) {
-            struct closing *done = (struct closing *)((char *)m - offsetof(struct closing, mail));
-            if (done->retry)
-                c->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
-            free(done);
+            closing_done(c, (struct closing *)((char *)m - offsetof(struct closing, mail)), now_ms);
         } else {
             forget(c, ((struct hint_mail *)m)->task);
-            if (m->kind == MAIL_CLOSING)
-                post_closing(c, ((struct hint_mail *)m)->task);
+            if (m->kind != MAIL_CLOSED_HINT)
+                c->next_look_ms = now_ms;
             free(m);
         }
     }
@@ -354,9 +410,7 @@ static void refuse_mail(struct mail *m)
         struct batch *b = ((struct review *)((char *)m - offsetof(struct review, mail)))->batch;
         if (--b->reviews == 0)
             nrpc_reply_error(b->x->call, NRPC_UNAVAILABLE, "the collector is stopping");
-    } else if (m->kind == MAIL_CLOSING_DONE) {
-        free((char *)m - offsetof(struct closing, mail));
-    } else {
+    } else if (m->kind != MAIL_CLOSING_DONE) { // those are in the list
         free(m);
     }
 }
@@ -369,6 +423,10 @@ void collector_destroy(struct collector *c)
     for (struct mail *m = loop_take(&c->loop), *next; m; m = next) {
         next = m->next;
         refuse_mail(m);
+    }
+    for (struct closing *k = c->closings, *after; k; k = after) {
+        after = k->next;
+        free(k);
     }
     struct known *k, *tmp;
     HASH_ITER(hh, c->known, k, tmp)

@@ -32,6 +32,9 @@ struct closing {
     struct loop *loop;
     uint64_t task;
     bool retry; // the store did not answer
+    // The collector's:
+    struct closing *next;
+    bool waits; // to be tried again
 };
 
 void closing_run(struct pool_job *job);

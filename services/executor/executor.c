@@ -4,8 +4,10 @@
 // At most two calls are under way: a poll, which waits at the coordinator until there is work, something to
 // cancel, or time is up; and a report, which brings results and takes work that is ready in the same round
 // trip. While one travels, results gather for the next: batches grow with the load. A result is kept until
-// the coordinator has acknowledged it. When a call was lost, the next poll says what this node holds
-// (resync), so that work lost with an answer is dispatched again.
+// the coordinator has acknowledged it. When a call was lost, the next call says what this node holds
+// (resync), so that work lost with an answer is dispatched again. That call may reach another coordinator,
+// while the first still gives work to the poll it has lost without knowing: so it is said once more, when no
+// poll of that time can be parked any more.
 #include "executor.h"
 
 #include "base/clock.h"
@@ -54,7 +56,8 @@ struct executor {
     uint64_t node_id;
     int64_t poll_ms;
     struct flight flights[EXCHANGE_KINDS];
-    bool resync; // an answer was lost
+    bool resync;          // an answer was lost
+    int64_t resync_at_ms; // once more; CLOCK_NEVER: no
     int64_t backoff_ms, backoff_until_ms;
     pthread_cond_t drained;
     bool draining;
@@ -77,6 +80,7 @@ struct executor *executor_create(struct nrpc_channel *channel, const struct exec
     pthread_mutex_init(&e->mu, NULL);
     pthread_cond_init(&e->drained, NULL);
     loop_init(&e->loop, "executor", executor_step, e);
+    e->resync_at_ms = CLOCK_NEVER;
     e->slots = slots_create(options->slots, options->now_ms, wake, e);
     for (int i = 0; i < EXCHANGE_KINDS; i++) {
         e->flights[i].owner = e;
@@ -114,6 +118,7 @@ static void start_anew(struct executor *e)
     drop(&e->give_back);
     e->stage = UNREGISTERED;
     e->resync = false;
+    e->resync_at_ms = CLOCK_NEVER;
 }
 
 static void exchange_failed(struct executor *e, struct flight *f, const struct nrpc_status *st)
@@ -129,6 +134,7 @@ static void exchange_failed(struct executor *e, struct flight *f, const struct n
     if (e->stage != REGISTERED)
         return; // leaving ends the calls under way
     e->resync = true;
+    e->resync_at_ms = e->options.now_ms() + e->poll_ms + CALL_SLACK_MS;
     back_off(e, st, "an exchange failed");
 }
 
@@ -372,6 +378,10 @@ static enum act decide(struct executor *e, int64_t now_ms)
         return ACT_NONE;
     if (e->draining && !to_report && (!l.running || now_ms >= e->grace_until_ms) && !e->flights[REPORT].out)
         return ACT_LEAVE;
+    if (now_ms >= e->resync_at_ms && !e->flights[POLL].out) {
+        e->resync = true;
+        e->resync_at_ms = CLOCK_NEVER;
+    }
     if (e->resync)
         return is_quiet(e) ? ACT_RESYNC : ACT_NONE;
     if (!e->flights[POLL].out && !e->draining)

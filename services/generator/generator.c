@@ -20,7 +20,7 @@ enum {
     LOOK_MS = LEASE_MS / 2, // for tasks whose owner vanished
 };
 
-enum mail_kind { MAIL_GENERATE, MAIL_STOP, MAIL_TURN_ENDED };
+enum mail_kind { MAIL_GENERATE, MAIL_STOP, MAIL_RESYNC, MAIL_TURN_ENDED };
 
 struct hint_mail {
     struct mail mail;
@@ -62,14 +62,23 @@ struct generator *generator_create(const struct env *env)
     return g;
 }
 
+static const struct {
+    enum state_hint_kind hint;
+    enum mail_kind mail;
+} hint_mails[] = {
+    {STATE_HINT_GENERATE, MAIL_GENERATE},
+    {STATE_HINT_STOP, MAIL_STOP},
+    {STATE_HINT_RESYNC, MAIL_RESYNC},
+};
+
 void generator_hint(struct generator *g, const struct state_hint *hint)
 {
-    if (hint->kind != STATE_HINT_GENERATE && hint->kind != STATE_HINT_STOP)
-        return;
-    struct hint_mail *m = mem_alloc(sizeof *m);
-    m->mail.kind = hint->kind == STATE_HINT_STOP ? MAIL_STOP : MAIL_GENERATE;
-    m->task = hint->task;
-    loop_post(&g->loop, &m->mail);
+    for (size_t i = 0; i < sizeof hint_mails / sizeof *hint_mails; i++)
+        if (hint_mails[i].hint == hint->kind) {
+            struct hint_mail *m = mem_alloc(sizeof *m);
+            *m = (struct hint_mail){{NULL, (int)hint_mails[i].mail}, hint->task};
+            loop_post(&g->loop, &m->mail);
+        }
 }
 
 // ---- turns
@@ -185,9 +194,25 @@ static void renew(struct generator *g, int64_t now_ms)
 
 // ---- the loop
 
+// A turn finds out what has become of its claim.
+static void resync(struct generator *g)
+{
+    g->look = true;
+    for (struct work *w = g->active; w; w = w->hh.next) {
+        if (w->on_pool)
+            w->room = true;
+        else
+            post_turn(w);
+    }
+}
+
 static void take_hint(struct generator *g, const struct hint_mail *m)
 {
     struct work *w = find(g, m->task);
+    if (m->mail.kind == MAIL_RESYNC) {
+        resync(g);
+        return;
+    }
     if (!w) {
         g->look |= m->mail.kind == MAIL_GENERATE;
         return;

@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// manager.c: what happens to tasks: their ends, their deadlines, the repair of what a crash left half done.
+// manager.c: what happens to tasks: their ends, their deadlines, housekeeping.
 //
 // A task's end is recorded first and then removed from the state; a crash in between leaves a closed task,
-// which is found at the next start and recorded again, to no effect. A task that is recorded but not in the
-// state is admitted (again).
+// which another manager takes when this one's time is up, and records again, to no effect. What is to be done
+// by one manager only (deadlines, points to go on from, repair, trimming) is done by the one that leads.
 #include "manager_internal.h"
 
 #include "base/clock.h"
+#include "base/ids.h"
 #include "base/log.h"
 #include "dtf.h"
-#include "param.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
+    LEAD_MS = 3000, // how long nobody leads when the leader was killed
+    LOOK_MS = 1000, // for what no hint told of: deadlines, closed tasks, events of other managers
+    TAKE_MS = 5000, // how long a closed task waits when its manager was killed
     REPAIR_MS = 60000,
+    POINTS_MS = 1000,
     PAGE = 1000,
     RESULTS_KEPT_MS = 3600000, // unread results of an ended task
     KEEP_TASKS = 1000000,
@@ -25,7 +29,7 @@ enum {
 };
 static const int64_t keep_finished_ms = 30ll * 86400 * 1000;
 
-enum mail_kind { MAIL_REQUEST, MAIL_CLOSED, MAIL_ROOM, MAIL_RESULTS };
+enum mail_kind { MAIL_REQUEST, MAIL_CLOSED, MAIL_ROOM, MAIL_RESULTS, MAIL_GONE, MAIL_RESYNC };
 
 struct hint_mail {
     struct mail mail;
@@ -36,6 +40,8 @@ struct manager *manager_create(const struct env *env)
 {
     struct manager *m = mem_calloc(1, sizeof *m);
     m->env = env;
+    m->owner_id = ids_random();
+    m->look_for_closed = true;
     arena_init(&m->arena, 0);
     loop_init(&m->loop, "manager", manager_step, m);
     return m;
@@ -45,9 +51,8 @@ static const struct {
     enum state_hint_kind hint;
     enum mail_kind mail;
 } hint_mails[] = {
-    {STATE_HINT_CLOSED, MAIL_CLOSED},
-    {STATE_HINT_GENERATE, MAIL_ROOM},
-    {STATE_HINT_RESULTS, MAIL_RESULTS},
+    {STATE_HINT_CLOSED, MAIL_CLOSED}, {STATE_HINT_GENERATE, MAIL_ROOM}, {STATE_HINT_RESULTS, MAIL_RESULTS},
+    {STATE_HINT_GONE, MAIL_GONE},     {STATE_HINT_RESYNC, MAIL_RESYNC},
 };
 
 void manager_hint(struct manager *m, const struct state_hint *hint)
@@ -78,7 +83,27 @@ void manager_announce(struct manager *m, const Dtf__V1__Event *event, int64_t no
 
 // ---- the end of tasks
 
-static int record_failures(struct manager *m, uint64_t task, struct nrpc_status *st)
+static size_t pick_failures(const struct state_result *page, size_t count, uint64_t task, uint64_t segment,
+                            struct records_failure *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct state_result *r = &page[i];
+        if (r->segment <= segment)
+            out[n++] = (struct records_failure){.task = task,
+                                                .seq = r->seq,
+                                                .attempt = r->attempt,
+                                                .kind = r->kind,
+                                                .code = r->code,
+                                                .message = r->message,
+                                                .body = {r->body.data, r->body.bytes},
+                                                .param = {r->param.data, r->param.bytes},
+                                                .run_us = r->run_us};
+    }
+    return n;
+}
+
+int manager_record_failures(struct manager *m, uint64_t task, uint64_t segment, struct nrpc_status *st)
 {
     uint64_t after = 0;
     size_t count = PAGE;
@@ -92,19 +117,9 @@ static int record_failures(struct manager *m, uint64_t task, struct nrpc_status 
         if (code || !count)
             break;
         struct records_failure *failures = arena_alloc(&a, count * sizeof *failures);
-        for (size_t i = 0; i < count; i++) {
-            const struct state_result *r = &page[i];
-            failures[i] = (struct records_failure){task,
-                                                   r->seq,
-                                                   r->attempt,
-                                                   r->kind,
-                                                   r->code,
-                                                   r->message,
-                                                   {r->body.data, r->body.bytes},
-                                                   {r->param.data, r->param.bytes},
-                                                   r->run_us};
-        }
-        code = m->env->records->ops->put_failures(m->env->records, failures, count, st);
+        size_t n = pick_failures(page, count, task, segment, failures);
+        if (n)
+            code = m->env->records->ops->put_failures(m->env->records, failures, n, st);
         after = page[count - 1].position;
     }
     arena_fini(&a);
@@ -123,7 +138,7 @@ static int prepare_ends(struct manager *m, const uint64_t *ids, size_t *count, s
             continue; // done already
         const struct model_counters *c = &p[i].counters;
         if (c->failed || c->timed_out)
-            code = record_failures(m, ids[i], st);
+            code = manager_record_failures(m, ids[i], UINT64_MAX, st);
         changes[n++] = (struct records_change){
             .task = ids[i],
             .event = model_outcome_event(p[i].outcome),
@@ -148,6 +163,7 @@ static void announce_end(struct manager *m, const struct records_change *c, int6
         e.time_ms = now_ms;
         manager_announce(m, &e, now_ms);
     }
+    repair_forget(m, c->task);
     manager_signal(m, c->task, PARKED_END, now_ms);
 }
 
@@ -172,19 +188,35 @@ static int finish_all(struct manager *m, int64_t now_ms, struct nrpc_status *st)
     return NRPC_OK;
 }
 
-static void add_closed(struct manager *m, uint64_t task)
+// Takes what is closed, if nothing is left of what was taken before.
+static int take_closed(struct manager *m, int64_t now_ms, struct nrpc_status *st)
 {
-    mem_grow(&m->closed, &m->closed_capacity, m->closed_count + 1, sizeof *m->closed);
-    m->closed[m->closed_count++] = task;
+    uint64_t *tasks;
+    size_t count;
+    int code = m->env->state->ops->take(m->env->state, MODEL_CLOSED, now_ms, now_ms + TAKE_MS, PAGE,
+                                        &m->arena, &tasks, &count, st);
+    if (code)
+        return code;
+    mem_grow(&m->closed, &m->closed_capacity, count, sizeof *m->closed);
+    for (size_t i = 0; i < count; i++)
+        m->closed[i] = tasks[i];
+    m->closed_count = count;
+    m->look_for_closed = count == PAGE;
+    return NRPC_OK;
 }
 
 static void finish(struct manager *m, int64_t now_ms)
 {
     struct nrpc_status st;
-    m->next_finish_ms = CLOCK_NEVER;
-    if (m->closed_count && finish_all(m, now_ms, &st)) {
-        log_warn("manager: cannot record the end of %zu tasks, will try again: %s", m->closed_count, st.text);
+    int code = m->closed_count ? NRPC_OK : take_closed(m, now_ms, &st);
+    m->next_finish_ms = now_ms + LOOK_MS;
+    if (code == NRPC_OK && m->closed_count)
+        code = finish_all(m, now_ms, &st);
+    if (code) {
+        log_warn("manager: cannot record the end of tasks, will try again: %s", st.text);
         m->next_finish_ms = now_ms + ENV_STORE_RETRY_MS;
+    } else if (m->look_for_closed) {
+        m->next_finish_ms = now_ms;
     }
 }
 
@@ -205,94 +237,88 @@ static void stop_overdue(struct manager *m, int64_t now_ms)
         m->next_overdue_ms = now_ms + ENV_STORE_RETRY_MS;
     } else if (count == PAGE) {
         m->next_overdue_ms = now_ms;
+    } else if (m->next_overdue_ms > now_ms + LOOK_MS) { // another manager may admit an earlier one
+        m->next_overdue_ms = now_ms + LOOK_MS;
     }
 }
 
-// ---- repair and housekeeping
+// ---- what the leader does
 
-static int admit_again(struct manager *m, const struct records_task *t, struct arena *a,
-                       struct nrpc_status *st)
+static void lead(struct manager *m, int64_t now_ms)
 {
-    struct state_task task;
-    Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&a->allocator, t->param.bytes, t->param.data);
-    if (!p)
-        return status_set(st, NRPC_DATA_LOSS, "the stored parameters of task %llu cannot be read",
-                          (unsigned long long)t->id);
-    param_to_state(p, t->id, t->deadline_ms, t->param, &task);
-    log_info("task %llu was recorded but not under way: admitted", (unsigned long long)t->id);
-    return m->env->state->ops->admit(m->env->state, &task, 1, st);
-}
-
-static int repair_page(struct manager *m, const struct records_task *tasks, size_t count, struct arena *a,
-                       struct nrpc_status *st)
-{
-    uint64_t *ids = arena_alloc(a, count * sizeof *ids);
-    struct state_progress *p = arena_calloc(a, count * sizeof *p);
-    for (size_t i = 0; i < count; i++)
-        ids[i] = tasks[i].id;
-    int code = m->env->state->ops->progress(m->env->state, ids, count, a, p, st);
-    for (size_t i = 0; code == NRPC_OK && i < count; i++) {
-        bool paused = tasks[i].status == MODEL_PAUSED;
-        if (!p[i].found)
-            code = admit_again(m, &tasks[i], a, st);
-        if (code == NRPC_OK && p[i].paused != paused)
-            code = m->env->state->ops->pause(m->env->state, ids[i], paused, st);
-    }
-    return code;
-}
-
-static int repair_all(struct manager *m, struct nrpc_status *st)
-{
-    uint64_t after = 0;
-    size_t count = 1;
-    int code = NRPC_OK;
-    struct arena a;
-    arena_init(&a, 0);
-    while (code == NRPC_OK && count) {
-        struct records_task *page;
-        arena_reset(&a);
-        code = m->env->records->ops->unfinished(m->env->records, after, PAGE, &a, &page, &count, st);
-        if (code == NRPC_OK && count) {
-            after = page[count - 1].id;
-            code = repair_page(m, page, count, &a, st);
-        }
-    }
-    arena_fini(&a);
-    return code;
-}
-
-// Closed tasks whose record ended before the crash are only known to the state.
-static int find_closed(struct manager *m, struct nrpc_status *st)
-{
-    uint64_t *tasks;
-    size_t count;
-    int code =
-        m->env->state->ops->in_phase(m->env->state, MODEL_CLOSED, 0, PAGE, &m->arena, &tasks, &count, st);
-    for (size_t i = 0; code == NRPC_OK && i < count; i++)
-        add_closed(m, tasks[i]);
-    return code;
+    struct nrpc_status st;
+    bool led = m->leads;
+    m->next_lead_ms = now_ms + LEAD_MS / 3;
+    m->leads = false;
+    if (m->env->state->ops->lead(m->env->state, "manager", m->owner_id, now_ms, now_ms + LEAD_MS, &m->leads,
+                                 &st))
+        m->next_lead_ms = now_ms + ENV_STORE_RETRY_MS;
+    if (m->leads && !led)
+        m->next_repair_ms = m->next_overdue_ms = m->next_points_ms = now_ms;
 }
 
 static void keep_house(struct manager *m, int64_t now_ms)
 {
     struct nrpc_status st;
     size_t removed;
+    m->repair_asked = false;
     m->next_repair_ms = now_ms + REPAIR_MS;
     int code = repair_all(m, &st);
     if (code == NRPC_OK)
-        code = find_closed(m, &st);
-    if (code == NRPC_OK)
         code = m->env->state->ops->expire_results(m->env->state, now_ms, &st);
-    if (code == NRPC_OK)
+    if (code == NRPC_OK && m->leads)
         code = m->env->records->ops->trim(m->env->records, now_ms - keep_finished_ms, KEEP_TASKS, KEEP_EVENTS,
                                           TRIM_MAX, &removed, &st);
     if (code) {
         log_warn("manager: housekeeping failed, will try again: %s", st.text);
+        m->repair_asked = true;
         m->next_repair_ms = now_ms + ENV_STORE_RETRY_MS;
     }
 }
 
+static void record_points(struct manager *m, int64_t now_ms)
+{
+    struct nrpc_status st;
+    bool more = false;
+    m->next_points_ms = now_ms + POINTS_MS;
+    if (!m->env->state->disposable) {
+        m->next_points_ms = CLOCK_NEVER;
+    } else if (repair_points(m, &more, &st)) {
+        log_warn("manager: cannot record how far tasks have got, will try again: %s", st.text);
+        m->next_points_ms = now_ms + ENV_STORE_RETRY_MS;
+    } else if (more) {
+        m->next_points_ms = now_ms;
+    }
+}
+
 // ---- the loop
+
+static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_ms)
+{
+    switch ((enum mail_kind)h->mail.kind) {
+    case MAIL_ROOM:
+        manager_signal(m, h->task, PARKED_ROOM, now_ms);
+        break;
+    case MAIL_RESULTS:
+        manager_signal(m, h->task, PARKED_RESULTS, now_ms);
+        break;
+    case MAIL_GONE: // perhaps another manager has recorded its end
+        repair_forget(m, h->task);
+        manager_signal(m, h->task, PARKED_END, now_ms);
+        manager_signal(m, 0, PARKED_EVENT, now_ms);
+        break;
+    case MAIL_RESYNC:
+        m->next_lead_ms = now_ms;
+        m->next_repair_ms = now_ms;
+        m->look_for_closed = true;
+        break;
+    case MAIL_CLOSED:
+        m->look_for_closed = true;
+        break;
+    case MAIL_REQUEST:
+        break;
+    }
+}
 
 static void take_mail(struct manager *m, int64_t now_ms)
 {
@@ -303,11 +329,7 @@ static void take_mail(struct manager *m, int64_t now_ms)
             r->run(m, r, now_ms, false);
             continue;
         }
-        uint64_t task = ((struct hint_mail *)mail)->task;
-        if (mail->kind == MAIL_CLOSED)
-            add_closed(m, task);
-        else
-            manager_signal(m, task, mail->kind == MAIL_ROOM ? PARKED_ROOM : PARKED_RESULTS, now_ms);
+        take_hint(m, (struct hint_mail *)mail, now_ms);
         free(mail);
     }
 }
@@ -320,20 +342,41 @@ static int64_t answer_overdue(struct manager *m, int64_t now_ms)
     return next_ms;
 }
 
+// What other managers have done, and no hint told of.
+static void look_around(struct manager *m, int64_t now_ms)
+{
+    m->next_look_ms = now_ms + LOOK_MS;
+    manager_signal(m, 0, PARKED_EVENT, now_ms);
+}
+
 int64_t manager_step(void *self, int64_t now_ms)
 {
     struct manager *m = self;
-    if (now_ms >= m->next_repair_ms)
+    if (now_ms >= m->next_lead_ms)
+        lead(m, now_ms);
+    if (now_ms >= m->next_repair_ms && (m->leads || m->repair_asked))
         keep_house(m, now_ms);
     take_mail(m, now_ms);
     requests_create_all(m, now_ms);
-    if (now_ms >= m->next_overdue_ms)
+    if (m->leads && now_ms >= m->next_overdue_ms)
         stop_overdue(m, now_ms);
-    if (m->next_finish_ms == CLOCK_NEVER || now_ms >= m->next_finish_ms)
+    if (m->look_for_closed || now_ms >= m->next_finish_ms)
         finish(m, now_ms);
+    if (m->leads && now_ms >= m->next_points_ms)
+        record_points(m, now_ms);
+    if (now_ms >= m->next_look_ms)
+        look_around(m, now_ms);
     int64_t next_ms = answer_overdue(m, now_ms);
     arena_reset(&m->arena);
-    int64_t times[] = {m->next_repair_ms, m->next_overdue_ms, m->next_finish_ms};
+    bool repairs = m->leads || m->repair_asked;
+    int64_t times[] = {
+        m->next_lead_ms,
+        m->next_look_ms,
+        m->next_finish_ms,
+        repairs ? m->next_repair_ms : CLOCK_NEVER,
+        m->leads ? m->next_overdue_ms : CLOCK_NEVER,
+        m->leads ? m->next_points_ms : CLOCK_NEVER,
+    };
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         next_ms = times[i] < next_ms ? times[i] : next_ms;
     return next_ms;
@@ -373,6 +416,7 @@ void manager_destroy(struct manager *m)
     for (struct request *r; (r = parked_any(&m->parked));)
         refuse(r);
     parked_fini(&m->parked);
+    repair_forget(m, 0);
     free(m->creations);
     free(m->new_tasks);
     free(m->closed);

@@ -22,15 +22,31 @@ struct manager {
     struct creation *creations;
     struct records_new_task *new_tasks; // one a creation
     size_t creation_count, creation_capacity, new_task_capacity;
-    uint64_t *closed; // tasks whose end is to be recorded
+    uint64_t *closed; // tasks whose end is to be recorded, taken from the state
     size_t closed_count, closed_capacity;
     bool stopping;
-    int64_t next_overdue_ms, next_repair_ms, next_finish_ms;
+    uint64_t owner_id;
+    bool leads;           // is the one manager that does what is to be done once
+    bool look_for_closed; // there may be some
+    bool repair_asked;    // by what failed here, whoever leads
+    struct noted *noted;  // failures that were recorded, of tasks under way
+    int64_t next_lead_ms, next_look_ms, next_overdue_ms, next_repair_ms, next_finish_ms, next_points_ms;
 };
 
 // Runs the requests that waited for this.
 void manager_signal(struct manager *m, uint64_t task, unsigned signals, int64_t now_ms);
 void manager_announce(struct manager *m, const Dtf__V1__Event *event, int64_t now_ms);
+// What a crash, or a state store that lost what it had, has left half done (repair.c).
+int repair_all(struct manager *m, struct nrpc_status *st);
+// Gives a fed task what was recorded of it and is not in the state.
+int repair_feed(struct manager *m, uint64_t task, struct nrpc_status *st);
+// Records how far tasks have got for good, with what failed of that; *more: there are further ones.
+int repair_points(struct manager *m, bool *more, struct nrpc_status *st);
+void repair_forget(struct manager *m, uint64_t task);
+
+// Records the failures of a task that points up to this segment include; UINT64_MAX: all.
+int manager_record_failures(struct manager *m, uint64_t task, uint64_t segment, struct nrpc_status *st);
+
 // Records what was gathered, admits it, answers.
 void requests_create_all(struct manager *m, int64_t now_ms);
 

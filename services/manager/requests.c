@@ -93,6 +93,7 @@ static void admit_all(struct manager *m, int64_t now_ms)
     struct nrpc_status st;
     if (count && m->env->state->ops->admit(m->env->state, tasks, count, &st)) {
         log_warn("manager: cannot admit %zu new tasks, will try again: %s", count, st.text);
+        m->repair_asked = true;
         m->next_repair_ms = now_ms + ENV_STORE_RETRY_MS;
     }
 }
@@ -270,11 +271,17 @@ static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t 
     if (model_status_is_terminal(t.status))
         return status_set(st, NRPC_FAILED_PRECONDITION, "task %llu is %s", (unsigned long long)task,
                           model_status_name(t.status));
-    code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED,
-                                    *reason ? reason : "cancelled by request", st);
+    const char *message = *reason ? reason : "cancelled by request";
+    if (m->env->state->disposable)
+        code = m->env->records->ops->ask_stop(m->env->records, task, message, now_ms, st);
+    if (code == NRPC_OK)
+        code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, message, st);
     if (code != NRPC_NOT_FOUND)
         return code;
+    m->repair_asked = true;
     m->next_repair_ms = now_ms;
+    if (m->env->state->disposable) // it is recorded: repair will stop it
+        return NRPC_OK;
     return status_set(st, NRPC_UNAVAILABLE, "task %llu is being admitted again; try again",
                       (unsigned long long)task);
 }
@@ -343,6 +350,41 @@ static int check_feed(const Dtf__V1__FeedRequest *q, struct nrpc_status *st)
     return NRPC_OK;
 }
 
+// What the state holds for the moment only is recorded before it is acknowledged.
+static int record_fed(struct manager *m, const Dtf__V1__FeedRequest *q, struct nrpc_status *st)
+{
+    if (!m->env->state->disposable || (!q->n_subtasks && !q->finish))
+        return NRPC_OK;
+    size_t size = dtf__v1__feed_request__get_packed_size(q);
+    uint8_t *packed = arena_alloc(&m->arena, size);
+    dtf__v1__feed_request__pack(q, packed);
+    int code = m->env->records->ops->put_fed(m->env->records, q->task_id, q->at, q->n_subtasks, q->finish,
+                                             (struct records_blob){packed, size}, st);
+    return code == NRPC_NOT_FOUND ? NRPC_OK : code; // it has just ended
+}
+
+// A task that the state does not know, or not as far as the client, while its record says that it is under
+// way, is being restored.
+static int explain_feed(struct manager *m, uint64_t task, int code, int64_t now_ms, struct nrpc_status *st)
+{
+    struct records_task t;
+    struct nrpc_status own;
+    if ((code != NRPC_NOT_FOUND && code != NRPC_OUT_OF_RANGE) || !m->env->state->disposable)
+        return code;
+    if (m->env->records->ops->get(m->env->records, task, &m->arena, &t, &own) ||
+        model_status_is_terminal(t.status))
+        return code;
+    if (code == NRPC_NOT_FOUND) {
+        m->repair_asked = true;
+        m->next_repair_ms = now_ms;
+    } else if (repair_feed(m, task, &own)) {
+        *st = own;
+        return own.code;
+    }
+    return status_set(st, NRPC_UNAVAILABLE, "task %llu is being restored; try again",
+                      (unsigned long long)task);
+}
+
 static void run_feed(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     const Dtf__V1__FeedRequest *q = r->message;
@@ -356,6 +398,7 @@ static void run_feed(struct manager *m, struct request *r, int64_t now_ms, bool 
     if (code == NRPC_OK)
         code = m->env->state->ops->feed(m->env->state, q->task_id, q->at, subtasks, q->n_subtasks, q->finish,
                                         &response.fed, &st);
+    code = code ? explain_feed(m, q->task_id, code, now_ms, &st) : record_fed(m, q, &st);
     if (code == NRPC_OK)
         dtf_v1_task_service_feed_reply(r->call, &response);
     else if (code != NRPC_RESOURCE_EXHAUSTED ||
@@ -463,6 +506,7 @@ static void run_results(struct manager *m, struct request *r, int64_t now_ms, bo
         code = read_recorded_failures(m, q, limit, &response, &st);
     else if (code == NRPC_OK)
         code = read_kept(m, q, q->failed_only, limit, &response, &st);
+    response.end &= code || model_status_is_terminal(t.status); // the state may have lost it
     if (code)
         nrpc_reply_status(r->call, &st);
     else if (response.n_results || response.end ||

@@ -53,6 +53,15 @@ void exchange_drop_node(struct scheduler *s, struct node *n, const char *why)
     node_table_remove(&s->nodes, n);
 }
 
+void exchange_doubt(struct scheduler *s, struct node *n, const char *why)
+{
+    n->doubted = true;
+    exchange_free_outbox(n);
+    if (n->parked)
+        nrpc_reply_error(node_unpark(&s->nodes, n)->call, NRPC_ABORTED,
+                         "node %llu is to say what it holds: %s", (unsigned long long)n->id, why);
+}
+
 // ---- dispatch
 
 struct fit {
@@ -114,9 +123,10 @@ static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const s
     unpick(s, picks, pick_count, *work, count);
     if (code == NRPC_NOT_FOUND) {
         exchange_drop_node(s, n, "its lease has ended");
-    } else if (code) {
+    } else if (code) { // it may have been done
         log_warn("scheduler: cannot lease subtasks, will try again: %s", st.text);
-        s->next_refresh_ms = now_ms + ENV_STORE_RETRY_MS;
+        s->next_refresh_ms = s->next_dispatch_ms = now_ms + ENV_STORE_RETRY_MS;
+        exchange_doubt(s, n, st.text);
     }
     return count;
 }
@@ -143,8 +153,13 @@ static size_t give(struct scheduler *s, struct node *n, uint32_t want, size_t co
 
 void exchange_dispatch(struct scheduler *s, int64_t now_ms)
 {
-    for (struct node *n = s->nodes.hungry, *next; n && sched_ready(s->views.sched); n = next) {
+    for (struct node *n = s->nodes.hungry, *next;
+         n && sched_ready(s->views.sched) && now_ms >= s->next_dispatch_ms; n = next) {
         next = n->next_hungry;
+        if (nrpc_call_is_cancelled(n->parked->call)) { // the node has gone to another coordinator
+            exchange_answer_parked(s, n, NULL, 0);
+            continue;
+        }
         struct state_work *work = NULL;
         size_t vetted, count = give(s, n, n->want, s->nodes.hungry_count, now_ms, &work, &vetted);
         if (count)
@@ -205,10 +220,12 @@ static void report(struct scheduler *s, struct node *n, struct exchange *x, int6
     struct state_work *work = NULL;
     size_t vetted = 0, count = 0;
     uint64_t id = n->id;
-    if (x->request->want && sched_ready(s->views.sched))
+    if (x->request->want && sched_ready(s->views.sched) && now_ms >= s->next_dispatch_ms)
         count = give(s, n, x->request->want, s->nodes.hungry_count + 1, now_ms, &work, &vetted);
     n = node_table_find(&s->nodes, id);
-    if (n) {
+    if (n && n->doubted) {
+        nrpc_reply_error(x->call, NRPC_ABORTED, "node %llu is to say what it holds", (unsigned long long)id);
+    } else if (n) {
         if (n->parked)
             node_set_want(&s->nodes, n, n->want + x->request->want - (uint32_t)(count + vetted));
         answer_call(s, n, x, work, count);
@@ -226,6 +243,12 @@ void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms)
         return;
     }
     n->seen = true;
+    n->doubted &= !r->resync;
+    if (n->doubted) {
+        nrpc_reply_error(x->call, NRPC_ABORTED, "node %llu is to say what it holds",
+                         (unsigned long long)n->id);
+        return;
+    }
     if (r->wait_ms == 0) {
         report(s, n, x, now_ms);
         return;

@@ -16,6 +16,7 @@ struct node {
     char *types; // '\n' + name + '\n' + name ... + '\n'
     uint32_t slots;
     bool seen;               // since its lease was renewed last
+    bool doubted;            // it is to say what it holds
     struct exchange *parked; // NULL: none
     uint32_t want;           // of the parked call
     struct node *next_hungry,

@@ -7,6 +7,7 @@
 #include "scheduler_internal.h"
 
 #include "base/clock.h"
+#include "base/ids.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "dtf/v1/node.nrpc.h"
@@ -35,6 +36,7 @@ struct scheduler *scheduler_create(const struct env *env)
 {
     struct scheduler *s = mem_calloc(1, sizeof *s);
     s->env = env;
+    s->owner_id = ids_random();
     node_table_init(&s->nodes);
     views_init(&s->views, env);
     s->strands = strands_create(env->pool);
@@ -78,7 +80,7 @@ static const struct {
     enum mail_kind mail;
 } hint_mails[] = {
     {STATE_HINT_VIEW, MAIL_VIEW},   {STATE_HINT_STOP, MAIL_STOP},       {STATE_HINT_CLOSING, MAIL_GONE},
-    {STATE_HINT_CLOSED, MAIL_GONE}, {STATE_HINT_SETTLED, MAIL_SETTLED},
+    {STATE_HINT_CLOSED, MAIL_GONE}, {STATE_HINT_SETTLED, MAIL_SETTLED}, {STATE_HINT_RESYNC, MAIL_RESYNC},
 };
 
 static struct hint_mail *copy_hint(const struct state_hint *hint)
@@ -214,10 +216,23 @@ static void take_vetted(struct scheduler *s, struct vet *v)
         exchange_answer_parked(s, n, NULL, 0);
 }
 
+// Hints may have been lost, or the state's last moments.
+static void resync(struct scheduler *s)
+{
+    s->next_refresh_ms = 0;
+    s->started = false;
+    for (struct node *n = s->nodes.all, *next; n; n = next) {
+        next = n->hh.next;
+        exchange_doubt(s, n, "the state may have lost something");
+    }
+}
+
 static void take_hint(struct scheduler *s, const struct hint_mail *m)
 {
     const struct state_hint *h = &m->hint;
-    if (m->mail.kind == MAIL_VIEW)
+    if (m->mail.kind == MAIL_RESYNC)
+        resync(s);
+    else if (m->mail.kind == MAIL_VIEW)
         views_take(&s->views, &h->view);
     else if (m->mail.kind == MAIL_GONE)
         views_forget(&s->views, h->task);
@@ -257,9 +272,7 @@ static void start(struct scheduler *s, int64_t now_ms)
     uint64_t *stopping;
     size_t count;
     const struct state_ops *ops = s->env->state->ops;
-    // While no scheduler ran, nobody could renew: give the nodes time to come back.
-    if (ops->node_grace(s->env->state, now_ms + s->env->node_lease_ms, &st) ||
-        ops->in_phase(s->env->state, MODEL_STOPPING, 0, STOPPING_MAX, &s->arena, &stopping, &count, &st)) {
+    if (ops->in_phase(s->env->state, MODEL_STOPPING, 0, STOPPING_MAX, &s->arena, &stopping, &count, &st)) {
         log_warn("scheduler: cannot start yet: %s", st.text);
         s->next_refresh_ms = now_ms + ENV_STORE_RETRY_MS;
         return;
@@ -305,12 +318,28 @@ static void renew(struct scheduler *s, int64_t now_ms)
     }
 }
 
+// The one that sweeps; when it is new, the nodes get time to be heard of: nobody may have renewed their
+// leases.
+static int lead(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
+{
+    const struct state_ops *ops = s->env->state->ops;
+    int64_t until_ms = now_ms + s->env->node_lease_ms;
+    bool led = s->leads;
+    s->leads = false;
+    int code = ops->lead(s->env->state, "sweep", s->owner_id, now_ms, until_ms, &s->leads, st);
+    return code || led || !s->leads ? code : ops->node_grace(s->env->state, until_ms, st);
+}
+
 static void sweep(struct scheduler *s, int64_t now_ms)
 {
     uint64_t *lost;
     size_t count = 0;
     struct nrpc_status st;
-    if (s->env->state->ops->sweep(s->env->state, now_ms, &s->arena, &lost, &count, &s->next_sweep_ms, &st)) {
+    s->next_sweep_ms = now_ms + s->env->node_lease_ms / 4;
+    if (lead(s, now_ms, &st) == NRPC_OK && !s->leads)
+        return;
+    if (!s->leads ||
+        s->env->state->ops->sweep(s->env->state, now_ms, &s->arena, &lost, &count, &s->next_sweep_ms, &st)) {
         log_warn("scheduler: cannot look for lost nodes, will try again: %s", st.text);
         s->next_sweep_ms = now_ms + ENV_STORE_RETRY_MS;
         return;

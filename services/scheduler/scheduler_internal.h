@@ -16,6 +16,7 @@ enum mail_kind {
     MAIL_GONE,
     MAIL_STOP,
     MAIL_SETTLED,
+    MAIL_RESYNC,
     MAIL_VETTED,
     MAIL_GROUPS
 };
@@ -28,7 +29,10 @@ struct scheduler {
     struct strands *strands; // for vetting
     struct arena arena;      // of the step
     bool started;            // has read what was there
+    uint64_t owner_id;
+    bool leads; // is the one scheduler that sweeps
     int64_t next_refresh_ms, next_sweep_ms, next_renew_ms;
+    int64_t next_dispatch_ms; // not before: the state did not answer
 };
 
 // A node's call arrived: does what it says, then answers or parks it.
@@ -37,6 +41,9 @@ void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms);
 void exchange_dispatch(struct scheduler *s, int64_t now_ms);
 // Answers the parked call with this work, what waits in the node's outbox, and the tasks it is to stop.
 void exchange_answer_parked(struct scheduler *s, struct node *n, const struct state_work *work, size_t count);
+// From now on the node's calls are refused until one says what the node holds: what was leased to it may have
+// been lost on the way, or the store has forgotten.
+void exchange_doubt(struct scheduler *s, struct node *n, const char *why);
 // Forgets a node; its parked call, if any, is answered NOT_FOUND.
 void exchange_drop_node(struct scheduler *s, struct node *n, const char *why);
 void exchange_free_outbox(struct node *n);

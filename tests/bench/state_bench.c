@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// state_bench.c: how fast the embedded state store is: subtasks per second through push, lease and settle.
+// state_bench.c: how fast a state store is: subtasks per second through push, lease and settle.
 //
-//     state_bench [folder]     (default: a new one under $TMPDIR or /tmp, removed at the end)
+//     state_bench [folder]     the embedded store (default: a new one under $TMPDIR or /tmp, removed at the end)
+//     state_bench redis        a Redis of its own, with appendfsync everysec
 //
 // One thread, on a real file, with a watcher. Five runs each; minimum, median and maximum are shown.
 #include "base/clock.h"
 #include "embedded/db.h"
+#include "servers/servers.h"
+#include "state/state_redis.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,15 +227,9 @@ static void remove_files(const char *dir)
     rmdir(dir);
 }
 
-int main(int argc, char **argv)
+static void measure_all(void)
 {
-    char made[256];
-    snprintf(made, sizeof made, "%s/state_bench.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    const char *dir = argc > 1 ? argv[1] : mkdtemp(made);
     struct nrpc_status st;
-    struct db *db;
-    must(db_open(dir, &db, &st), &st);
-    store = state_sqlite_open(db);
     store->ops->watch(store, watch, NULL);
     struct state_node about = {
         .name = "bench", .host = "here", .types = "bench", .lease_until_ms = CLOCK_NEVER};
@@ -241,9 +238,66 @@ int main(int argc, char **argv)
     measure("the same, 100 tasks interleaved", interleaved);
     latency();
     million();
+}
+
+static void embedded(const char *given)
+{
+    char made[256];
+    snprintf(made, sizeof made, "%s/state_bench.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    const char *dir = given ? given : mkdtemp(made);
+    struct nrpc_status st;
+    struct db *db;
+    must(db_open(dir, &db, &st), &st);
+    store = state_sqlite_open(db);
+    measure_all();
     store->ops->close(store);
     db_close(db);
-    if (argc <= 1)
+    if (!given)
         remove_files(dir);
+}
+
+static double redis_number(const struct server *server, const char *section, const char *name)
+{
+    char command[64], answer[16384];
+    snprintf(command, sizeof command, "INFO %s", section);
+    server_ask(server, command, answer, sizeof answer);
+    const char *at = strstr(answer, name);
+    return at ? strtod(at + strlen(name) + 1, NULL) : 0;
+}
+
+// What 100,000 queued subtasks of 100 bytes take in Redis.
+static void memory_per_subtask(const struct server *server)
+{
+    uint64_t task = admit(), fence = claim(task), n = 0;
+    double before = redis_number(server, "memory", "used_memory");
+    for (; n < 100000; n += PUSH)
+        push(task, fence, n, PUSH, n + PUSH == 100000);
+    double bytes = (redis_number(server, "memory", "used_memory") - before) / (double)n;
+    printf("%-32s %9.1f bytes each, the param's %d included\n", "100,000 queued", bytes, PARAM_BYTES);
+    struct state_pick pick = {task, LEASE};
+    lease_and_settle(&pick, 1, n);
+    must(store->ops->remove(store, &task, 1, 0, NULL), &(struct nrpc_status){0});
+    printf("%-32s %9.0f bytes more than before\n", "all settled, task removed",
+           redis_number(server, "memory", "used_memory") - before);
+}
+
+static void redis(void)
+{
+    struct server *server = server_redis(&(struct server_redis_options){.aof = true});
+    const char *url = server_url(server);
+    struct nrpc_status st;
+    must(state_redis_open(&(struct state_redis_options){.urls = &url, .url_count = 1}, &store, &st), &st);
+    measure_all();
+    memory_per_subtask(server);
+    store->ops->close(store);
+    server_destroy(server);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "redis"))
+        redis();
+    else
+        embedded(argc > 1 ? argv[1] : NULL);
     return 0;
 }

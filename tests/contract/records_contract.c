@@ -12,34 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct records_contract *contract;
-
-static int set_up(void **state)
-{
-    struct records_fixture *f = mem_calloc(1, sizeof *f);
-    f->r = contract->create();
-    arena_init(&f->arena, 0);
-    *state = f;
-    return 0;
-}
-
-static int set_up_seeded(void **state)
-{
-    set_up(state);
-    records_seed(*state);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct records_fixture *f = *state;
-    contract->destroy(f->r);
-    arena_fini(&f->arena);
-    free(f->before);
-    free(f);
-    return 0;
-}
-
 // ---- creating
 
 static void create_records_a_running_task(void **state)
@@ -541,7 +513,7 @@ static void a_forgotten_id_is_not_used_again_but_its_key_may_be(void **state)
 {
     struct records_fixture *f = *state;
     trim(f, INT64_MAX, 0, ALL, 100, 4);
-    f->r = contract->reopen(f->r);
+    f->r = records_fixture_contract->reopen(f->r);
     struct records_new_task t = records_seed_task("again", "key-6", 9);
     OK(f->r->ops->create(f->r, &t, 1, &records_status));
     assert_false(t.existed);
@@ -554,7 +526,7 @@ static void a_forgotten_id_is_not_used_again_but_its_key_may_be(void **state)
 static void everything_is_there_after_reopening(void **state)
 {
     struct records_fixture *f = *state;
-    f->r = contract->reopen(f->r);
+    f->r = records_fixture_contract->reopen(f->r);
     records_assert_change(f, "");
     struct records_new_task t[] = {records_seed_task("seven", NULL, 1), records_seed_task("one", "key-1", 1)};
     OK(f->r->ops->create(f->r, t, LENGTH(t), &records_status));
@@ -628,8 +600,8 @@ static void many_threads_leave_no_gap(void **state)
     assert_int_equal(count, ROUNDS); // one of each key
 }
 
-#define EMPTY(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-#define SEEDED(test) cmocka_unit_test_setup_teardown(test, set_up_seeded, tear_down)
+#define EMPTY(test) cmocka_unit_test_setup_teardown(test, records_set_up, records_tear_down)
+#define SEEDED(test) cmocka_unit_test_setup_teardown(test, records_set_up_seeded, records_tear_down)
 
 int records_contract_run(const struct records_contract *c)
 {
@@ -664,6 +636,7 @@ int records_contract_run(const struct records_contract *c)
         EMPTY(a_large_batch),
         EMPTY(many_threads_leave_no_gap),
     };
-    contract = c;
-    return cmocka_run_group_tests_name(c->name, tests, NULL, NULL);
+    records_fixture_contract = c;
+    int failed = cmocka_run_group_tests_name(c->name, tests, NULL, NULL);
+    return records_contract_run_resume(c) || failed;
 }

@@ -14,5 +14,6 @@ struct records_contract { // what a test program of an implementation provides; 
 
 // Runs all tests; the exit code for main.
 int records_contract_run(const struct records_contract *contract);
+int records_contract_run_resume(const struct records_contract *contract); // its second half
 
 #endif

@@ -7,6 +7,33 @@
 #include <string.h>
 
 struct nrpc_status records_status;
+const struct records_contract *records_fixture_contract;
+
+int records_set_up(void **state)
+{
+    struct records_fixture *f = mem_calloc(1, sizeof *f);
+    f->r = records_fixture_contract->create();
+    arena_init(&f->arena, 0);
+    *state = f;
+    return 0;
+}
+
+int records_set_up_seeded(void **state)
+{
+    records_set_up(state);
+    records_seed(*state);
+    return 0;
+}
+
+int records_tear_down(void **state)
+{
+    struct records_fixture *f = *state;
+    records_fixture_contract->destroy(f->r);
+    arena_fini(&f->arena);
+    free(f->before);
+    free(f);
+    return 0;
+}
 
 // ---- the whole store as text
 
@@ -28,6 +55,10 @@ static void dump_task(struct records_fixture *f, FILE *out, uint64_t id)
     fprintf(out, "%s name '%s' description '%s' type '%s'\n", who, t.name, t.description, t.type);
     fprintf(out, "%s creator '%s' %llu\n", who, t.creator, (unsigned long long)t.creator_uid);
     fprintf(out, "%s group '%s' priority %u\n", who, t.group, t.priority);
+    if (t.idempotency_key)
+        fprintf(out, "%s key %s\n", who, t.idempotency_key);
+    if (t.stop_asked)
+        fprintf(out, "%s stop asked: %s\n", who, t.stop_message ? t.stop_message : "none");
     fprintf(out, "%s message %s\n", who, t.message ? t.message : "none");
     fprintf(out, "%s created %d deadline %d\n", who, (int)t.created_ms, (int)t.deadline_ms);
     fprintf(out, "%s finished %d\n", who, (int)t.finished_ms);

@@ -4,6 +4,7 @@
 #define RECORDS_FIXTURE_H
 
 #include "records/records.h"
+#include "records_contract.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +20,11 @@ struct records_fixture {
     struct arena arena;
     char *before; // the store, as last looked at
 };
+
+extern const struct records_contract *records_fixture_contract; // whose stores set up and tear down make
+int records_set_up(void **state);                               // an empty store
+int records_set_up_seeded(void **state);
+int records_tear_down(void **state);
 
 extern struct nrpc_status records_status; // of the last call that OK or a test made
 #define OK(call)                                                                                             \

@@ -2,12 +2,12 @@
 -- admit.lua: adds tasks that are not there yet.
 -- arguments: count; each: id, type, group, priority, deadline, max_retries, backoff, tolerated, max_running, keep, fed,
 --   closing, param, generated, succeeded, failed, timed_out, cancelled, retried, redispatched, made, whether there is a
---   checkpoint, checkpoint
+--   checkpoint, checkpoint, 1 if it was admitted before
 -- returns: nothing
 local function admit()
-    local t = {id = text()}
+    local t = {id = text(), type = text(), group = text()}
     for _, name in ipairs(FIXED) do
-        t[name] = TEXT[name] and text() or number()
+        t[name] = number()
     end
     local param = text()
     for _, name in ipairs(MOVING) do
@@ -17,7 +17,7 @@ local function admit()
         t[name] = number()
     end
     t.made = number()
-    local has_checkpoint, checkpoint = number(), text()
+    local has_checkpoint, checkpoint, again = number(), text(), number()
     if call('EXISTS', P .. 't:' .. t.id) == 1 then
         return
     end
@@ -26,6 +26,9 @@ local function admit()
         call('HDEL', P .. 'gone_read', t.id)
     end
     t.phase, t.owner, t.cursor, t.percent = GENERATING, '0', t.generated + 1, -1
+    t.epoch = tonumber(call('HGET', P .. 'meta', 'epoch') or 0)
+    t.results = again == 1 and t.epoch or 0
+    t.results_read = t.results
     t.segment, t.base = 1, 1 -- the base is a segment that is settled
     task_enter(t)
     t.claim_before, t.changed = nil, true
@@ -41,12 +44,7 @@ local function admit()
         t.checkpoint, t.base_checkpoint = 1, 1
         call('HSET', P .. 'c:' .. t.id, 1, checkpoint)
     end
-    local row = {'param', param}
-    for _, name in ipairs(FIXED) do
-        row[#row + 1] = name
-        row[#row + 1] = t[name]
-    end
-    call('HSET', P .. 't:' .. t.id, unpack(row))
+    call('HSET', P .. 't:' .. t.id, 'type', t.type, 'group', t.group, 'param', param, 'fixed', numbers_write(FIXED, t))
     call('ZADD', P .. 'phase:1', t.id, t.id)
     call('ZADD', P .. 'deadlines', t.deadline, t.id)
 end

@@ -81,17 +81,29 @@ end
 
 -- ---- tasks
 
-local FIXED = {'type', 'group', 'priority', 'deadline', 'max_retries', 'backoff', 'tolerated', 'max_running', 'keep',
-               'fed', 'closing'}
-local MOVING = {'phase', 'paused', 'outcome', 'version', 'owner', 'owner_until', 'fence', 'generated', 'succeeded',
+-- A task's hash has the texts as fields of their own, its numbers together in two: "fixed" and "moving".
+local FIXED = {'priority', 'deadline', 'max_retries', 'backoff', 'tolerated', 'max_running', 'keep', 'fed', 'closing'}
+local MOVING = {'phase', 'paused', 'outcome', 'version', 'owner_until', 'fence', 'generated', 'succeeded',
                 'failed', 'timed_out', 'cancelled', 'retried', 'redispatched', 'running', 'queued', 'done', 'made',
-                'cursor', 'results', 'results_read', 'percent', 'segment', 'base', 'checkpoint', 'base_checkpoint'}
-local TEXT = {type = true, group = true, owner = true, message = true}
+                'cursor', 'results', 'results_read', 'percent', 'segment', 'base', 'checkpoint', 'base_checkpoint', 'epoch'}
 local COUNTERS = {'generated', 'succeeded', 'failed', 'timed_out', 'cancelled', 'retried', 'redispatched'}
-local FIELDS = {}
-for _, name in ipairs(FIXED) do FIELDS[#FIELDS + 1] = name end
-for _, name in ipairs(MOVING) do FIELDS[#FIELDS + 1] = name end
-FIELDS[#FIELDS + 1] = 'message'
+
+local function numbers_read(row, names, out)
+    local i = 1
+    for value in string.gmatch(row, '%S+') do
+        out[names[i]] = tonumber(value)
+        i = i + 1
+    end
+    return out
+end
+
+local function numbers_write(names, from)
+    local row = {}
+    for i, name in ipairs(names) do
+        row[i] = string.format('%.0f', from[name])
+    end
+    return table.concat(row, ' ')
+end
 
 local tasks, touched = {}, {}
 
@@ -129,15 +141,15 @@ local function task_find(id)
     if t ~= nil then
         return t or nil
     end
-    local row = call('HMGET', P .. 't:' .. id, unpack(FIELDS))
+    local row = call('HMGET', P .. 't:' .. id, 'fixed', 'moving', 'type', 'group', 'owner', 'message')
     if not row[1] then
         tasks[id] = false
         return nil
     end
-    t = {id = id}
-    for i, name in ipairs(FIELDS) do
-        t[name] = TEXT[name] and (row[i] or nil) or tonumber(row[i])
-    end
+    t = {id = id, type = row[3], group = row[4], owner = row[5], message = row[6] or nil}
+    t.owner_before = t.owner
+    numbers_read(row[1], FIXED, t)
+    numbers_read(row[2], MOVING, t)
     return task_enter(t)
 end
 
@@ -203,16 +215,14 @@ local function task_place(t)
 end
 
 local function task_write(t)
-    local row = {}
-    for _, name in ipairs(MOVING) do
-        row[#row + 1] = name
-        row[#row + 1] = t[name]
+    local key = P .. 't:' .. t.id
+    call('HSET', key, 'moving', numbers_write(MOVING, t))
+    if t.owner ~= t.owner_before then
+        call('HSET', key, 'owner', t.owner)
     end
     if t.message then
-        row[#row + 1] = 'message'
-        row[#row + 1] = t.message
+        call('HSET', key, 'message', t.message)
     end
-    call('HSET', P .. 't:' .. t.id, unpack(row))
 end
 
 -- ---- segments: what was made together, with its follow-ups; settled as a whole it is a point to go on from
@@ -221,12 +231,7 @@ local SEGMENT = {'open', 'generated', 'succeeded', 'failed', 'timed_out', 'cance
                  'made', 'checkpoint', 'percent', 'since'}
 
 local function segment_load(t, n)
-    local row, segment, i = call('HGET', P .. 'g:' .. t.id, n), {}, 1
-    for value in string.gmatch(row or '', '%S+') do
-        segment[SEGMENT[i]] = tonumber(value)
-        i = i + 1
-    end
-    return segment
+    return numbers_read(call('HGET', P .. 'g:' .. t.id, n) or '', SEGMENT, {})
 end
 
 local function segment_get(t, n)
@@ -239,11 +244,7 @@ local function segment_get(t, n)
 end
 
 local function segment_write(t, n, segment)
-    local row = {}
-    for i, name in ipairs(SEGMENT) do
-        row[i] = string.format('%.0f', segment[name])
-    end
-    call('HSET', P .. 'g:' .. t.id, n, table.concat(row, ' '))
+    call('HSET', P .. 'g:' .. t.id, n, numbers_write(SEGMENT, segment))
 end
 
 -- The one that new subtasks belong to.

@@ -9,7 +9,10 @@ if not t then
     gone = call('ZSCORE', P .. 'gone', id) and true
     read = gone and tonumber(call('HGET', P .. 'gone_read', id)) or 0
 end
-local count = call('LLEN', key)
+local count, epoch = call('LLEN', key), tonumber(call('HGET', P .. 'meta', 'epoch') or 0)
+if t and t.epoch < epoch then -- the server may have lost what was read last: give what there is new positions
+    t.epoch, t.results_read, t.results, t.changed, read = epoch, epoch, epoch + count, true, epoch
+end
 local forget = math.min(math.max(after - read, 0), count)
 if forget > 0 then
     make_room()

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,8 @@ static struct {
     bool finished;
     uint64_t results, empty_first; // kept ones; Results calls that give nothing at first
     uint64_t tasks;                // that List knows
+    char key[DTF_NAME_MAX + 1];    // of the last Create
+    int keys_changed;
 } fake;
 
 static bool fails(struct nrpc_call *call)
@@ -56,8 +59,9 @@ static Dtf__V1__Task fake_task(Dtf__V1__TaskParam *param)
 
 static void on_create(struct nrpc_call *call, const Dtf__V1__CreateRequest *request, void *user)
 {
-    (void)request;
     (void)user;
+    fake.keys_changed += strcmp(fake.key, request->param->idempotency_key) != 0;
+    snprintf(fake.key, sizeof fake.key, "%s", request->param->idempotency_key);
     Dtf__V1__CreateResponse response = DTF__V1__CREATE_RESPONSE__INIT;
     response.task_id = 7;
     if (!fails(call))
@@ -265,24 +269,27 @@ static void create_refuses_by_the_name_of_the_field(void **state)
     assert_int_equal(fake.calls, 0);
 }
 
-static void create_is_repeated_only_with_a_key(void **state)
+static void create_is_repeated_under_one_key(void **state)
 {
     struct fixture *f = *state;
     uint64_t id = 0;
     struct dtf_task_param p = {.type = "t", .type_param = "", .type_param_bytes = 0};
     fail_calls(1, 2, NRPC_UNAVAILABLE);
-    assert_int_equal(dtf_task_create(f->client, &p, &id, &f->st), NRPC_UNAVAILABLE);
-    assert_int_equal(fake.calls, 1);
-    p.idempotency_key = "k";
-    assert_int_equal(dtf_task_create(f->client, &p, &id, &f->st), NRPC_OK);
+    assert_int_equal(dtf_task_create(f->client, &p, &id, &f->st), NRPC_OK); // under one that was made for it
     assert_int_equal(fake.calls, 3);
+    assert_int_equal(fake.keys_changed, 1);
     assert_int_equal(id, 7);
-    fail_calls(4, 99, NRPC_UNAVAILABLE);
+    assert_int_equal(dtf_task_create(f->client, &p, &id, &f->st), NRPC_OK);
+    assert_int_equal(fake.keys_changed, 2); // another creation, another key
+    p.idempotency_key = "k";
+    fail_calls(5, 99, NRPC_UNAVAILABLE);
     assert_int_equal(dtf_task_create(f->client, &p, &id, &f->st), NRPC_UNAVAILABLE);
-    assert_int_equal(fake.calls, 3 + 4);
-    fail_calls(8, 99, NRPC_FAILED_PRECONDITION);
+    assert_int_equal(fake.calls, 4 + 4);
+    assert_int_equal(fake.keys_changed, 3);
+    assert_string_equal(fake.key, "k");
+    fail_calls(9, 99, NRPC_FAILED_PRECONDITION);
     assert_int_equal(dtf_task_create(f->client, &p, &id, &f->st), NRPC_FAILED_PRECONDITION);
-    assert_int_equal(fake.calls, 8);
+    assert_int_equal(fake.calls, 9);
     assert_string_equal(f->st.text, "as it is told");
 }
 
@@ -520,7 +527,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         WITH_SERVER(create_refuses_by_the_name_of_the_field),
-        WITH_SERVER(create_is_repeated_only_with_a_key),
+        WITH_SERVER(create_is_repeated_under_one_key),
         WITH_SERVER(steering),
         WITH_SERVER(long_fields_are_cut_between_characters),
         WITH_SERVER(wait_goes_on_until_the_task_ends),

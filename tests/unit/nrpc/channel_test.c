@@ -183,6 +183,39 @@ static void test_balances_and_fails_over(void **state)
     nrpc_server_destroy(b.server);
 }
 
+// Calls keep to one server until it answers UNAVAILABLE, drains or is gone; then all go to another, and stay
+// there.
+static void test_keeps_to_one_server(void **state)
+{
+    (void)state;
+    struct host hosts[2], *first, *other;
+    struct nrpc_status st;
+    char urls[200];
+    open_host(&hosts[0], NULL, "tcp://127.0.0.1:0");
+    open_host(&hosts[1], NULL, "tcp://127.0.0.1:0");
+    snprintf(urls, sizeof urls, "%s,%s", nrpc_server_url(hosts[0].server, 0),
+             nrpc_server_url(hosts[1].server, 0));
+    struct nrpc_channel *ch = open_channel(urls, &(struct nrpc_channel_options){.choice = NRPC_STICKY});
+    WAIT_FOR(connected(ch) == 2);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(say(ch, NULL, &st), NRPC_OK);
+    first = hosts[0].calls ? &hosts[0] : &hosts[1];
+    other = first == &hosts[0] ? &hosts[1] : &hosts[0];
+    assert_int_equal(first->calls, 50);
+    first->fail_next = 1;
+    assert_int_equal(say(ch, NULL, &st), NRPC_UNAVAILABLE);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(say(ch, NULL, &st), NRPC_OK);
+    assert_int_equal(first->calls, 51);
+    assert_int_equal(other->calls, 50);
+    nrpc_server_destroy(other->server);
+    WAIT_FOR(connected(ch) == 1);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(say(ch, NULL, &st), NRPC_OK);
+    nrpc_channel_close(ch);
+    nrpc_server_destroy(first->server);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -310,6 +343,33 @@ static void count_end(void *user, const struct nrpc_status *st, const Echo__V1__
     (void)r;
     e->exhausted += st->code == NRPC_RESOURCE_EXHAUSTED;
     e->count++;
+}
+
+// A full connection is waited for.
+static void test_keeps_to_one_server_when_full(void **state)
+{
+    (void)state;
+    struct host hosts[2];
+    struct nrpc_status st;
+    char urls[200];
+    open_host(&hosts[0], NULL, "tcp://127.0.0.1:0");
+    open_host(&hosts[1], NULL, "tcp://127.0.0.1:0");
+    snprintf(urls, sizeof urls, "%s,%s", nrpc_server_url(hosts[0].server, 0),
+             nrpc_server_url(hosts[1].server, 0));
+    struct nrpc_channel *ch =
+        open_channel(urls, &(struct nrpc_channel_options){.choice = NRPC_STICKY, .max_outstanding = 1});
+    WAIT_FOR(connected(ch) == 2);
+    Echo__V1__SayRequest q = ECHO__V1__SAY_REQUEST__INIT;
+    struct ended e = {0};
+    echo_v1_echo_park_async(ch, NULL, &q, count_end, &e);
+    WAIT_FOR(hosts[0].parked || hosts[1].parked);
+    assert_int_equal(say(ch, &(struct nrpc_call_options){.timeout_ms = 20}, &st), NRPC_DEADLINE_EXCEEDED);
+    reply(hosts[hosts[1].parked != NULL].parked);
+    assert_int_equal(say(ch, NULL, &st), NRPC_OK);
+    WAIT_FOR(e.count);
+    nrpc_channel_close(ch);
+    for (int i = 0; i < 2; i++)
+        nrpc_server_destroy(hosts[i].server);
 }
 
 static void test_method_limit(void **state)
@@ -548,6 +608,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_balances_and_fails_over),
+        cmocka_unit_test(test_keeps_to_one_server),
+        cmocka_unit_test(test_keeps_to_one_server_when_full),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_retries),
         cmocka_unit_test(test_retry_policy),

@@ -1,54 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// records_sqlite_schema.c: the tables of the SQLite record store, and every statement it runs.
-//
-// tbl_task has the columns that installations know from the first version of the framework, and what has come
-// since. Times are milliseconds, time_cost is seconds. next_check_time is when somebody must look at the task
-// at the latest: its deadline, and 0 when it has ended. AUTOINCREMENT keeps ids from being used twice; its
-// counter is part of the transaction, so that a rolled back event leaves no gap.
+// records_sqlite_sql.c: every statement that the SQLite record store runs.
+#include "records/records_schema.h"
 #include "records/records_sqlite_internal.h"
 
-#include "embedded/db_internal.h"
-
-// The partial indexes hold what is unfinished (statuses 1..3) and what has ended (4 and up) apart.
-_Static_assert(MODEL_PAUSED == 3 && MODEL_CANCELLED == 4, "the statements below split the statuses at 3");
-
-static const char *const tables =
-    "CREATE TABLE tbl_task("
-    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
-    "  name TEXT NOT NULL, description TEXT NOT NULL, uid INTEGER NOT NULL, creator TEXT NOT NULL,"
-    "  start_time INTEGER NOT NULL, finish_time INTEGER NOT NULL DEFAULT 0, next_check_time INTEGER NOT NULL,"
-    "  task_type TEXT NOT NULL, time_cost INTEGER NOT NULL DEFAULT 0, task_status INTEGER NOT NULL,"
-    "  resource_group TEXT NOT NULL, priority INTEGER NOT NULL, deadline INTEGER NOT NULL,"
-    "  idempotency_key TEXT, message TEXT,"
-    "  generated INTEGER NOT NULL DEFAULT 0, succeeded INTEGER NOT NULL DEFAULT 0,"
-    "  failed INTEGER NOT NULL DEFAULT 0, timed_out INTEGER NOT NULL DEFAULT 0,"
-    "  cancelled INTEGER NOT NULL DEFAULT 0, retried INTEGER NOT NULL DEFAULT 0,"
-    "  redispatched INTEGER NOT NULL DEFAULT 0, running INTEGER NOT NULL DEFAULT 0,"
-    "  queued INTEGER NOT NULL DEFAULT 0, generation_done INTEGER NOT NULL DEFAULT 0,"
-    "  param BLOB);"
-    "CREATE UNIQUE INDEX task_key ON tbl_task(idempotency_key) WHERE idempotency_key IS NOT NULL;"
-    "CREATE INDEX task_status ON tbl_task(task_status, id);"
-    "CREATE INDEX task_unfinished ON tbl_task(id) WHERE task_status <= 3;"
-    "CREATE INDEX task_ended ON tbl_task(finish_time, id) WHERE task_status > 3;"
-    "CREATE TABLE tbl_task_event("
-    "  sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
-    "  task INTEGER NOT NULL, task_status INTEGER NOT NULL, message TEXT, time INTEGER NOT NULL);"
-    "CREATE INDEX event_task ON tbl_task_event(task, sequence);"
-    "CREATE TABLE tbl_task_failure("
-    "  task INTEGER, seq INTEGER, attempt INTEGER NOT NULL, kind INTEGER NOT NULL, code INTEGER NOT NULL,"
-    "  message TEXT, run_us INTEGER NOT NULL, body BLOB, param BLOB,"
-    "  PRIMARY KEY(task, seq)) WITHOUT ROWID;"
-    "CREATE TABLE tbl_quota_group(name TEXT PRIMARY KEY, quota INTEGER NOT NULL) WITHOUT ROWID";
-
-static const char *const steps[] = {tables};
-const struct db_migrations records_migrations = {"records", steps, sizeof steps / sizeof *steps};
+const struct db_migrations records_migrations = {"records", records_schema_sqlite, RECORDS_SCHEMA_VERSION};
 
 #define TASK_COLUMNS                                                                                         \
     "id, task_status, name, description, task_type, creator, resource_group, message, uid, priority, "       \
     "start_time, "                                                                                           \
     "deadline, finish_time, generated, succeeded, failed, timed_out, cancelled, retried, redispatched, "     \
     "running, "                                                                                              \
-    "queued, generation_done"
+    "queued, generation_done, idempotency_key, stop_asked IS NOT NULL, stop_message"
+#define COUNTERS                                                                                             \
+    "generated, succeeded, failed, timed_out, cancelled, retried, redispatched, running, queued, "           \
+    "generation_done"
+#define SETTLED(of) of "succeeded + " of "failed + " of "timed_out + " of "cancelled"
 
 const char *const records_sql[SQL_COUNT] = {
     [SQL_TASK_BY_KEY] = "SELECT id FROM tbl_task WHERE idempotency_key = ?",
@@ -74,6 +40,15 @@ const char *const records_sql[SQL_COUNT] = {
     [SQL_TASK_ENDED_BEFORE] = "SELECT count(*) FROM tbl_task WHERE task_status > 3 AND finish_time < ?",
     [SQL_TASK_ENDED_FIRST] = "SELECT id FROM tbl_task WHERE task_status > 3 ORDER BY finish_time, id LIMIT ?",
     [SQL_TASK_DELETE] = "DELETE FROM tbl_task WHERE id = ?",
+    [SQL_TASK_IMPORT] =
+        "INSERT INTO tbl_task(id, task_status, name, description, task_type, creator, resource_group, "
+        "message, uid, priority, start_time, deadline, finish_time, idempotency_key, stop_asked, "
+        "stop_message, param, next_check_time, time_cost, " COUNTERS ") "
+        "VALUES(?1, ?2, ifnull(?3, ''), ifnull(?4, ''), ifnull(?5, ''), ifnull(?6, ''), ifnull(?7, ''), ?8, "
+        "?9, ?10, ?11, ?12, ?13, nullif(?14, ''), iif(?15, 0, NULL), ?16, ?17, iif(?2 > 3, 0, ?12), "
+        "iif(?2 > 3, (?13 - ?11 + 500) / 1000, 0), ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
+    [SQL_TASK_ASK_STOP] =
+        "UPDATE tbl_task SET stop_asked = ?2, stop_message = ?3 WHERE id = ?1 AND stop_asked IS NULL",
     [SQL_EVENT_INSERT] = "INSERT INTO tbl_task_event(task, task_status, message, time) VALUES(?,?,?,?) "
                          "RETURNING sequence",
     [SQL_EVENT_AFTER] =
@@ -93,4 +68,29 @@ const char *const records_sql[SQL_COUNT] = {
     [SQL_FAILURE_FORGET] = "DELETE FROM tbl_task_failure WHERE task = ?",
     [SQL_GROUP_SET] = "REPLACE INTO tbl_quota_group VALUES(?,?)",
     [SQL_GROUP_LIST] = "SELECT name, quota FROM tbl_quota_group ORDER BY name",
+    [SQL_COUNTER_TAKE] = "INSERT INTO tbl_counter VALUES(?1, 1 + ?2) "
+                         "ON CONFLICT(name) DO UPDATE SET next_id = next_id + ?2 RETURNING next_id - ?2",
+    [SQL_CHECK] = "SELECT count(*) FROM tbl_counter",
+    [SQL_RESUME_SAVE] =
+        "INSERT INTO tbl_resume_point(task, made, checkpoint, progress_percent, " COUNTERS ") "
+        "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 "
+        "WHERE EXISTS(SELECT 1 FROM tbl_task WHERE id = ?1 AND task_status <= 3) "
+        "ON CONFLICT(task) DO UPDATE SET made = excluded.made, checkpoint = excluded.checkpoint, "
+        "progress_percent = excluded.progress_percent, generated = excluded.generated, "
+        "succeeded = excluded.succeeded, failed = excluded.failed, timed_out = excluded.timed_out, "
+        "cancelled = excluded.cancelled, retried = excluded.retried, redispatched = excluded.redispatched, "
+        "running = excluded.running, queued = excluded.queued, generation_done = excluded.generation_done "
+        "WHERE excluded.made > made OR "
+        "(excluded.made = made AND " SETTLED("excluded.") " >= " SETTLED("tbl_resume_point.") ")",
+    [SQL_RESUME_GET] =
+        "SELECT made, checkpoint, progress_percent, " COUNTERS " FROM tbl_resume_point WHERE task = ?",
+    [SQL_RESUME_FORGET] = "DELETE FROM tbl_resume_point WHERE task = ?",
+    [SQL_FED_PUT] = "INSERT INTO tbl_fed(task, position, amount, finish, packed) VALUES(?1, ?2, ?3, ?4, ?5) "
+                    "ON CONFLICT(task, position, amount) DO UPDATE SET finish = max(finish, excluded.finish)",
+    [SQL_FED_AFTER] = "SELECT position, amount, finish, packed FROM tbl_fed "
+                      "WHERE task = ?1 AND (position + amount > ?2 OR finish) "
+                      "ORDER BY position, amount LIMIT ?3",
+    [SQL_FED_SETTLED] = "DELETE FROM tbl_fed WHERE task = ?1 AND finish = 0 AND position + amount <= "
+                        "(SELECT made FROM tbl_resume_point WHERE task = ?1)",
+    [SQL_FED_FORGET] = "DELETE FROM tbl_fed WHERE task = ?",
 };

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// myconn.h: one connection to a MySQL database, and what its errors mean.
+//
+// A connection belongs to one thread at a time. It is utf8mb4, READ COMMITTED, strict (nothing is ever cut
+// off silently), and waits less for a lock than for an answer.
+#ifndef RECORDS_MYCONN_H
+#define RECORDS_MYCONN_H
+
+#include "base/status.h"
+#include "records/myurl.h"
+#include "records/sqltext.h"
+
+#include <mysql.h>
+
+enum myfate {      // what an error means for the connection and the transaction
+    MYFATE_FAILED, // the connection is fine; trying again does not help by itself
+    MYFATE_AGAIN,  // the transaction met another one; made again, it may well pass
+    MYFATE_LOST,   // the connection is gone, the transaction with it
+};
+
+struct myconn {
+    MYSQL *mysql; // NULL: not connected
+    size_t packet_max;
+    struct sqltext sql; // for the statement in work
+};
+
+struct mylimits { // seconds
+    unsigned connect_s, io_s;
+};
+
+int myconn_open(struct myconn *c, const struct myurl *url, const struct mylimits *limits,
+                struct nrpc_status *st);
+void myconn_close(struct myconn *c); // it can be opened again
+void myconn_fini(struct myconn *c);
+
+// Runs one statement; its result, if it has one, is to be taken by mysql_use_result or mysql_store_result.
+int myconn_run(struct myconn *c, const char *sql, size_t bytes, enum myfate *fate, struct nrpc_status *st);
+// Runs one and gives the one number in its result, or `none`.
+int myconn_number(struct myconn *c, const char *sql, uint64_t none, uint64_t *out, struct nrpc_status *st);
+
+// The last error on the connection, as code and sentence: "the record store failed: the disk is full".
+int myconn_error(MYSQL *mysql, enum myfate *fate, struct nrpc_status *st);
+
+#endif

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// myurl.h: the address of a MySQL database, as records_mysql.h describes it.
+#ifndef RECORDS_MYURL_H
+#define RECORDS_MYURL_H
+
+#include "base/status.h"
+
+struct myurl {
+    char *copy; // the texts below lie in it
+    const char *user, *password, *host, *database;
+    const char *socket; // NULL: the client library's
+    unsigned port;      // 0: no host, so a socket
+};
+
+// INVALID_ARGUMENT: it cannot be read; the sentence never holds the password. Fini in any case.
+int myurl_init(struct myurl *u, const char *url, struct nrpc_status *st);
+void myurl_fini(struct myurl *u);
+
+#endif

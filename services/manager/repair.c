@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// repair.c: what a crash, or a state store that lost what it had, has left half done.
+//
+// A task that is recorded as unfinished and not in the state is admitted again, from its newest point: the
+// points of tasks under way are recorded as they come (repair_points), after the failures that they count.
+// What clients fed is recorded, too, and fed again. A state that loses nothing has no points, and nothing fed
+// is recorded.
+#include "base/log.h"
+#include "dtf/v1/task.pb-c.h"
+#include "manager_internal.h"
+#include "param.h"
+
+#include <stdlib.h>
+#include <uthash.h>
+
+enum {
+    PAGE = 1000,
+    POINTS_PAGE = 200,
+    RESUMES_PAGE = 50, // a checkpoint may be large
+    FED_PAGE = 8,
+};
+
+// ---- points
+
+struct noted { // how many failures of a task are recorded
+    UT_hash_handle hh;
+    uint64_t task, failures;
+};
+
+static struct noted *find(struct manager *m, uint64_t task)
+{
+    struct noted *n;
+    HASH_FIND(hh, m->noted, &task, sizeof task, n);
+    return n;
+}
+
+static void drop(struct manager *m, struct noted *n)
+{
+    HASH_DEL(m->noted, n);
+    free(n);
+}
+
+void repair_forget(struct manager *m, uint64_t task)
+{
+    struct noted *n, *tmp;
+    if (task && (n = find(m, task)))
+        drop(m, n);
+    if (!task)
+        HASH_ITER(hh, m->noted, n, tmp)
+    drop(m, n);
+}
+
+static int note_failures(struct manager *m, const struct state_point *p, struct nrpc_status *st)
+{
+    uint64_t failures = p->counters.failed + p->counters.timed_out;
+    struct noted *n = find(m, p->task);
+    if (!failures || (n && n->failures == failures))
+        return NRPC_OK;
+    if (manager_record_failures(m, p->task, p->segment, st))
+        return st->code;
+    if (!n) {
+        n = mem_calloc(1, sizeof *n);
+        n->task = p->task;
+        HASH_ADD(hh, m->noted, task, sizeof n->task, n);
+    }
+    n->failures = failures;
+    return NRPC_OK;
+}
+
+int repair_points(struct manager *m, bool *more, struct nrpc_status *st)
+{
+    struct state *s = m->env->state;
+    struct state_point *points;
+    size_t count;
+    int code = s->ops->points(s, POINTS_PAGE, &m->arena, &points, &count, st);
+    if (code || !count)
+        return code;
+    struct records_resume *resumes = arena_calloc(&m->arena, count * sizeof *resumes);
+    for (size_t i = 0; code == NRPC_OK && i < count; i++) {
+        const struct state_point *p = &points[i];
+        code = note_failures(m, p, st);
+        resumes[i] = (struct records_resume){.task = p->task,
+                                             .checkpoint = {p->checkpoint.data, p->checkpoint.bytes},
+                                             .has_checkpoint = p->checkpoint.data,
+                                             .made = p->made,
+                                             .counters = p->counters,
+                                             .progress_percent = p->progress_percent};
+    }
+    if (code == NRPC_OK)
+        code = m->env->records->ops->save_resumes(m->env->records, resumes, count, st);
+    if (code == NRPC_OK)
+        code = s->ops->points_recorded(s, points, count, st);
+    *more = code == NRPC_OK && count == POINTS_PAGE;
+    return code;
+}
+
+// ---- what was fed
+
+static int feed_row(struct manager *m, uint64_t task, const struct records_fed *row, struct arena *a,
+                    struct nrpc_status *st)
+{
+    uint64_t fed;
+    Dtf__V1__FeedRequest *q =
+        dtf__v1__feed_request__unpack(&a->allocator, row->packed.bytes, row->packed.data);
+    if (!q)
+        return status_set(st, NRPC_DATA_LOSS, "what was fed to task %llu at %llu cannot be read",
+                          (unsigned long long)task, (unsigned long long)row->at);
+    struct state_subtask *subtasks = arena_alloc(a, (q->n_subtasks + 1) * sizeof *subtasks);
+    for (size_t i = 0; i < q->n_subtasks; i++)
+        subtasks[i] = (struct state_subtask){{q->subtasks[i]->param.data, q->subtasks[i]->param.len},
+                                             model_timeout_ms(q->subtasks[i]->timeout_ms)};
+    return m->env->state->ops->feed(m->env->state, task, q->at, subtasks, q->n_subtasks, row->finish, &fed,
+                                    st);
+}
+
+int repair_feed(struct manager *m, uint64_t task, struct nrpc_status *st)
+{
+    struct arena a;
+    struct records_fed *rows;
+    size_t count = FED_PAGE;
+    uint64_t made = 0;
+    arena_init(&a, 0);
+    int code = m->env->state->ops->feed(m->env->state, task, 0, NULL, 0, false, &made, st);
+    while (code == NRPC_OK && count == FED_PAGE) {
+        arena_reset(&a);
+        code = m->env->records->ops->fed(m->env->records, task, made, FED_PAGE, &a, &rows, &count, st);
+        for (size_t i = 0; code == NRPC_OK && i < count; i++) {
+            code = feed_row(m, task, &rows[i], &a, st);
+            made = rows[i].at + rows[i].count > made ? rows[i].at + rows[i].count : made;
+            if (rows[i].finish)
+                count = 0;
+        }
+    }
+    arena_fini(&a);
+    // A queue that is full goes on later; a gap is closed when its client, who got no answer, comes again.
+    bool later = code == NRPC_RESOURCE_EXHAUSTED || code == NRPC_OUT_OF_RANGE;
+    bool over = code == NRPC_ABORTED || code == NRPC_FAILED_PRECONDITION || code == NRPC_NOT_FOUND;
+    if (later)
+        m->repair_asked = true;
+    return later || over ? NRPC_OK : code;
+}
+
+// ---- admitting again
+
+static int admit_again(struct manager *m, const struct records_task *t, const Dtf__V1__TaskParam *p,
+                       const struct records_resume *r, struct nrpc_status *st)
+{
+    struct state_task task;
+    param_to_state(p, t->id, t->deadline_ms, t->param, &task);
+    task.again = true;
+    if (r->found) {
+        task.counters = r->counters;
+        task.made = r->made;
+        if (r->has_checkpoint)
+            task.checkpoint = (struct state_blob){r->checkpoint.data, r->checkpoint.bytes};
+    }
+    log_info("task %llu was recorded but not under way: admitted, %llu subtasks are settled",
+             (unsigned long long)t->id, (unsigned long long)r->counters.generated);
+    return m->env->state->ops->admit(m->env->state, &task, 1, st);
+}
+
+// Makes the state agree with the record.
+static int repair_one(struct manager *m, const struct records_task *t, struct state_progress *progress,
+                      const struct records_resume *resume, struct arena *a, struct nrpc_status *st)
+{
+    const struct state_ops *ops = m->env->state->ops;
+    bool paused = t->status == MODEL_PAUSED;
+    int code = NRPC_OK;
+    Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&a->allocator, t->param.bytes, t->param.data);
+    if (!p)
+        return status_set(st, NRPC_DATA_LOSS, "the stored parameters of task %llu cannot be read",
+                          (unsigned long long)t->id);
+    if (!progress->found) {
+        struct records_task now; // it may have ended, and been removed, since the page was read
+        code = m->env->records->ops->get(m->env->records, t->id, a, &now, st);
+        if (code || model_status_is_terminal(now.status))
+            return code == NRPC_NOT_FOUND ? NRPC_OK : code;
+        code = admit_again(m, t, p, resume, st);
+    }
+    if (code == NRPC_OK && progress->paused != paused)
+        code = ops->pause(m->env->state, t->id, paused, st);
+    if (code == NRPC_OK && t->stop_asked && (!progress->found || progress->phase < MODEL_STOPPING))
+        code = ops->stop(m->env->state, t->id, MODEL_OUTCOME_CANCELLED, t->stop_message, st);
+    if (code == NRPC_OK && p->fed && m->env->state->disposable && !progress->counters.generation_done)
+        code = repair_feed(m, t->id, st);
+    return code == NRPC_NOT_FOUND ? NRPC_OK : code; // it ended meanwhile
+}
+
+static int repair_some(struct manager *m, const struct records_task *tasks, size_t count, struct arena *a,
+                       struct nrpc_status *st)
+{
+    uint64_t ids[RESUMES_PAGE];
+    struct state_progress progress[RESUMES_PAGE];
+    struct records_resume resumes[RESUMES_PAGE] = {0};
+    bool lost = false;
+    for (size_t i = 0; i < count; i++)
+        ids[i] = tasks[i].id;
+    int code = m->env->state->ops->progress(m->env->state, ids, count, a, progress, st);
+    for (size_t i = 0; code == NRPC_OK && i < count; i++)
+        lost |= !progress[i].found;
+    if (code == NRPC_OK && lost)
+        code = m->env->records->ops->resumes(m->env->records, ids, count, a, resumes, st);
+    for (size_t i = 0; code == NRPC_OK && i < count; i++)
+        code = repair_one(m, &tasks[i], &progress[i], &resumes[i], a, st);
+    return code;
+}
+
+int repair_all(struct manager *m, struct nrpc_status *st)
+{
+    uint64_t after = 0;
+    size_t count = 1;
+    int code = NRPC_OK;
+    struct arena a;
+    arena_init(&a, 0);
+    while (code == NRPC_OK && count) {
+        struct records_task *page;
+        arena_reset(&a);
+        code = m->env->records->ops->unfinished(m->env->records, after, PAGE, &a, &page, &count, st);
+        for (size_t i = 0; code == NRPC_OK && i < count; i += RESUMES_PAGE)
+            code = repair_some(m, &page[i], count - i < RESUMES_PAGE ? count - i : RESUMES_PAGE, &a, st);
+        after = code == NRPC_OK && count ? page[count - 1].id : after;
+    }
+    arena_fini(&a);
+    return code;
+}
