@@ -17,6 +17,9 @@ enum {
     SCALE = 256 * 100, // virtual time of one microsecond at weight 1
 };
 
+// Where virtual time begins anew: a thousand hosts get there in days.
+static const int64_t rebase_at = INT64_C(1) << 61;
+
 static const struct {
     uint32_t up_to;
     uint32_t weight;
@@ -189,6 +192,29 @@ void sched_remove_task(struct sched *s, uint64_t id)
         group_free(s, g);
 }
 
+static void move_back(struct heap *h, int64_t by)
+{
+    for (size_t i = 1; i <= h->count; i++) // all by the same: their order stays
+        h->items[i]->key -= by;
+}
+
+static void rebase_groups(struct sched *s)
+{
+    move_back(&s->runnable, s->now);
+    for (struct group *g = s->groups; g; g = g->hh.next)
+        g->vtime -= s->now;
+    s->now = 0;
+}
+
+static void rebase_tasks(struct sched *s, struct group *g)
+{
+    move_back(&g->runnable, g->now);
+    for (struct task *t = s->tasks; t; t = t->hh.next)
+        if (t->group == g)
+            t->vtime -= g->now;
+    g->now = 0;
+}
+
 static void charge(struct task *t, int64_t cost_us)
 {
     t->vtime += cost_us * SCALE / t->weight;
@@ -209,6 +235,10 @@ static void take(struct sched *s, struct task *t, uint32_t n)
 {
     s->now = t->group->vtime;
     t->group->now = t->vtime;
+    if (s->now > rebase_at)
+        rebase_groups(s);
+    if (t->group->now > rebase_at)
+        rebase_tasks(s, t->group);
     t->ready -= n;
     t->running += n;
     charge(t, n * t->cost_us);

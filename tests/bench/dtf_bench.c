@@ -1,26 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // dtf_bench.c: the figures of the task framework: throughput, latency, dtf map against xargs, an idle daemon.
 //
+//     dtf_bench [cluster] [FIGURE]...
+//
 // Everything runs on this machine over TCP loopback: a coordinator process, node processes, this process as
-// the client. Each figure is printed as min / median / max over the runs. See README.md for what they are
-// compared with.
+// the client; with "cluster" on a Redis (appendfsync everysec) and a MariaDB (durable commits) of its own and
+// one node, else on the embedded store and two nodes. Each figure is printed as min / median / max over the
+// runs. See README.md for what they are compared with.
 #include "base/clock.h"
 #include "dtf.h"
+#include "servers/servers.h"
 #include "system/daemon.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { NODES = 2, RUNS_MAX = 25 };
+enum { NODES_MAX = 2, RUNS_MAX = 25 };
 
 static char plugin[4200];
+static struct server *redis, *mariadb; // NULL: on the embedded store
+static size_t node_count = NODES_MAX;
 
 struct cluster {
     char folder[300];
-    struct daemon coordinator, nodes[NODES];
+    struct daemon coordinator, nodes[NODES_MAX];
     struct dtf_client *client;
 };
 
@@ -35,20 +42,27 @@ static void cluster_start(struct cluster *c, const char *slots)
     struct nrpc_status st;
     *c = (struct cluster){0};
     daemon_folder(c->folder, sizeof c->folder);
-    if (!daemon_start(&c->coordinator, "dtfd",
-                      (const char *[]){"--role", "coordinator", "--data", c->folder, "--listen",
-                                       "tcp://127.0.0.1:0", "--plugin", plugin, "--log", "warn", NULL}))
+    const char *embedded[] = {"--role",   "coordinator", "--data", c->folder, "--listen", "tcp://127.0.0.1:0",
+                              "--plugin", plugin,        "--log",  "warn",    NULL};
+    const char *on_servers[] = {"--role",   "coordinator",
+                                "--listen", "tcp://127.0.0.1:0",
+                                "--redis",  redis ? server_url(redis) : "",
+                                "--mysql",  mariadb ? server_url(mariadb) : "",
+                                "--plugin", plugin,
+                                "--log",    "warn",
+                                NULL};
+    if (!daemon_start(&c->coordinator, "dtfd", redis ? on_servers : embedded))
         die("dtfd", NULL);
-    for (int i = 0; i < NODES; i++)
+    for (size_t i = 0; i < node_count; i++)
         if (!daemon_start(&c->nodes[i], "dtfd",
                           (const char *[]){"--role", "executor", "--join", c->coordinator.url, "--slots",
                                            slots, "--plugin", plugin, "--log", "warn", NULL}))
             die("node", NULL);
     if (dtf_client_open(c->coordinator.url, &c->client, &st))
         die("client", &st);
-    struct dtf_node_info nodes[NODES];
-    for (size_t n = 0; n < NODES;) {
-        n = NODES;
+    struct dtf_node_info nodes[NODES_MAX];
+    for (size_t n = 0; n < node_count;) {
+        n = NODES_MAX;
         if (dtf_nodes(c->client, nodes, &n, &st))
             die("nodes", &st);
     }
@@ -57,7 +71,7 @@ static void cluster_start(struct cluster *c, const char *slots)
 static void cluster_stop(struct cluster *c)
 {
     dtf_client_close(c->client);
-    for (int i = 0; i < NODES; i++)
+    for (size_t i = 0; i < node_count; i++)
         daemon_kill(&c->nodes[i], SIGTERM);
     daemon_kill(&c->coordinator, SIGTERM);
     daemon_remove(c->folder);
@@ -144,22 +158,68 @@ static double run_tasks(struct cluster *c, size_t tasks, uint64_t subtasks)
     return (double)(tasks * subtasks) / ((double)(clock_mono_us() - start_us) / 1e6);
 }
 
+struct spent {
+    double cpu, scripts, commits; // since the start
+};
+
+static double number_after(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    return at ? strtod(at + strlen(name), NULL) : 0;
+}
+
+static double commits_of(const struct server *s)
+{
+    char command[512], text[256] = "";
+    snprintf(command, sizeof command,
+             "mariadb -u root -S %s -Ne \"SHOW GLOBAL STATUS WHERE Variable_name = 'Com_commit'\"",
+             server_socket(s));
+    FILE *f = popen(command, "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    text[n] = 0;
+    if (f)
+        pclose(f);
+    return number_after(text, "Com_commit");
+}
+
+static struct spent spent(const struct cluster *c)
+{
+    char answer[32768];
+    struct spent s = {.cpu = cpu_of(c->coordinator.pid)};
+    for (size_t i = 0; i < node_count; i++)
+        s.cpu += cpu_of(c->nodes[i].pid);
+    if (!redis)
+        return s;
+    s.cpu += cpu_of(server_pid(redis)) + cpu_of(server_pid(mariadb));
+    server_ask(redis, "INFO commandstats", answer, sizeof answer);
+    s.scripts = number_after(answer, "cmdstat_evalsha:calls=");
+    s.commits = commits_of(mariadb);
+    return s;
+}
+
 static void bench_throughput(size_t runs, size_t tasks, uint64_t subtasks)
 {
-    double rate[RUNS_MAX], cpu[RUNS_MAX];
+    double rate[RUNS_MAX], cpu[RUNS_MAX], scripts[RUNS_MAX], commits[RUNS_MAX];
     char name[100];
     struct cluster c;
     cluster_start(&c, "2");
     run_tasks(&c, 1, 1000);
     for (size_t i = 0; i < runs; i++) {
-        double before = cpu_of(c.coordinator.pid) + cpu_of(c.nodes[0].pid) + cpu_of(c.nodes[1].pid);
+        struct spent before = spent(&c);
         rate[i] = run_tasks(&c, tasks, subtasks);
-        cpu[i] = cpu_of(c.coordinator.pid) + cpu_of(c.nodes[0].pid) + cpu_of(c.nodes[1].pid) - before;
-        cpu[i] = cpu[i] * 1e3 / (double)(tasks * subtasks) * 1e3;
+        struct spent after = spent(&c);
+        cpu[i] = (after.cpu - before.cpu) * 1e3 / (double)(tasks * subtasks) * 1e3;
+        scripts[i] = (after.scripts - before.scripts) / (double)(tasks * subtasks);
+        commits[i] = (after.commits - before.commits) / (double)tasks;
     }
     snprintf(name, sizeof name, "noop: %zu task(s) of %llu subtasks", tasks, (unsigned long long)subtasks);
     print_figure(name, rate, runs, "subtasks/s");
-    print_figure("  CPU of coordinator and nodes", cpu, runs, "ms per 1,000");
+    print_figure(redis ? "  CPU of coordinator, nodes, Redis, MariaDB" : "  CPU of coordinator and nodes",
+                 cpu, runs, "ms per 1,000");
+    if (redis) {
+        print_figure("  Redis commands sent per subtask", scripts, runs, "");
+        print_figure("  MariaDB transactions per task", commits, runs, "");
+    }
     double rss = resident_mib(c.coordinator.pid);
     print_figure("  resident memory of the coordinator afterwards", &rss, 1, "MiB");
     cluster_stop(&c);
@@ -189,6 +249,52 @@ static void bench_latency(size_t runs, size_t count)
     print_figure("  p99", p99, runs, "ms");
     print_figure("  max", max, runs, "ms");
     free(us);
+    cluster_stop(&c);
+}
+
+// ---- creation
+
+enum { CREATORS = 16 };
+
+struct creator {
+    struct cluster *cluster;
+    size_t count;
+};
+
+static void *create_many(void *arg)
+{
+    struct creator *c = arg;
+    for (size_t i = 0; i < c->count; i++)
+        create(c->cluster, 1);
+    return NULL;
+}
+
+static double creation_rate(struct cluster *c, size_t count)
+{
+    pthread_t threads[CREATORS];
+    struct creator creators[CREATORS];
+    int64_t start_us = clock_mono_us();
+    for (int i = 0; i < CREATORS; i++) {
+        creators[i] = (struct creator){c, count / CREATORS};
+        pthread_create(&threads[i], NULL, create_many, &creators[i]);
+    }
+    for (int i = 0; i < CREATORS; i++)
+        pthread_join(threads[i], NULL);
+    return (double)count / ((double)(clock_mono_us() - start_us) / 1e6);
+}
+
+// Tasks of one subtask, which run meanwhile.
+static void bench_create(size_t runs, size_t count)
+{
+    double rate[RUNS_MAX];
+    char name[100];
+    struct cluster c;
+    cluster_start(&c, "2");
+    run_tasks(&c, 1, 1000);
+    for (size_t r = 0; r < runs; r++)
+        rate[r] = creation_rate(&c, count);
+    snprintf(name, sizeof name, "%zu creations from %d threads, each run on top", count, CREATORS);
+    print_figure(name, rate, runs, "tasks/s");
     cluster_stop(&c);
 }
 
@@ -254,6 +360,10 @@ static void latency(void)
 {
     bench_latency(5, 1000);
 }
+static void creation(void)
+{
+    bench_create(5, 20000);
+}
 static void map(void)
 {
     bench_map(5, 10000);
@@ -267,16 +377,25 @@ static const struct {
     const char *name;
     void (*run)(void);
 } benches[] = {
-    {"noop", all_noop}, {"long", long_noop}, {"latency", latency}, {"map", map}, {"idle", idle},
+    {"noop", all_noop},   {"long", long_noop}, {"latency", latency},
+    {"create", creation}, {"map", map},        {"idle", idle},
 };
 
 int main(int argc, char **argv)
 {
     daemon_path(plugin, sizeof plugin, "noop.so");
+    bool cluster = argc > 1 && !strcmp(argv[1], "cluster");
+    if (cluster) {
+        redis = server_redis(&(struct server_redis_options){.aof = true});
+        // as docs/OPERATIONS.md says, in small
+        mariadb = server_mariadb(&(struct server_mariadb_options){
+            .config = "innodb_buffer_pool_size = 256M\ninnodb_log_file_size = 256M"});
+        node_count = 1;
+    }
     printf("%-58s %11s / %11s / %11s\n", "", "min", "median", "max");
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
-        bool wanted = argc < 2;
-        for (int k = 1; k < argc; k++)
+        bool wanted = argc < 2 + cluster && !(cluster && benches[i].run == map);
+        for (int k = 1 + cluster; k < argc; k++)
             wanted |= !strcmp(argv[k], benches[i].name);
         if (wanted)
             benches[i].run();

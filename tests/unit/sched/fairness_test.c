@@ -180,6 +180,29 @@ static void test_single_subtasks(void **state)
     sim_fini(&s);
 }
 
+// Half a million picks of two hours each: a thousand times what virtual time has room for.
+static void test_for_ever(void **state)
+{
+    (void)state;
+    const int64_t two_hours_us = INT64_C(7200) * SECOND;
+    uint64_t picked[5] = {0};
+    struct sched *sched = sched_create();
+    sched_set_group(sched, "a", 1);
+    sched_set_group(sched, "b", 3);
+    for (uint64_t id = 1; id <= 4; id++)
+        sched_set_task(sched, &(struct sched_task){.id = id, .group = id <= 2 ? "a" : "b", .ready = PLENTY});
+    for (int i = 0; i < 500000; i++) {
+        struct sched_pick pick;
+        assert_int_equal(sched_pick(sched, 1, NULL, NULL, &pick, 1), 1);
+        picked[pick.task]++;
+        sched_used(sched, pick.task, 1, two_hours_us);
+    }
+    static const double share[5] = {0, 1 / 8., 1 / 8., 3 / 8., 3 / 8.};
+    for (uint64_t id = 1; id <= 4; id++)
+        check_share("a task", (int64_t)picked[id], 500000, share[id], 0.01);
+    sched_destroy(sched);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +215,7 @@ int main(void)
         cmocka_unit_test(test_return),
         cmocka_unit_test(test_no_debt),
         cmocka_unit_test(test_single_subtasks),
+        cmocka_unit_test(test_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
