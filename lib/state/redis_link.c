@@ -9,6 +9,7 @@
 #include "base/url.h"
 #include "base/wait.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -131,6 +132,15 @@ static int lost(const struct redis_link *l, const char *why, struct nrpc_status 
     return status_set(st, NRPC_UNAVAILABLE, "Redis at %s: %s", l->name, why);
 }
 
+// A connection failed while it was used.
+static int broke(const struct redis_link *l, const redisContext *c, struct nrpc_status *st)
+{
+    bool late = c->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
+    return late ? status_set(st, NRPC_UNAVAILABLE, "Redis at %s: no answer within %d ms", l->name,
+                             REDIS_ANSWER_MS)
+                : lost(l, c->errstr, st);
+}
+
 // How error replies begin that pass by themselves; and whether another connection may find a better server.
 static const struct {
     const char *text;
@@ -161,7 +171,7 @@ int redis_command_on(struct redis_link *l, redisContext *c, size_t count, const 
     redisReply *reply = redisCommandArgv(c, (int)count, (const char **)args, lengths);
     *out = NULL;
     if (!reply)
-        return lost(l, c->errstr, st);
+        return broke(l, c, st);
     if (reply->type == REDIS_REPLY_ERROR) {
         int code = refused(l, c, reply->str, st);
         freeReplyObject(reply);
@@ -378,7 +388,7 @@ int redis_script_on(struct redis_link *l, redisContext *c, const struct redis_sc
         redisReply *reply = redisCommandArgv(c, (int)count, args, lengths);
         *out = NULL;
         if (!reply)
-            return lost(l, c->errstr, st);
+            return broke(l, c, st);
         if (reply->type != REDIS_REPLY_ERROR) {
             *out = reply;
             return NRPC_OK;

@@ -221,6 +221,7 @@ static void resync(struct scheduler *s)
 {
     s->next_refresh_ms = 0;
     s->started = false;
+    views_reset(&s->views); // a version may come again, with another meaning
     for (struct node *n = s->nodes.all, *next; n; n = next) {
         next = n->hh.next;
         exchange_doubt(s, n, "the state may have lost something");

@@ -32,11 +32,19 @@ static void drop(struct views *v, struct view *w)
     free(w);
 }
 
-void views_fini(struct views *v)
+void views_reset(struct views *v)
 {
     struct view *w, *tmp;
     HASH_ITER(hh, v->all, w, tmp)
-    drop(v, w);
+    {
+        sched_remove_task(v->sched, w->task);
+        drop(v, w);
+    }
+}
+
+void views_fini(struct views *v)
+{
+    views_reset(v);
     heap_fini(&v->retries);
     sched_destroy(v->sched);
 }

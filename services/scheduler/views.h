@@ -20,6 +20,7 @@ struct views {
 };
 
 void views_init(struct views *v, const struct env *env);
+void views_reset(struct views *v); // forgets all it knows
 void views_fini(struct views *v);
 void views_take(struct views *v, const struct state_view *in); // news of one task; old news is ignored
 void views_forget(struct views *v, uint64_t task);             // it will dispatch nothing more
