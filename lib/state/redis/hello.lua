@@ -4,16 +4,20 @@
 -- returns: the epoch: another number after every start of the server, and after it was wiped;
 --   FAILED_PRECONDITION: this server holds another shard
 local shard, run_id = text(), text()
-local row = call('HMGET', P .. 'meta', 'shard', 'run_id', 'epoch', 'format')
-if row[1] and row[1] ~= shard then
-    return fail(FAILED_PRECONDITION, 'this Redis holds shard %s, and is named as shard %s', row[1], shard)
+local held = call('GET', 'dtf:shard') -- the one key without the shard's prefix
+local row = call('HMGET', P .. 'meta', 'run_id', 'epoch', 'format')
+if held and held ~= shard then
+    return fail(FAILED_PRECONDITION, 'this Redis holds shard %s, and is named as shard %s', held, shard)
 end
-if row[4] and row[4] ~= '1' then
-    return fail(FAILED_PRECONDITION, 'the data in this Redis has format %s, this program knows format 1', row[4])
+if row[3] and row[3] ~= '1' then
+    return fail(FAILED_PRECONDITION, 'the data in this Redis has format %s, this program knows format 1', row[3])
 end
 local clock = call('TIME')
-local epoch = row[2] == run_id and row[3] or string.format('%.0f', tonumber(clock[1]) * 1000000 + tonumber(clock[2]))
-if epoch ~= row[3] then
-    call('HSET', P .. 'meta', 'shard', shard, 'run_id', run_id, 'epoch', epoch, 'format', 1)
+local epoch = row[1] == run_id and row[2] or string.format('%.0f', tonumber(clock[1]) * 1000000 + tonumber(clock[2]))
+if not held then
+    call('SET', 'dtf:shard', shard)
+end
+if epoch ~= row[2] then
+    call('HSET', P .. 'meta', 'run_id', run_id, 'epoch', epoch, 'format', 1)
 end
 return done(epoch, clock)
