@@ -3,10 +3,10 @@
 #ifndef RECORDS_MYURL_H
 #define RECORDS_MYURL_H
 
-#include "base/status.h"
+#include "base/url.h"
 
 struct myurl {
-    char *copy; // the texts below lie in it
+    struct url url; // the texts below lie in it
     const char *user, *password, *host, *database;
     const char *socket; // NULL: the client library's
     unsigned port;      // 0: no host, so a socket

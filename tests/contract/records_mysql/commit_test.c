@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -83,8 +84,10 @@ static void start_proxy(void)
     listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 20) ||
         getsockname(listener, (struct sockaddr *)&at, &size) ||
-        pthread_create(&thread, NULL, accept_all, NULL))
-        fail_msg("the proxy does not start");
+        pthread_create(&thread, NULL, accept_all, NULL)) {
+        perror("the proxy does not start");
+        exit(1);
+    }
     pthread_detach(thread);
     proxy_port = ntohs(at.sin_port);
 }
@@ -96,7 +99,7 @@ static struct nrpc_status st;
 static int set_up(void **state)
 {
     char url[100];
-    struct records *r;
+    struct records *r = NULL;
     admin_empty(server);
     snprintf(url, sizeof url, "mysql://dtf:secret@127.0.0.1:%d/dtf", proxy_port);
     if (records_mysql_open(&(struct records_mysql_options){.url = url, .migrate = true}, &r, &st))
