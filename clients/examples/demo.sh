@@ -1,15 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The demonstration: checksums a tree on two nodes over TCP, kills one of them half way, checks the result with sha256sum.
+# The demonstration: checksums a tree, kills some of those who do it, checks the result with sha256sum. demo_one.sh says on what
+# and whom; with --cluster, demo_cluster.sh.
 #
-#   demo.sh BUILD [DIR]     BUILD: where the project was built; DIR: default: the largest suitable tree of the system
+#   demo.sh BUILD [--cluster] [DIR]     BUILD: where the project was built; DIR: default: the largest suitable tree of the
+#                                       system
 #
 # All it starts it stops; its files are in a temporary folder. Fails if anything is not as it should be.
 set -eu
 
+program=demo
 examples=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd)
-dtfd=$build/bin/dtfd
+shift
+. "$examples/daemons.sh"
 plugin=$build/lib/checksum.so
 
 files_per_subtask=8
@@ -17,18 +21,13 @@ files_min=2000
 files_max=50000
 bytes_max=2147483648
 lease_ms=1000
+status_tries=300
 
-work=
-pids=
-server=
+server= # whom to ask
+entry=  # who is given the task
 quiet=
 
 # ---- talking
-
-die() {
-    printf '%s\n' "demo: $*" >&2
-    exit 1
-}
 
 row() {
     printf '  %-12s %s\n' "$1" "$2"
@@ -48,66 +47,17 @@ seconds() {
 
 # ---- starting and stopping
 
-# Waits until a process has ended; not for ever.
-stop_waiting() {
-    tries=0
-    while kill -0 "$1" 2>/dev/null; do
-        tries=$((tries + 1))
-        if [ $tries -gt 200 ]; then
-            echo "demo: process $1 did not stop within 10 seconds: killed" >&2
-            kill -9 "$1"
-        fi
-        sleep 0.05
-    done
-    wait "$1" 2>/dev/null || true
-}
-
 clean_up() {
     trap - EXIT
-    for pid in $pids; do
-        kill "$pid" 2>/dev/null || true
-    done
-    for pid in $pids; do
-        stop_waiting "$pid"
-    done
+    stop_all
     if [ "$work" ]; then
         [ "$quiet" ] || tail -n 20 "$work"/*.log >&2 2>/dev/null || true
         rm -rf "$work"
     fi
 }
 
-# start NAME ARGUMENT...: starts dtfd, waits until it is ready; its number is in $started then.
-start() {
-    log=$work/$1.log
-    shift
-    : >"$log"
-    "$dtfd" "$@" >"$log" 2>&1 &
-    started=$!
-    pids="$pids $started"
-    tries=0
-    until grep -q '^ready$' "$log"; do
-        kill -0 "$started" 2>/dev/null || die "dtfd did not start"
-        tries=$((tries + 1))
-        [ $tries -lt 200 ] || die "dtfd was not ready after 10 seconds"
-        sleep 0.05
-    done
-}
-
-start_node() {
-    start "$1" --role executor --join "$server" --slots 2 --name "$1" --grace 2000 --plugin "$plugin"
-}
-
-start_victim() {
-    victim=$1
-    start_node "$victim"
-    victim_pid=$started
-}
-
-start_all() {
-    start coordinator --role coordinator --data "$work/data" --listen tcp://127.0.0.1:0 --node-lease "$lease_ms" \
-        --plugin "$plugin"
-    server=$(sed -n 's/^listening on //p' "$work/coordinator.log")
-    start_node node-a
+start_worker() {
+    start_node "$1" "$server" --grace 2000 --plugin "$plugin"
 }
 
 # ---- the tree
@@ -156,8 +106,7 @@ manifest: $(quote "$work/manifest")
 files_per_subtask: $files_per_subtask
 one_file_system: true
 END
-    before_a=$(ask_node node-a settled)
-    task=$(dtf submit --type checksum --name demo --param "@$work/param" --output quiet)
+    task=$("$build/bin/dtf" --server "$entry" submit --type checksum --name demo --param "@$work/param" --output quiet)
 }
 
 # field NAME: a number or word of $json, a flat object, in $value.
@@ -178,8 +127,14 @@ ask_node() {
     done
 }
 
+# While a store is away there is no answer; not for ever.
 poll() {
-    json=$(dtf status "$task" --output json)
+    tries=0
+    until json=$(dtf status "$task" --output json 2>"$work/status.log"); do
+        tries=$((tries + 1))
+        [ $tries -lt $status_tries ] || die "the task's status cannot be read: $(cat "$work/status.log")"
+        sleep 0.1
+    done
     field status
     status=$value
     field generated
@@ -201,26 +156,21 @@ say_progress() {
     fi
 }
 
-kill_victim() {
-    kill -9 "$victim_pid"
-    wait "$victim_pid" 2>/dev/null || true
-    pids=${pids%" $victim_pid"}
+# say_strike TEXT...: what was done to the daemons, and how far the task was.
+say_strike() {
     poll
-    killed=$(percent "$succeeded" "$total")
+    struck=$(percent "$succeeded" "$total")
     say_progress
     [ ! -t 1 ] || echo
-    echo "  $victim killed with kill -9 at $killed %; it held $(ask_node "$victim" running) subtasks"
+    echo "  $* at $struck %"
 }
 
-# Follows the task to its end. The victim dies when half of the work is done.
+# Follows the task to its end; `strike` does what is due.
 follow() {
     said=-1
-    killed=
     poll
     while [ "$status" = running ] || [ "$status" = created ]; do
-        if [ -z "$killed" ] && [ $((succeeded * 2)) -ge "$total" ]; then
-            kill_victim
-        fi
+        strike
         say_progress
         poll
     done
@@ -230,16 +180,17 @@ follow() {
     [ "$status" = completed ] || die "the task ended as $status: $value"
 }
 
-# Once is enough, unless the tree was done before half of it was seen, or the victim held nothing at that moment.
+# Once is enough, unless the tree was done before all was struck, or the struck held nothing at that moment.
 hash_tree() {
-    killed=none
-    for name in node-b node-c node-d node-e node-f; do
-        [ -z "$killed" ] || start_victim "$name"
+    for round in 1 2 3 4 5; do
+        prepare "$round"
         submit
         follow
         field redispatched
         redispatched=$value
-        [ "$redispatched" = 0 ] && [ "$files" -ge $files_min ] || return 0
+        if [ "$files" -lt $files_min ] || { [ "$redispatched" != 0 ] && all_struck; }; then
+            return 0
+        fi
         echo "  The kill met no work: once more, with smaller subtasks."
         files_per_subtask=$(((files_per_subtask + 1) / 2))
     done
@@ -256,12 +207,8 @@ verify() {
         sed 's/^/  not read: /' "$work/manifest.errors"
     fi
     [ $((lines + unread)) = "$files" ] || die "the manifest has $lines files; find says there are $files, $unread unreadable"
+    [ -z "$(sort "$work/manifest" | uniq -d)" ] || die "the manifest lists a file twice"
     [ "$lines" = 0 ] || (cd "$tree" && sha256sum -c --quiet --strict "$work/manifest") || die "sha256sum disagrees"
-}
-
-# A node's line: what it did of all subtasks of the task.
-share() {
-    row "$1" "$2 subtasks ($(percent "$2" "$succeeded") %)${3:+, killed at $3 %}"
 }
 
 summarize() {
@@ -269,15 +216,13 @@ summarize() {
     created=$value
     field finished_ms
     took=$((value - created))
-    by_a=$(($(ask_node node-a settled) - before_a))
     echo
     row files "$lines of $files, as sha256sum -c confirms"
     row bytes "$(megabytes "$bytes")"
     row time "$(seconds $took)"
     row subtasks "$succeeded, $redispatched of them dispatched again"
-    share node-a "$by_a"
-    share "$victim" $((succeeded - by_a)) "$killed"
-    [ "$killed" ] || row "" "No node was killed: the tree is too small to be met half way."
+    say_struck
+    all_struck || row "" "Not all was killed: the tree is too small to be met half way."
 }
 
 # ----
@@ -286,13 +231,17 @@ trap clean_up EXIT
 trap 'quiet=1; exit 129' HUP
 trap 'quiet=1; exit 130' INT
 trap 'quiet=1; exit 143' TERM
-for needed in "$dtfd" "$build/bin/dtf" "$plugin"; do
-    [ -e "$needed" ] || die "$needed is not there: build it first"
-done
-if [ $# -gt 1 ]; then take_tree "$2"; else choose_tree; fi
+variant=demo_one
+if [ "${1-}" = --cluster ]; then
+    variant=demo_cluster
+    shift
+fi
+. "$examples/$variant.sh"
+need "$dtfd" "$build/bin/dtf" "$plugin" setpriv
+if [ $# -gt 0 ]; then take_tree "$1"; else choose_tree; fi
 measure "$tree"
 work=$(mktemp -d)
-echo "Checksums of the $files files in $tree ($(megabytes "$bytes")), on two nodes of two slots each:"
+echo "Checksums of the $files files in $tree ($(megabytes "$bytes")), $about:"
 start_all
 hash_tree
 verify

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// output.c: written under another name, synced, renamed.
+// output.c: written under another name, by one process at a time, synced, renamed.
 #include "files/output.h"
 
 #include "base/mem.h"
@@ -10,6 +10,8 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 char *output_name(const char *output, const struct dtf_task *task, const char *suffix)
@@ -38,10 +40,38 @@ static int fail(struct nrpc_status *st, int error, const char *verb, const char 
     return status_errno(st, error, what);
 }
 
+static bool is_same_file(int fd, const char *path)
+{
+    struct stat open_file, named_file;
+    return !fstat(fd, &open_file) && !stat(path, &named_file) && open_file.st_dev == named_file.st_dev &&
+           open_file.st_ino == named_file.st_ino;
+}
+
+// Opens a file, empty, for this process alone: who else wants to write it waits, until it was put in place or
+// thrown away, or its writer died.
+static FILE *open_alone(const char *path)
+{
+    for (;;) {
+        FILE *f = fopen(path, "ae");
+        if (!f)
+            return NULL;
+        bool is_locked = !flock(fileno(f), LOCK_EX);
+        bool is_ours = is_locked && is_same_file(fileno(f), path);
+        if (is_ours && !ftruncate(fileno(f), 0))
+            return f;
+        int error = errno;
+        fclose(f);
+        if (is_locked && !is_ours)
+            continue; // what we waited for was put in place, or thrown away
+        errno = error;
+        return NULL;
+    }
+}
+
 int output_open(struct output *o, const char *path, const struct dtf_task *task, struct nrpc_status *st)
 {
     *o = (struct output){.path = mem_strdup(path), .temp = output_name(path, task, "tmp")};
-    o->f = fopen(o->temp, "we");
+    o->f = open_alone(o->temp);
     if (o->f)
         return NRPC_OK;
     int error = errno;
@@ -49,15 +79,20 @@ int output_open(struct output *o, const char *path, const struct dtf_task *task,
     return fail(st, error, "write", path);
 }
 
-void output_abort(struct output *o)
+static void end(struct output *o)
 {
-    if (o->f) {
+    if (o->f)
         fclose(o->f);
-        unlink(o->temp);
-    }
     free(o->path);
     free(o->temp);
     *o = (struct output){0};
+}
+
+void output_abort(struct output *o)
+{
+    if (o->f)
+        unlink(o->temp); // still locked: nobody else has begun to write it
+    end(o);
 }
 
 // The rename is durable when its directory is.
@@ -75,10 +110,14 @@ static int sync_directory(const char *path)
 int output_commit(struct output *o, struct nrpc_status *st)
 {
     int code = NRPC_OK;
-    if (fflush(o->f) || ferror(o->f) || fsync(fileno(o->f)) || rename(o->temp, o->path) ||
-        sync_directory(o->path))
+    if (fflush(o->f) || ferror(o->f) || fsync(fileno(o->f)) || rename(o->temp, o->path)) {
         code = fail(st, errno, "write", o->path);
-    output_abort(o); // the temporary name is gone if the rename worked
+        output_abort(o);
+        return code;
+    }
+    if (sync_directory(o->path))
+        code = fail(st, errno, "write", o->path);
+    end(o);
     return code;
 }
 

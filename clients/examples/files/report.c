@@ -150,8 +150,8 @@ int report_end_task(const char *path, const struct dtf_task *task, const struct 
     struct writing w = {.report.user = user, .format = format};
     if (!strcmp(summary->outcome, "completed"))
         code = write_files(&w, path, spool, task, summary, st);
-    if (code == NRPC_NOT_FOUND && was_written_since(path, task))
-        code = status_ok(st); // all was done already, by a process that was killed right after
+    if ((code == NRPC_NOT_FOUND || code == NRPC_DATA_LOSS) && was_written_since(path, task))
+        code = status_ok(st); // all was done already, before a process or what it had noted was lost
     if (!code)
         spool_remove(spool);
     free(spool);

@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# demo_test.sh BUILD: the demonstration kills a node, checks the result, and leaves nothing behind; it fails when it should.
+# demo_test.sh BUILD [--cluster]: the demonstration kills what it is to, checks the result, and leaves nothing behind; it fails
+# when it should.
 set -eu
 
 build=$1
+variant=${2-}
 demo=$(dirname "$0")/../../../clients/examples/demo.sh
 top=$(mktemp -d)
 trap 'rm -rf "$top"' EXIT
@@ -19,7 +21,7 @@ fail() {
 # expect CODE DIR: runs the demonstration; its output is in $top/out.
 expect() {
     code=0
-    "$demo" "$build" "$2" >"$top/out" 2>&1 || code=$?
+    "$demo" "$build" ${variant:+"$variant"} "$2" >"$top/out" 2>&1 || code=$?
     [ $code = "$1" ] || fail "exit code $code instead of $1 for $2"
     [ -z "$(ls -A "$TMPDIR")" ] || fail "files are left in the temporary folder"
     ! pgrep -f "$TMPDIR" >/dev/null || fail "a daemon is left"
@@ -43,6 +45,7 @@ line'; do
 make_tree
 expect 0 "$top/large tree"
 contains 'killed with kill -9 at'
+[ -z "$variant" ] || contains 'Redis killed with kill -9 and started again at'
 contains '2400 of 2400, as sha256sum -c confirms'
 ! grep -q ' 0 of them dispatched again' "$top/out" || fail "nothing was dispatched again"
 
