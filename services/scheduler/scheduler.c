@@ -42,7 +42,44 @@ struct scheduler *scheduler_create(const struct env *env)
     s->strands = strands_create(env->pool);
     arena_init(&s->arena, 0);
     loop_init(&s->loop, "scheduler", scheduler_step, s);
+    s->groups = (struct groups_reading){.env = env, .loop = &s->loop};
+    arena_init(&s->groups.arena, 0);
     return s;
+}
+
+// ---- quota groups
+
+static void groups_run(struct pool_job *job)
+{
+    struct groups_reading *g = (struct groups_reading *)job;
+    struct nrpc_status st;
+    g->code = g->env->records->ops->groups(g->env->records, &g->arena, &g->groups, &g->count, &st);
+    if (g->code)
+        log_debug("scheduler: cannot read the quota groups, will try again: %s", st.text);
+    loop_post(g->loop, &g->mail);
+}
+
+static void groups_read(struct scheduler *s)
+{
+    struct groups_reading *g = &s->groups;
+    g->again = g->under_way;
+    if (g->under_way)
+        return;
+    g->under_way = true;
+    g->job.run = groups_run;
+    g->mail.kind = MAIL_GROUPS_READ;
+    arena_reset(&g->arena);
+    pool_post(s->env->pool, &g->job);
+}
+
+static void groups_take(struct scheduler *s)
+{
+    struct groups_reading *g = &s->groups;
+    for (size_t i = 0; g->code == NRPC_OK && i < g->count; i++)
+        sched_set_group(s->views.sched, g->groups[i].name, g->groups[i].quota);
+    g->under_way = false;
+    if (g->again)
+        groups_read(s);
 }
 
 // ---- the way in
@@ -256,8 +293,10 @@ static void take_mail(struct scheduler *s, int64_t now_ms)
         } else if (m->kind == MAIL_VETTED) {
             take_vetted(s, (struct vet *)((char *)m - offsetof(struct vet, mail)));
         } else if (m->kind == MAIL_GROUPS) {
-            s->next_refresh_ms = 0;
+            groups_read(s);
             free(m);
+        } else if (m->kind == MAIL_GROUPS_READ) {
+            groups_take(s);
         } else {
             take_hint(s, (struct hint_mail *)m);
             free(m);
@@ -287,6 +326,7 @@ static void refresh(struct scheduler *s, int64_t now_ms)
 {
     struct nrpc_status st;
     s->next_refresh_ms = now_ms + REFRESH_MS;
+    groups_read(s);
     if (!s->started)
         start(s, now_ms);
     if (views_refresh(&s->views, now_ms, &st)) {
@@ -416,7 +456,7 @@ static void refuse_mail(struct mail *m)
         nrpc_reply_error(((struct call_mail *)m)->call, NRPC_UNAVAILABLE, "the scheduler is stopping");
     else if (m->kind == MAIL_VETTED)
         vet_destroy((struct vet *)((char *)m - offsetof(struct vet, mail)));
-    else
+    else if (m->kind != MAIL_GROUPS_READ) // that one is part of the scheduler
         free(m);
 }
 
@@ -439,6 +479,7 @@ void scheduler_destroy(struct scheduler *s)
     node_table_fini(&s->nodes);
     views_fini(&s->views);
     arena_fini(&s->arena);
+    arena_fini(&s->groups.arena);
     loop_fini(&s->loop);
     free(s);
 }

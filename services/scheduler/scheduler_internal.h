@@ -18,7 +18,22 @@ enum mail_kind {
     MAIL_SETTLED,
     MAIL_RESYNC,
     MAIL_VETTED,
-    MAIL_GROUPS
+    MAIL_GROUPS,
+    MAIL_GROUPS_READ
+};
+
+// Quota groups are read on the pool: records that do not answer are not to hold up dispatch.
+struct groups_reading {
+    struct pool_job job; // first member
+    struct mail mail;
+    const struct env *env;
+    struct loop *loop;
+    struct arena arena;
+    struct records_group *groups;
+    size_t count;
+    int code;
+    bool again; // asked for meanwhile
+    bool under_way;
 };
 
 struct scheduler {
@@ -28,7 +43,8 @@ struct scheduler {
     struct views views;
     struct strands *strands; // for vetting
     struct arena arena;      // of the step
-    bool started;            // has read what was there
+    struct groups_reading groups;
+    bool started; // has read what was there
     uint64_t owner_id;
     bool leads; // is the one scheduler that sweeps
     int64_t next_refresh_ms, next_sweep_ms, next_renew_ms;

@@ -87,16 +87,6 @@ void views_forget(struct views *v, uint64_t task)
     w->forgotten = true;
 }
 
-static int refresh_groups(struct views *v, struct arena *a, struct nrpc_status *st)
-{
-    struct records_group *groups;
-    size_t count;
-    int code = v->env->records->ops->groups(v->env->records, a, &groups, &count, st);
-    for (size_t i = 0; code == NRPC_OK && i < count; i++)
-        sched_set_group(v->sched, groups[i].name, groups[i].quota);
-    return code;
-}
-
 static int refresh_tasks(struct views *v, int64_t now_ms, struct arena *a, struct nrpc_status *st)
 {
     uint64_t after = 0;
@@ -120,9 +110,7 @@ int views_refresh(struct views *v, int64_t now_ms, struct nrpc_status *st)
     struct arena a;
     arena_init(&a, 0);
     v->round++;
-    int code = refresh_groups(v, &a, st);
-    if (code == NRPC_OK)
-        code = refresh_tasks(v, now_ms, &a, st);
+    int code = refresh_tasks(v, now_ms, &a, st);
     arena_fini(&a);
     if (code)
         return code;
