@@ -2,6 +2,7 @@
 // admin.c: the handlers of AdminService; they run on the server's workers and read the stores.
 #include "admin.h"
 
+#include "archive.h"
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "dtf.h"
@@ -17,15 +18,13 @@ struct admin {
     const struct env *env;
     unsigned roles;
     int64_t started_ms;
-    void (*groups_changed)(void *user);
-    void *user;
+    struct admin_listener listener;
 };
 
-struct admin *admin_create(const struct env *env, unsigned roles, void (*groups_changed)(void *user),
-                           void *user)
+struct admin *admin_create(const struct env *env, unsigned roles, const struct admin_listener *listener)
 {
     struct admin *a = mem_calloc(1, sizeof *a);
-    *a = (struct admin){env, roles, env->now_ms(), groups_changed, user};
+    *a = (struct admin){env, roles, env->now_ms(), *listener};
     return a;
 }
 
@@ -120,25 +119,44 @@ static void on_health(struct nrpc_call *call, const Dtf__V1__HealthRequest *requ
     arena_fini(&arena);
 }
 
+int admin_set_group(const struct admin *a, const char *name, uint32_t quota, struct nrpc_status *st)
+{
+    size_t size = strlen(name);
+    if (size < 1 || size > DTF_NAME_MAX || !utf8_is_valid(name))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "name: 1 to %d bytes of UTF-8 are needed", DTF_NAME_MAX);
+    if (quota < 1 || quota > SCHED_QUOTA_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "quota: %u is not in 1..%d", quota, SCHED_QUOTA_MAX);
+    int code = a->env->records->ops->set_group(a->env->records, name, quota, st);
+    if (code == NRPC_OK)
+        a->listener.groups_changed(a->listener.user);
+    return code;
+}
+
 static void on_set_group(struct nrpc_call *call, const Dtf__V1__SetGroupRequest *request, void *user)
 {
-    const struct admin *a = user;
     Dtf__V1__SetGroupResponse response = DTF__V1__SET_GROUP_RESPONSE__INIT;
     struct nrpc_status st;
-    size_t size = strlen(request->name);
-    if (size < 1 || size > DTF_NAME_MAX || !utf8_is_valid(request->name)) {
-        nrpc_reply_error(call, NRPC_INVALID_ARGUMENT, "name: 1 to %d bytes of UTF-8 are needed",
-                         DTF_NAME_MAX);
-    } else if (request->quota < 1 || request->quota > SCHED_QUOTA_MAX) {
-        nrpc_reply_error(call, NRPC_INVALID_ARGUMENT, "quota: %u is not in 1..%d", request->quota,
-                         SCHED_QUOTA_MAX);
-    } else if (a->env->records->ops->set_group(a->env->records, request->name, request->quota, &st)) {
+    if (admin_set_group(user, request->name, request->quota, &st))
         nrpc_reply_status(call, &st);
-    } else {
-        if (a->groups_changed)
-            a->groups_changed(a->user);
+    else
         dtf_v1_admin_service_set_group_reply(call, &response);
-    }
+}
+
+void admin_tasks_imported(const struct admin *a)
+{
+    a->listener.tasks_imported(a->listener.user);
+}
+
+static void on_export(struct nrpc_call *call, const Dtf__V1__ExportRequest *request, void *user)
+{
+    const struct admin *a = user;
+    archive_export(a->env, call, request->unfinished);
+}
+
+static void on_import(struct nrpc_call *call, void *user)
+{
+    struct admin *a = user;
+    archive_import(a, a->env, call);
 }
 
 static const struct dtf_v1_admin_service_handlers handlers = {
@@ -146,9 +164,15 @@ static const struct dtf_v1_admin_service_handlers handlers = {
     .nodes = on_nodes,
     .health = on_health,
     .set_group = on_set_group,
+    .export_ = on_export,
+    .import = on_import,
 };
 
 int admin_add_service(struct admin *a, struct nrpc_server *server, struct nrpc_status *st)
 {
-    return dtf_v1_admin_service_register(server, NRPC_POOLED, &handlers, a, st);
+    static const char *const slow[] = {"/dtf.v1.AdminService/Export", "/dtf.v1.AdminService/Import"};
+    int code = dtf_v1_admin_service_register(server, NRPC_POOLED, &handlers, a, st);
+    for (size_t i = 0; code == NRPC_OK && i < sizeof slow / sizeof *slow; i++)
+        code = nrpc_server_limit(server, slow[i], 1, st); // a worker each; the others are for the quick calls
+    return code;
 }

@@ -7,10 +7,18 @@
 
 struct admin;
 
-// groups_changed (NULL: nobody cares) is called after a quota was set.
-struct admin *admin_create(const struct env *env, unsigned roles, void (*groups_changed)(void *user),
-                           void *user);
+struct admin_listener { // who is told that something was changed; any thread
+    void (*groups_changed)(void *user);
+    void (*tasks_imported)(void *user); // some of them are to run
+    void *user;
+};
+
+struct admin *admin_create(const struct env *env, unsigned roles, const struct admin_listener *listener);
 int admin_add_service(struct admin *a, struct nrpc_server *server, struct nrpc_status *st);
 void admin_destroy(struct admin *a);
+
+// INVALID_ARGUMENT names the argument.
+int admin_set_group(const struct admin *a, const char *name, uint32_t quota, struct nrpc_status *st);
+void admin_tasks_imported(const struct admin *a);
 
 #endif

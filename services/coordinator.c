@@ -95,9 +95,19 @@ static int add_services(struct coordinator *c, struct nrpc_server *server, struc
     return code;
 }
 
-static void groups_changed(void *scheduler)
+static void groups_changed(void *user)
 {
-    scheduler_reload_groups(scheduler);
+    struct coordinator *c = user;
+    if (c->scheduler)
+        scheduler_reload_groups(c->scheduler);
+}
+
+// A manager admits what is recorded and not under way.
+static void tasks_imported(void *user)
+{
+    struct coordinator *c = user;
+    if (c->manager)
+        manager_hint(c->manager, &(struct state_hint){.kind = STATE_HINT_RESYNC});
 }
 
 int coordinator_create(unsigned roles, struct state *state, struct records *records,
@@ -126,7 +136,7 @@ int coordinator_create(unsigned roles, struct state *state, struct records *reco
     c->scheduler = roles & DTF_ROLE_SCHEDULER ? scheduler_create(&c->env) : NULL;
     c->collector = roles & DTF_ROLE_COLLECTOR ? collector_create(&c->env) : NULL;
     c->env.scheduler = c->scheduler;
-    c->admin = admin_create(&c->env, roles, c->scheduler ? groups_changed : NULL, c->scheduler);
+    c->admin = admin_create(&c->env, roles, &(struct admin_listener){groups_changed, tasks_imported, c});
     state->ops->watch(state, hint, c);
     int code = add_services(c, server, st);
     if (code)

@@ -38,8 +38,10 @@ int cancel_command(struct cli *cli, int argc, char **argv);  //
 int results_command(struct cli *cli, int argc, char **argv); // results.c
 int nodes_command(struct cli *cli, int argc, char **argv);   // nodes.c
 int group_command(struct cli *cli, int argc, char **argv);   //
+int export_command(struct cli *cli, int argc, char **argv);  // archive.c
+int import_command(struct cli *cli, int argc, char **argv);  //
 
-extern const char map_help[], submit_help[], results_help[];
+extern const char map_help[], submit_help[], results_help[], export_help[], import_help[];
 
 // ---- options
 

@@ -32,6 +32,9 @@ static const struct cli_command commands[] = {
      "A group's share of the slots is its quota divided by the quotas of all groups that have work.\n"
      "A group that was never set has 100; the quota is from 1 to 10000.\n",
      group_command},
+    {"export", "[--unfinished]", "Prints the records of tasks, for another installation", export_help,
+     export_command},
+    {"import", "", "Records tasks that another installation has exported", import_help, import_command},
     {"help", "[COMMAND]", "Explains a command", NULL, help_command},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -37,7 +37,6 @@ enum {
     RETRIES_MAX = 1000,
     MAX_OUTPUT_BYTES = 114688, // of each command; more would not fit into a result
     WAIT_MS = 30000,           // for results, when there is no progress to show
-    GONE_MAX_MS = 300000,      // how long the server may stay away
     SIGNAL_AGAIN_US = 300000,
 };
 #define TASK_TIMEOUT_MS (30 * 86400000ll)
@@ -223,12 +222,14 @@ static bool read_results(struct map *m, uint64_t *cursor, int64_t *answered_us)
     int code =
         dtf_task_results(m->client, m->task, cursor, wait_ms, false, map_print_result, &m->print, &end, &st);
     bool gone = code == NRPC_UNAVAILABLE || code == NRPC_DEADLINE_EXCEEDED;
-    if (code && (!gone || (clock_mono_us() - *answered_us) / 1000 > GONE_MAX_MS)) {
+    if (code && (!gone || (clock_mono_us() - *answered_us) / 1000 > MAP_GONE_MAX_MS)) {
         progress_hide(&m->progress);
         cli_fail(&st);
         return !(m->failed = true);
     }
-    if (!code)
+    if (code)
+        usleep(MAP_GONE_PAUSE_MS * 1000);
+    else
         *answered_us = clock_mono_us();
     map_print_flush(&m->print);
     return !end;

@@ -2,6 +2,7 @@
 // map_feed.c: the feeding thread of the command map.
 #include "map_feed.h"
 
+#include "base/clock.h"
 #include "cli.h"
 
 #include <errno.h>
@@ -15,14 +16,27 @@ enum {
     GATHER_MS = 5, // how long a batch that is not full waits for more
 };
 
+// Whether a call is worth repeating: the queue was full, or nobody answered, but somebody did not long ago.
+static bool try_again(struct map_feed *f, int code, int64_t since_us)
+{
+    if (code == NRPC_RESOURCE_EXHAUSTED)
+        return true;
+    if (map_window_is_closed(f->window) || (code != NRPC_UNAVAILABLE && code != NRPC_DEADLINE_EXCEEDED) ||
+        clock_mono_us() - since_us > MAP_GONE_MAX_MS * INT64_C(1000))
+        return false;
+    usleep(MAP_GONE_PAUSE_MS * 1000);
+    return true;
+}
+
 // Hands in what has gathered, however long the task's queue is full. A task that has ended refuses it:
 // whoever reads its results learns that, too.
 static bool hand_in(struct map_feed *f, bool finish)
 {
+    int64_t since_us = clock_mono_us();
     int code;
     do
         code = dtf_task_feed(f->client, f->task, f->handed_in, f->batch, f->count, finish, &f->st);
-    while (code == NRPC_RESOURCE_EXHAUSTED);
+    while (try_again(f, code, since_us));
     f->handed_in += f->count;
     f->count = f->batch_bytes = 0;
     arena_reset(&f->arena);

@@ -13,6 +13,11 @@
 
 #include <stdatomic.h>
 
+enum {
+    MAP_GONE_MAX_MS = 300000, // how long the server may stay away
+    MAP_GONE_PAUSE_MS = 100,  // between tries
+};
+
 struct map_feed {
     struct dtf_client *client;
     uint64_t task;

@@ -47,6 +47,14 @@ bool map_window_is_full(struct map_window *w)
     return full;
 }
 
+bool map_window_is_closed(struct map_window *w)
+{
+    pthread_mutex_lock(&w->mu);
+    bool closed = w->closed;
+    pthread_mutex_unlock(&w->mu);
+    return closed;
+}
+
 bool map_window_add(struct map_window *w, const char *text, size_t bytes)
 {
     struct map_item *item = mem_alloc(sizeof *item + bytes);

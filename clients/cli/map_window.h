@@ -47,6 +47,7 @@ void map_window_init(struct map_window *w);
 void map_window_fini(struct map_window *w);
 
 // Whether map_window_add would wait.
+bool map_window_is_closed(struct map_window *w);
 bool map_window_is_full(struct map_window *w);
 // Adds an item, waiting for room; its id counts from 1. False if the window was closed.
 bool map_window_add(struct map_window *w, const char *text, size_t bytes);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "dtf.h"
 #include "review.h"
 
@@ -117,8 +118,10 @@ static int check_result(const Dtf__V1__Result *r, struct nrpc_status *st)
     return NRPC_OK;
 }
 
+// A result is not to be lost for the sake of its message's last character: what is not UTF-8 becomes '?'.
 static struct state_settle read_result(uint64_t node, uint64_t task, const Dtf__V1__Result *r)
 {
+    utf8_repair(r->message);
     return (struct state_settle){
         .ref = {task, r->subtask_id, r->attempt},
         .node = node,

@@ -65,12 +65,17 @@ void manager_hint(struct manager *m, const struct state_hint *hint)
         }
 }
 
-void manager_signal(struct manager *m, uint64_t task, unsigned signals, int64_t now_ms)
+static void run_all(struct manager *m, struct request *list, int64_t now_ms)
 {
-    for (struct request *r = parked_take(&m->parked, task, signals), *next; r; r = next) {
+    for (struct request *r = list, *next; r; r = next) {
         next = r->next;
         r->run(m, r, now_ms, false);
     }
+}
+
+void manager_signal(struct manager *m, uint64_t task, unsigned signals, int64_t now_ms)
+{
+    run_all(m, parked_take(&m->parked, task, signals), now_ms);
 }
 
 void manager_announce(struct manager *m, const Dtf__V1__Event *event, int64_t now_ms)
@@ -311,6 +316,7 @@ static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_
         m->next_lead_ms = now_ms;
         m->next_repair_ms = now_ms;
         m->look_for_closed = true;
+        run_all(m, parked_take_all(&m->parked), now_ms);
         break;
     case MAIL_CLOSED:
         m->look_for_closed = true;

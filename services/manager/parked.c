@@ -69,6 +69,14 @@ struct request *parked_take(struct parked *p, uint64_t task, unsigned signals)
     return taken;
 }
 
+struct request *parked_take_all(struct parked *p)
+{
+    struct request *taken = NULL, **tail = &taken;
+    for (struct request *r; (r = parked_any(p)); tail = &r->next)
+        *tail = r;
+    return taken;
+}
+
 struct request *parked_any(struct parked *p)
 {
     struct request *r = (struct request *)heap_top(&p->waits);

@@ -40,6 +40,7 @@ struct parked {
 void parked_add(struct parked *p, struct request *r, uint64_t task, unsigned signals);
 // Takes out those of the task that wait for any of the signals: a list by next, in the order of parking.
 struct request *parked_take(struct parked *p, uint64_t task, unsigned signals);
+struct request *parked_take_all(struct parked *p); // likewise, everything
 // Takes out one whose time is up; NULL: none, and *next_ms is when the next will be.
 struct request *parked_overdue(struct parked *p, int64_t now_ms, int64_t *next_ms);
 struct request *parked_any(struct parked *p); // takes out any; NULL: there is none
