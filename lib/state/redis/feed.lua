@@ -28,10 +28,11 @@ end
 if new > 0 and fresh(t) >= QUEUE_HIGH then
     return fail(RESOURCE_EXHAUSTED, 'the queue of task %s is full: %.0f subtasks', id, fresh(t))
 end
-local segment = segment_open(t)
-if new > 0 then
-    task_append(t, batch, known, t.segment)
+t.changed, t.done = true, finish
+for first = known, batch.count - 1, SEGMENT_SUBTASKS do
+    local segment, last = segment_open(t), math.min(first + SEGMENT_SUBTASKS, batch.count)
+    task_append(t, batch, first, last, t.segment)
+    t.made = t.made + last - first
+    segment.made = t.made
 end
-t.changed, t.made, t.done = true, t.made + new, finish
-segment.made = t.made
 return done(string.format('%.0f', t.made))

@@ -479,12 +479,13 @@ local function batch_groups(groups, batch, at, bit_at, count, segment)
     end
 end
 
--- Queues all but the first `skip` of a batch at the end.
-local function task_append(t, batch, skip, n)
-    local at, seq = skip, t.generated
-    while at < batch.count do
+-- Queues a batch from its subtask `first` up to `last` (the first is 0, the last is not included) at the end, as
+-- part of segment n.
+local function task_append(t, batch, first, last, n)
+    local at, seq = first, t.generated
+    while at < last do
         local number, bit_at = math.floor(seq / 32), seq % 32
-        local count = math.min(32 - bit_at, batch.count - at)
+        local count = math.min(32 - bit_at, last - at)
         local from, to = unpack_('<I4', batch.sums, 4 * at + 1), unpack_('<I4', batch.sums, 4 * (at + count) + 1)
         local piece = pack(PIECE, bit_at, count, to - from) .. string.sub(batch.lengths, 4 * at + 1, 4 * (at + count)) ..
             string.sub(batch.bytes, from + 1, to)
@@ -497,7 +498,7 @@ local function task_append(t, batch, skip, n)
         tile.changed = true
         at, seq = at + count, seq + count
     end
-    local added = batch.count - skip
+    local added = last - first
     local segment = segment_get(t, n)
     segment.open, segment.generated = segment.open + added, segment.generated + added
     t.generated, t.queued = t.generated + added, t.queued + added

@@ -21,7 +21,7 @@ if at ~= t.made then
     return fail(ABORTED, 'a push to task %s at %.0f, but %.0f were pushed', id, at, t.made)
 end
 local segment = segment_open(t)
-task_append(t, batch, 0, t.segment)
+task_append(t, batch, 0, batch.count, t.segment)
 t.changed, t.made, t.done, t.percent = true, t.made + batch.count, over, percent
 segment.made, segment.percent = t.made, percent
 if has_checkpoint == 1 then

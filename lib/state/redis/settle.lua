@@ -63,7 +63,7 @@ local function one(t, n, attempt, node)
             local segment = g.segment
             local verdict = settle(tile, g, place, kind, item)
             if verdict == 1 and batch.count > 0 and is_live(t) then
-                task_append(t, batch, 0, segment)
+                task_append(t, batch, 0, batch.count, segment)
             end
             return verdict
         end
