@@ -143,8 +143,7 @@ static bool tick(struct rs_shard *shard, struct nrpc_status *st)
     if (rs_do(&c, SCRIPT_tick) == NRPC_OK) {
         if (shard->index == 0)
             set_clock(shard, rs_at(c.reply, RS_REPLY + 1));
-        if (rs_is_nil(rs_at(c.reply, RS_REPLY))) // wiped, under our connection
-            atomic_store(&shard->epoch, 0);
+        atomic_store(&shard->epoch, rs_read_u64(rs_at(c.reply, RS_REPLY))); // 0: wiped, under our connection
     }
     bool answers = rs_end(&c) == NRPC_OK;
     if (answers && !atomic_load(&shard->epoch)) {

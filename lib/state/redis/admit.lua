@@ -27,7 +27,7 @@ local function admit()
     end
     t.phase, t.owner, t.cursor, t.percent = GENERATING, '0', t.generated + 1, -1
     t.epoch = tonumber(call('HGET', P .. 'meta', 'epoch') or 0)
-    t.results = again == 1 and t.epoch or 0
+    t.results = again == 1 and microseconds() or 0
     t.results_read = t.results
     t.segment, t.base = 1, 1 -- the base is a segment that is settled
     task_enter(t)

@@ -3,8 +3,7 @@
 -- arguments: owner, until, max
 -- returns: for each {task, fence, made, fresh, deadline, param, checkpoint or nil}
 local owner, until_ms, max, rows = text(), number(), number(), {}
-local clock = call('TIME') -- fences rise even if the store has lost the last one
-local floor = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local floor = microseconds() -- fences rise even if the store has lost the last one
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'claims', '-inf', NOW, 'LIMIT', 0, max)) do
     local t = task_find(id)
     t.changed, t.owner, t.owner_until, t.fence = true, owner, until_ms, math.max(t.fence + 1, floor)

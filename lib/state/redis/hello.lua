@@ -12,12 +12,11 @@ end
 if row[3] and row[3] ~= '1' then
     return fail(FAILED_PRECONDITION, 'the data in this Redis has format %s, this program knows format 1', row[3])
 end
-local clock = call('TIME')
-local epoch = row[1] == run_id and row[2] or string.format('%.0f', tonumber(clock[1]) * 1000000 + tonumber(clock[2]))
+local epoch = row[1] == run_id and row[2] or string.format('%.0f', microseconds())
 if not held then
     call('SET', 'dtf:shard', shard)
 end
 if epoch ~= row[2] then
     call('HSET', P .. 'meta', 'run_id', run_id, 'epoch', epoch, 'format', 1)
 end
-return done(epoch, clock)
+return done(epoch)

@@ -37,6 +37,12 @@ local function number()
     return tonumber(text())
 end
 
+-- The server's own clock, for what must rise whatever the store has lost.
+local function microseconds()
+    local clock = call('TIME')
+    return tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+end
+
 local function fail(code, format, ...)
     return {code, string.format(format, ...)}
 end
