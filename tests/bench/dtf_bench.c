@@ -352,6 +352,15 @@ static void all_noop(void)
     bench_throughput(5, 1, 200000);
     bench_throughput(5, 100, 2000);
 }
+// For who compares: the rate alone, after a run that warms up.
+static void rate(void)
+{
+    struct cluster c;
+    cluster_start(&c, "2");
+    run_tasks(&c, 1, 50000);
+    printf("%.0f\n", run_tasks(&c, 1, 200000));
+    cluster_stop(&c);
+}
 static void long_noop(void)
 {
     bench_throughput(3, 1, 1000000);
@@ -377,8 +386,8 @@ static const struct {
     const char *name;
     void (*run)(void);
 } benches[] = {
-    {"noop", all_noop},   {"long", long_noop}, {"latency", latency},
-    {"create", creation}, {"map", map},        {"idle", idle},
+    {"noop", all_noop}, {"long", long_noop}, {"latency", latency}, {"create", creation},
+    {"map", map},       {"idle", idle},      {"rate", rate},
 };
 
 int main(int argc, char **argv)
@@ -394,7 +403,7 @@ int main(int argc, char **argv)
     }
     printf("%-58s %11s / %11s / %11s\n", "", "min", "median", "max");
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
-        bool wanted = argc < 2 + cluster && !(cluster && benches[i].run == map);
+        bool wanted = argc < 2 + cluster && benches[i].run != rate && !(cluster && benches[i].run == map);
         for (int k = 1 + cluster; k < argc; k++)
             wanted |= !strcmp(argv[k], benches[i].name);
         if (wanted)
