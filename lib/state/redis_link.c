@@ -336,32 +336,34 @@ static void check_in(struct redis_link *l, redisContext *c, bool broken, unsigne
         redisFree(stale[--count]);
 }
 
-static int borrow(struct redis_link *l, redisContext **c, unsigned long *breaks, struct nrpc_status *st)
+// NULL: *st says why.
+static redisContext *borrow(struct redis_link *l, unsigned long *breaks, struct nrpc_status *st)
 {
-    if (!check_out(l, c, breaks))
-        return lost(l, "all connections stay in use", st);
-    if (*c)
-        return NRPC_OK;
-    int code = redis_link_connect(l, c, st);
-    if (code == NRPC_OK && l->hello) {
-        code = l->hello(l->user, *c, st);
-        if (code)
-            redisFree(*c);
+    redisContext *c;
+    if (!check_out(l, &c, breaks)) {
+        lost(l, "all connections stay in use", st);
+        return NULL;
     }
-    if (code)
+    if (c)
+        return c;
+    if (redis_link_connect(l, &c, st) == NRPC_OK && l->hello && l->hello(l->user, c, st)) {
+        redisFree(c);
+        c = NULL;
+    }
+    if (!c)
         check_in(l, NULL, false, *breaks);
-    return code;
+    return c;
 }
 
 int redis_link_command(struct redis_link *l, size_t count, const char *const *args, const size_t *lengths,
                        redisReply **out, struct nrpc_status *st)
 {
-    redisContext *c;
     unsigned long breaks;
     struct nrpc_status own;
     st = st ? st : &own;
     *out = NULL;
-    if (borrow(l, &c, &breaks, st))
+    redisContext *c = borrow(l, &breaks, st);
+    if (!c)
         return st->code;
     int code = redis_command_on(l, c, count, args, lengths, out, st);
     check_in(l, c, c->err, breaks);
@@ -404,12 +406,12 @@ int redis_script_on(struct redis_link *l, redisContext *c, const struct redis_sc
 int redis_link_script(struct redis_link *l, const struct redis_script *script, size_t count,
                       const char **args, size_t *lengths, redisReply **out, struct nrpc_status *st)
 {
-    redisContext *c;
     unsigned long breaks;
     struct nrpc_status own;
     st = st ? st : &own;
     *out = NULL;
-    if (borrow(l, &c, &breaks, st))
+    redisContext *c = borrow(l, &breaks, st);
+    if (!c)
         return st->code;
     int code = redis_script_on(l, c, script, count, args, lengths, out, st);
     check_in(l, c, c->err, breaks);

@@ -116,6 +116,7 @@ static int lease_shard(struct rs_shard *shard, struct leasing *l, uint64_t node,
         }
     if (rs_do(&c, SCRIPT_lease) == NRPC_OK)
         read_parts(l, rs_at(c.reply, RS_REPLY));
+    l->c = NULL;
     return rs_end(&c);
 }
 
