@@ -166,6 +166,9 @@ struct records_ops {
     int (*failures)(struct records *r, uint64_t task, uint64_t after_seq, size_t max, struct arena *a,
                     struct records_failure **out, size_t *count, struct nrpc_status *st);
 
+    // Forgets those of a task above a number: what failed is made and run again.
+    int (*drop_failures)(struct records *r, uint64_t task, uint64_t after_seq, struct nrpc_status *st);
+
     int (*set_group)(struct records *r, const char *name, uint32_t quota, struct nrpc_status *st);
     int (*groups)(struct records *r, struct arena *a, struct records_group **out, size_t *count,
                   struct nrpc_status *st);

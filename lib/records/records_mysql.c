@@ -128,6 +128,21 @@ static int records_put_failures(struct records *r, const struct records_failure 
     return code;
 }
 
+struct drop_failures {
+    uint64_t task, after_seq;
+};
+
+static void drop_failures_all(struct mycall *c, void *args)
+{
+    const struct drop_failures *a = args;
+    mycall_run(c, "DELETE FROM tbl_task_failure WHERE task = $u AND seq > $u", a->task, a->after_seq);
+}
+
+static int records_drop_failures(struct records *r, uint64_t task, uint64_t after_seq, struct nrpc_status *st)
+{
+    return mycall_do(r, MYCALL_WRITE, drop_failures_all, &(struct drop_failures){task, after_seq}, NULL, st);
+}
+
 struct failures {
     uint64_t task, after_seq;
     size_t max;
@@ -328,6 +343,7 @@ static const struct records_ops ops = {
     .events = records_events,
     .put_failures = records_put_failures,
     .failures = records_failures,
+    .drop_failures = records_drop_failures,
     .set_group = records_set_group,
     .groups = records_groups,
     .trim = records_trim,

@@ -247,6 +247,16 @@ static int records_failures(struct records *r, uint64_t task, uint64_t after_seq
     return litecall_end(&c);
 }
 
+static int records_drop_failures(struct records *r, uint64_t task, uint64_t after_seq, struct nrpc_status *st)
+{
+    struct litecall c;
+    int code = litecall_begin(&c, r, DB_DURABLE, NULL, st);
+    if (code)
+        return code;
+    litecall_run(&c, BIND(&c, SQL_FAILURE_DROP, "uu", task, litecall_clamp(after_seq)));
+    return litecall_end(&c);
+}
+
 static int records_set_group(struct records *r, const char *name, uint32_t quota, struct nrpc_status *st)
 {
     struct litecall c;
@@ -332,6 +342,7 @@ static const struct records_ops ops = {
     .events = records_events,
     .put_failures = records_put_failures,
     .failures = records_failures,
+    .drop_failures = records_drop_failures,
     .set_group = records_set_group,
     .groups = records_groups,
     .trim = records_trim,

@@ -66,6 +66,7 @@ const char *const records_sql[SQL_COUNT] = {
         "SELECT task, seq, attempt, kind, code, message, run_us, body, param FROM tbl_task_failure "
         "WHERE task = ? AND seq > ? ORDER BY seq LIMIT ?",
     [SQL_FAILURE_FORGET] = "DELETE FROM tbl_task_failure WHERE task = ?",
+    [SQL_FAILURE_DROP] = "DELETE FROM tbl_task_failure WHERE task = ? AND seq > ?",
     [SQL_GROUP_SET] = "REPLACE INTO tbl_quota_group VALUES(?,?)",
     [SQL_GROUP_LIST] = "SELECT name, quota FROM tbl_quota_group ORDER BY name",
     [SQL_COUNTER_TAKE] = "INSERT INTO tbl_counter VALUES(?1, 1 + ?2) "

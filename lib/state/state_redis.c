@@ -155,6 +155,7 @@ int state_redis_open(const struct state_redis_options *o, struct state **out, st
     code = code ? code : rs_check(&store->state, st);
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
         code = check_settings(&store->shards[i], st);
+    code = code ? code : rs_tick(&store->shards[0], st); // before anything happens by a wrong clock
     if (code)
         rs_close(&store->state);
     else

@@ -129,6 +129,7 @@ void rs_each_piece(const redisReply *pieces, rs_piece_fn fn, void *user);
 void rs_tell(struct rs_store *store, const char *hints, size_t bytes);
 bool rs_read_view(const char **at, const char *end, struct state_hint *hint, unsigned *bits);
 void rs_watch(struct state *s, state_watch_fn fn, void *user);
+int rs_tick(struct rs_shard *shard, struct nrpc_status *st); // sets our clock by the server's, notices a wipe
 int rs_hello(void *shard, redisContext *c, struct nrpc_status *st);
 
 // ---- the operations, each in the file of its noun; state.h documents them

@@ -127,32 +127,44 @@ static int subscribe(struct rs_shard *shard, redisContext **out, struct nrpc_sta
 
 // ---- the server's time and its data
 
-static void set_clock(const struct rs_shard *shard, const redisReply *time)
+// The first shard's clock is everybody's. When it has jumped, what the roles are waiting for may be far off.
+static void set_clock(struct rs_shard *shard, const redisReply *time)
 {
+    if (shard->index > 0)
+        return;
     int64_t moved_us = clock_follow(rs_read_i64(rs_at(time, 0)) * 1000000 + rs_read_i64(rs_at(time, 1)));
-    if (moved_us > STEP_US || moved_us < -STEP_US)
-        log_warn("the clock of Redis at %s is %.1f s from ours, which follows it",
-                 redis_link_name(shard->link), (double)moved_us / 1e6);
+    if (moved_us < STEP_US && moved_us > -STEP_US)
+        return;
+    log_warn("the clock of Redis at %s is %.1f s from ours, which follows it", redis_link_name(shard->link),
+             (double)moved_us / 1e6);
+    atomic_store(&shard->store->now_ms, 0);
+    shard->epoch_told = 0;
 }
 
-// false: it does not answer.
-static bool tick(struct rs_shard *shard, struct nrpc_status *st)
+int rs_tick(struct rs_shard *shard, struct nrpc_status *st)
 {
     struct rs_call c;
     rs_begin(&c, shard, RS_SEEN, NULL, st);
     if (rs_do(&c, SCRIPT_tick) == NRPC_OK) {
-        if (shard->index == 0)
-            set_clock(shard, rs_at(c.reply, RS_REPLY + 1));
+        set_clock(shard, rs_at(c.reply, RS_REPLY + 1));
         atomic_store(&shard->epoch, rs_read_u64(rs_at(c.reply, RS_REPLY))); // 0: wiped, under our connection
     }
-    bool answers = rs_end(&c) == NRPC_OK;
-    if (answers && !atomic_load(&shard->epoch)) {
-        redisContext *fresh;
-        answers = redis_link_connect(shard->link, &fresh, st) == NRPC_OK;
-        answers = answers && rs_hello(shard, fresh, st) == NRPC_OK;
-        redisFree(fresh);
-    }
-    return answers;
+    return rs_end(&c);
+}
+
+// false: it does not answer, or did not have its data.
+static bool look_after(struct rs_shard *shard, struct nrpc_status *st)
+{
+    redisContext *fresh;
+    if (rs_tick(shard, st))
+        return false;
+    if (atomic_load(&shard->epoch))
+        return true;
+    if (redis_link_connect(shard->link, &fresh, st))
+        return false;
+    int code = rs_hello(shard, fresh, st);
+    redisFree(fresh);
+    return code == NRPC_OK;
 }
 
 static void note_reachable(struct rs_shard *shard, bool reachable, const struct nrpc_status *st)
@@ -202,7 +214,7 @@ static void *watch_shard(void *arg)
             continue;
         if (!c)
             subscribed = well = subscribe(shard, &c, &st) == NRPC_OK;
-        well = well && tick(shard, &st);
+        well = well && look_after(shard, &st);
         uint64_t epoch = atomic_load(&shard->epoch);
         if (well && (subscribed || epoch != shard->epoch_told)) {
             shard->epoch_told = epoch;

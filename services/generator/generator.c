@@ -198,6 +198,7 @@ static void renew(struct generator *g, int64_t now_ms)
 static void resync(struct generator *g)
 {
     g->look = true;
+    g->next_renew_ms = 0; // the clock may have jumped
     for (struct work *w = g->active; w; w = w->hh.next) {
         if (w->on_pool)
             w->room = true;

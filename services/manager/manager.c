@@ -313,8 +313,8 @@ static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_
         manager_signal(m, 0, PARKED_EVENT, now_ms);
         break;
     case MAIL_RESYNC:
-        m->next_lead_ms = now_ms;
-        m->next_repair_ms = now_ms;
+        m->next_lead_ms = m->next_repair_ms = m->next_overdue_ms = m->next_points_ms = m->next_look_ms =
+            now_ms;
         m->look_for_closed = true;
         run_all(m, parked_take_all(&m->parked), now_ms);
         break;

@@ -142,6 +142,16 @@ int repair_feed(struct manager *m, uint64_t task, struct nrpc_status *st)
 
 // ---- admitting again
 
+// Failures are recorded a moment before the point that counts them. Without follow-ups a point is everything
+// up to a number; what failed above it is run again, and may end otherwise.
+static int drop_newer_failures(struct manager *m, uint64_t task, const struct records_resume *r,
+                               struct nrpc_status *st)
+{
+    if (r->counters.generated != r->made)
+        return NRPC_OK;
+    return m->env->records->ops->drop_failures(m->env->records, task, r->made, st);
+}
+
 static int admit_again(struct manager *m, const struct records_task *t, const Dtf__V1__TaskParam *p,
                        const struct records_resume *r, struct nrpc_status *st)
 {
@@ -156,7 +166,8 @@ static int admit_again(struct manager *m, const struct records_task *t, const Dt
     }
     log_info("task %llu was recorded but not under way: admitted, %llu subtasks are settled",
              (unsigned long long)t->id, (unsigned long long)r->counters.generated);
-    return m->env->state->ops->admit(m->env->state, &task, 1, st);
+    int code = m->env->state->disposable ? drop_newer_failures(m, t->id, r, st) : NRPC_OK;
+    return code ? code : m->env->state->ops->admit(m->env->state, &task, 1, st);
 }
 
 // Makes the state agree with the record.

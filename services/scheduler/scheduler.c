@@ -256,7 +256,8 @@ static void take_vetted(struct scheduler *s, struct vet *v)
 // Hints may have been lost, or the state's last moments.
 static void resync(struct scheduler *s)
 {
-    s->next_refresh_ms = 0;
+    s->next_refresh_ms = s->next_renew_ms = s->next_sweep_ms = s->next_dispatch_ms =
+        0; // the clock may have jumped
     s->started = false;
     views_reset(&s->views); // a version may come again, with another meaning
     for (struct node *n = s->nodes.all, *next; n; n = next) {

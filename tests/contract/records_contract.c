@@ -330,6 +330,23 @@ static void putting_failures(void **state)
     records_assert_change(f, "");
 }
 
+static void failures_above_a_number_are_dropped(void **state)
+{
+    struct records_fixture *f = *state;
+    struct records_failure e[4], *out;
+    size_t count;
+    for (size_t i = 0; i < LENGTH(e); i++)
+        e[i] = (struct records_failure){.task = 5, .seq = 10 + 10 * i, .attempt = 1, .kind = MODEL_FAILURE};
+    OK(f->r->ops->put_failures(f->r, e, LENGTH(e), &records_status));
+    OK(f->r->ops->drop_failures(f->r, 5, 20, &records_status));
+    OK(f->r->ops->drop_failures(f->r, 99, 0, &records_status));
+    OK(f->r->ops->failures(f->r, 5, 0, 9, &f->arena, &out, &count, &records_status));
+    assert_int_equal(count, 2);
+    assert_int_equal(out[1].seq, 20);
+    OK(f->r->ops->failures(f->r, 3, 0, 9, &f->arena, &out, &count, &records_status));
+    assert_true(count > 0);
+}
+
 static void failures_page_by_number(void **state)
 {
     struct records_fixture *f = *state;
@@ -622,6 +639,7 @@ int records_contract_run(const struct records_contract *c)
         SEEDED(events_page_by_sequence),
         SEEDED(a_small_budget_is_an_error),
         SEEDED(putting_failures),
+        SEEDED(failures_above_a_number_are_dropped),
         SEEDED(failures_page_by_number),
         EMPTY(large_bytes_come_back_as_they_were),
         SEEDED(setting_groups),

@@ -4,7 +4,7 @@
 -- returns: for each {task, fence, made, fresh, deadline, param, checkpoint or nil}
 local owner, until_ms, max, rows = text(), number(), number(), {}
 local floor = microseconds() -- fences rise even if the store has lost the last one
-for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'claims', '-inf', NOW, 'LIMIT', 0, max)) do
+for _, id in ipairs(run_out(P .. 'claims', max)) do
     local t = task_find(id)
     t.changed, t.owner, t.owner_until, t.fence = true, owner, until_ms, math.max(t.fence + 1, floor)
     rows[#rows + 1] = {id, string.format('%.0f', t.fence), string.format('%.0f', t.made), fresh(t),

@@ -24,6 +24,22 @@ local QUEUE_HIGH, QUEUE_LOW, RESULTS_HIGH, LOSSES_MAX, BATCH_BYTES = 20000, 1000
 local LEASE_SPARE_MS, READY_TILES = 30000, 32
 local SEGMENT_SUBTASKS, SEGMENT_MS, SEGMENTS_MAX = 500, 1000, 64
 
+-- A lease that ends later than this was given by a clock gone wrong, and must not outlive it.
+local LEASE_MAX_MS, NEVER = 600000, 9007199254740992
+
+-- Members of a sorted set of leases that have run out.
+local function run_out(key, max)
+    local ids = call('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, max)
+    if #ids < max then
+        local wrong = call('ZRANGEBYSCORE', key, NOW + 2 * LEASE_MAX_MS, '(' .. string.format('%.0f', NEVER), 'LIMIT', 0,
+                           max - #ids)
+        for _, id in ipairs(wrong) do
+            ids[#ids + 1] = id
+        end
+    end
+    return ids
+end
+
 -- ---- arguments
 
 local argument = 2

@@ -2,7 +2,7 @@
 -- sweep.lua: removes nodes whose lease ran out; what they held, and what is overdue, ends as lost or timed out.
 -- arguments: none
 -- returns: removed nodes; when to sweep again, or nil
-local NODES_MAX, TILES_MAX, LEASE_MAX_MS = 16, 1000, 600000
+local NODES_MAX, TILES_MAX = 16, 1000
 
 local function end_all(tile, kind, message, is_ended)
     for i = 1, #tile.groups do
@@ -21,12 +21,8 @@ local function tile_named(name)
     return t and tile_get(t, tonumber(n))
 end
 
--- A lease that a clock gone wrong has given must not outlive it by much.
-for _, node in ipairs(call('ZRANGEBYSCORE', P .. 'nodes', NOW + 2 * LEASE_MAX_MS, '(9007199254740992')) do
-    call('ZADD', P .. 'nodes', NOW + LEASE_MAX_MS, node)
-end
 make_room()
-local lost = call('ZRANGEBYSCORE', P .. 'nodes', '-inf', NOW, 'LIMIT', 0, NODES_MAX)
+local lost = run_out(P .. 'nodes', NODES_MAX)
 for _, node in ipairs(lost) do
     for _, name in ipairs(call('SMEMBERS', P .. 'h:' .. node)) do
         local tile = tile_named(name)

@@ -3,7 +3,7 @@
 -- arguments: phase (closing or closed), until, max
 -- returns: ids
 local key, until_ms, max = P .. 'taken:' .. text(), number(), number()
-local ids = call('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, max)
+local ids = run_out(key, max)
 for _, id in ipairs(ids) do
     call('ZADD', key, until_ms, id)
 end
