@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// check.h: after a round: whether every guarantee was kept, by what a fresh client is told, by the database,
+// by Redis, and by what the nodes wrote down.
+#ifndef TESTS_CHAOS_CHECK_H
+#define TESTS_CHAOS_CHECK_H
+
+#include "chaos/faults.h"
+#include "chaos/work.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// How far each task had got in the records just before a fault that loses state; made 0 if it is not known.
+struct check_points {
+    struct {
+        uint64_t task, made;
+    } points[JOBS_MAX];
+    size_t count;
+};
+
+struct check {
+    const struct site *site;
+    const struct faults *faults;
+    struct work *work;
+    struct check_points before[FAULTS_MAX]; // of faults->list[i]
+    // out
+    uint64_t runs, subtasks; // runs of all subtasks, and how many of these there are
+    char trouble[4000];      // a line each; empty: all is well
+};
+
+void check_note_points(struct check *c, size_t fault); // before that fault
+void check_all(struct check *c);
+__attribute__((format(printf, 2, 3))) void check_say(struct check *c, const char *format, ...); // a trouble
+
+#endif

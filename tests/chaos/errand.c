@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// errand.c: task types for the chaos test, as a plugin: subtasks that succeed, fail, hang and add follow-ups
+// as their parameter says, and write down that they ran.
+#include "chaos/errand.h"
+
+#include "dtf.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct counter {
+    struct errand_param param;
+    uint64_t made;
+    struct errand_subtask subtask;
+};
+
+static int begin(void *user, const struct dtf_task *task, const void *saved, size_t saved_bytes, void **state,
+                 struct nrpc_status *st)
+{
+    (void)user;
+    if (task->param_bytes != sizeof(struct errand_param))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "the parameter of an errand is a struct errand_param");
+    struct counter *c = calloc(1, sizeof *c);
+    if (!c)
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "out of memory");
+    memcpy(&c->param, task->param, sizeof c->param);
+    if (saved_bytes == sizeof c->made)
+        memcpy(&c->made, saved, sizeof c->made);
+    *state = c;
+    return NRPC_OK;
+}
+
+static bool is_every(uint64_t index, uint32_t every)
+{
+    return every && index % every == 0;
+}
+
+static enum dtf_next next(void *state, struct dtf_subtask_spec *out, struct nrpc_status *st)
+{
+    (void)st;
+    struct counter *c = state;
+    if (c->made == c->param.count)
+        return DTF_NEXT_FINISHED;
+    c->subtask = (struct errand_subtask){++c->made, c->param.shape};
+    *out = (struct dtf_subtask_spec){
+        .param = &c->subtask,
+        .param_bytes = sizeof c->subtask,
+        .timeout_ms = is_every(c->made, c->param.shape.hang_every) ? ERRAND_HANG_MS : 0,
+    };
+    return DTF_NEXT_SUBTASK;
+}
+
+static void save_status(void *state, struct dtf_buffer *out)
+{
+    dtf_buffer_append(out, &((struct counter *)state)->made, sizeof(uint64_t));
+}
+
+// ---- execution
+
+static int runs = -1;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void open_runs(void)
+{
+    char path[400];
+    const char *folder = getenv(ERRAND_RUNS);
+    snprintf(path, sizeof path, "%s/%ld", folder ? folder : ".", (long)getpid());
+    runs = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+// Waits; true: it was cancelled.
+static bool take_time(struct dtf_execution *x, int64_t us)
+{
+    struct pollfd p = {dtf_execution_cancel_fd(x), POLLIN, 0};
+    struct timespec t = {us / 1000000, us % 1000000 * 1000};
+    return us && ppoll(&p, 1, &t, NULL) > 0;
+}
+
+static int run(const struct dtf_subtask *subtask, const struct errand_subtask *s, struct dtf_execution *x,
+               struct nrpc_status *st)
+{
+    if (is_every(s->index, s->shape.hang_every)) {
+        (void)take_time(x, 60000000);
+        return status_set(st, NRPC_CANCELLED, "hung until it was told to stop");
+    }
+    if (take_time(x, (int64_t)(s->shape.run_us * (s->index % 7 + 1) / 7)))
+        return status_set(st, NRPC_CANCELLED, "told to stop");
+    if (is_every(s->index, s->shape.fail_every))
+        return status_set(st, NRPC_ABORTED, "fails each time");
+    if (is_every(s->index, s->shape.flaky_every) && subtask->attempt == 1)
+        return status_set(st, NRPC_ABORTED, "fails at first");
+    dtf_execution_set_body(x, &s->index, sizeof s->index);
+    return NRPC_OK;
+}
+
+static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x,
+                   struct nrpc_status *st)
+{
+    (void)user;
+    struct errand_subtask s;
+    memcpy(&s, subtask->param, sizeof s);
+    struct errand_run note = {subtask->task_id, subtask->id, s.index, now_us(), subtask->attempt, 0};
+    pthread_once(&once, open_runs);
+    int code = run(subtask, &s, x, st);
+    note.code = (uint32_t)code;
+    if (write(runs, &note, sizeof note) != sizeof note) // one step: a kill leaves no half of it
+        return status_set(st, NRPC_INTERNAL, "cannot write down what ran");
+    return code;
+}
+
+static void after_execution(void *user, const struct dtf_subtask *subtask, const struct dtf_result *result,
+                            struct dtf_followups *followups, bool *finished)
+{
+    (void)user;
+    (void)finished;
+    struct errand_subtask s;
+    memcpy(&s, subtask->param, sizeof s);
+    if (result->kind != DTF_RESULT_SUCCESS || !is_every(s.index, s.shape.followup_every) ||
+        s.index >= ERRAND_FOLLOWUP)
+        return;
+    s.index += ERRAND_FOLLOWUP;
+    s.shape.fail_every = s.shape.flaky_every = s.shape.hang_every = 0;
+    dtf_followup_add(followups, &(struct dtf_subtask_spec){.param = &s, .param_bytes = sizeof s}, NULL);
+}
+
+static const struct dtf_generator with_status = {
+    .begin = begin, .next = next, .save_status = save_status, .end = free};
+static const struct dtf_generator without_status = {.begin = begin, .next = next, .end = free};
+static const struct dtf_executor executor = {.execute = execute};
+static const struct dtf_collector_callback collector = {.after_execution = after_execution};
+static const struct dtf_task_type types[] = {
+    {.name = "errand", .generator = &with_status, .executor = &executor},
+    {.name = "errand_plain", .generator = &without_status, .executor = &executor},
+    {.name = "errand_more",
+     .conf = {.iteration = DTF_ITERATION_COLLECTOR},
+     .generator = &with_status,
+     .executor = &executor,
+     .collector = &collector},
+};
+
+const struct dtf_plugin dtf_plugin_v1 = {
+    .abi = DTF_PLUGIN_ABI, .type_count = sizeof types / sizeof *types, .types = types};

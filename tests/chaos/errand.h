@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// errand.h: the parameters of the errand task types, and what each of their runs writes down.
+#ifndef TESTS_CHAOS_ERRAND_H
+#define TESTS_CHAOS_ERRAND_H
+
+#include <stdint.h>
+
+enum { ERRAND_FOLLOWUP = 1000000, ERRAND_HANG_MS = 100 };
+#define ERRAND_RUNS                                                                                          \
+    "ERRAND_RUNS" // environment: the folder where each node writes its file of struct errand_run
+
+// Of every subtask; 0: never. What is a multiple of several does the first of these.
+struct errand_shape {
+    uint32_t hang_every;  // runs until its timeout, which is ERRAND_HANG_MS
+    uint32_t fail_every;  // fails each time
+    uint32_t flaky_every; // fails at its first attempt
+    uint32_t
+        followup_every; // adds a follow-up when it has succeeded, with ERRAND_FOLLOWUP added to its index
+    uint32_t run_us;    // it takes up to that long
+};
+
+struct errand_param {
+    uint64_t count; // subtasks 1..count
+    struct errand_shape shape;
+};
+
+struct errand_subtask {
+    uint64_t index;
+    struct errand_shape shape;
+};
+
+struct errand_run { // one that came to its end
+    uint64_t task, seq, index;
+    int64_t start_us; // on the monotonic clock
+    uint32_t attempt, code;
+};
+
+#endif

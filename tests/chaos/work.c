@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// work.c: the kinds of tasks, one table, and what is done to each.
+#include "chaos/work.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FEED_BATCH = 100, RESULTS_WAIT_MS = 500, AGAIN_MS = 20 };
+
+void job_trouble(struct job *j, const char *format, ...)
+{
+    va_list args;
+    if (*j->trouble)
+        return;
+    va_start(args, format);
+    vsnprintf(j->trouble, sizeof j->trouble, format, args);
+    va_end(args);
+}
+
+// ---- asking again until it is done
+
+static bool time_is_up(const struct job *j)
+{
+    return clock_mono_us() >= j->work->until_us;
+}
+
+// A call that failed is to be made again: pauses. false: time is up, or it cannot become better.
+static bool again(struct job *j, const char *what, const struct nrpc_status *st)
+{
+    bool may_pass = st->code == NRPC_UNAVAILABLE || st->code == NRPC_DEADLINE_EXCEEDED;
+    if (!may_pass || time_is_up(j)) {
+        job_trouble(j, "%s: %s (%s)", what, st->text, nrpc_code_name(st->code));
+        return false;
+    }
+    (void)poll(NULL, 0, AGAIN_MS);
+    return true;
+}
+
+static void create_at(struct job *j, struct dtf_client *client, uint64_t *task)
+{
+    const struct job_kind *k = j->kind;
+    const struct dtf_task_param p = {
+        .type = k->type,
+        .name = k->name,
+        .type_param = &j->param,
+        .type_param_bytes = sizeof j->param,
+        .idempotency_key = j->key,
+        .max_retries = k->max_retries,
+        .retry_backoff_ms = 20,
+        .tolerated_failures = k->tolerated,
+        .max_running = k->max_running,
+        .timeout_ms = k->timeout_ms,
+        .keep_results = k->keep_results,
+        .fed = k->fed,
+    };
+    struct nrpc_status st = {0};
+    while (dtf_task_create(client, &p, task, &st) && again(j, "create", &st))
+        ;
+}
+
+// ---- what is done to tasks
+
+// Asks one server after the other for the same task.
+static void create_twice(struct job *j)
+{
+    for (unsigned i = 0; i < j->work->site->options.coordinators; i++) {
+        char url[60];
+        uint64_t task = 0;
+        struct dtf_client *client;
+        struct nrpc_status st;
+        site_url(j->work->site, i, true, url, sizeof url);
+        if (dtf_client_open(url, &client, &st)) {
+            job_trouble(j, "%s: %s", url, st.text);
+            return;
+        }
+        create_at(j, client, &task);
+        dtf_client_close(client);
+        if (task != j->task && !*j->trouble)
+            job_trouble(j, "one key, and the tasks %llu and %llu", (unsigned long long)j->task,
+                        (unsigned long long)task);
+    }
+}
+
+static void feed(struct job *j)
+{
+    struct errand_subtask subtasks[FEED_BATCH];
+    struct dtf_subtask_spec specs[FEED_BATCH];
+    struct nrpc_status st = {0};
+    for (uint64_t at = 0; at < j->param.count && !*j->trouble;) {
+        size_t n = 0;
+        for (; n < FEED_BATCH && at + n < j->param.count; n++) {
+            subtasks[n] = (struct errand_subtask){at + n + 1, j->param.shape};
+            specs[n] = (struct dtf_subtask_spec){.param = &subtasks[n], .param_bytes = sizeof *subtasks};
+        }
+        bool last = at + n == j->param.count;
+        while (dtf_task_feed(j->work->client, j->task, at, specs, n, last, &st) && again(j, "feed", &st))
+            ;
+        at += n;
+    }
+}
+
+static void cancel(struct job *j)
+{
+    struct nrpc_status st = {0};
+    (void)poll(NULL, 0, (int)j->act_ms);
+    for (;;) {
+        int code = dtf_task_cancel(j->work->client, j->task, "the test says so", &st);
+        if (code == NRPC_OK)
+            j->cancel_acknowledged = true;
+        if (code == NRPC_OK || code == NRPC_FAILED_PRECONDITION || !again(j, "cancel", &st))
+            return;
+    }
+}
+
+static bool set_paused(struct job *j, bool paused)
+{
+    struct nrpc_status st = {0};
+    for (;;) {
+        int code = (paused ? dtf_task_pause : dtf_task_resume)(j->work->client, j->task, &st);
+        if (code == NRPC_OK)
+            return true;
+        if (code == NRPC_FAILED_PRECONDITION || !again(j, paused ? "pause" : "resume", &st))
+            return false;
+    }
+}
+
+static void pause_and_resume(struct job *j)
+{
+    struct dtf_task_info info;
+    struct nrpc_status st = {0};
+    (void)poll(NULL, 0, (int)j->act_ms);
+    if (!set_paused(j, true))
+        return;
+    while (dtf_task_status(j->work->client, j->task, &info, &st) && again(j, "status", &st))
+        ;
+    if (!*j->trouble && info.status != DTF_TASK_PAUSED && info.status < DTF_TASK_CANCELLED)
+        job_trouble(j, "paused, and it is %s", dtf_task_status_name(info.status));
+    (void)poll(NULL, 0, (int)j->act_ms / 2);
+    (void)set_paused(j, false);
+}
+
+static void see(void *user, const struct dtf_task_result *r)
+{
+    struct job *j = user;
+    uint64_t index = 0;
+    if (r->result.kind == DTF_RESULT_SUCCESS && r->result.body_bytes == sizeof index)
+        memcpy(&index, r->result.body, sizeof index);
+    if (!index || index > j->param.count)
+        job_trouble(j, "result of subtask %llu: kind %d, of %llu", (unsigned long long)r->subtask_id,
+                    (int)r->result.kind, (unsigned long long)index);
+    else
+        j->seen[index]++;
+}
+
+// The answer that says that it was the last is acknowledged by asking once more.
+static void read_results(struct job *j)
+{
+    uint64_t cursor = 0;
+    bool end = false;
+    j->seen = mem_calloc(j->param.count + 1, sizeof *j->seen);
+    for (uint64_t before = 1; (!end || cursor != before) && !*j->trouble && !time_is_up(j);) {
+        struct nrpc_status st = {0};
+        before = cursor;
+        if (dtf_task_results(j->work->client, j->task, &cursor, RESULTS_WAIT_MS, false, see, j, &end, &st) &&
+            !again(j, "results", &st))
+            return;
+    }
+    if (!end)
+        job_trouble(j, "the results do not come to their end");
+}
+
+static const struct job_kind kinds[] = {
+    {.name = "generated", // long enough for some points to go on from
+     .type = "errand",
+     .least = 3000,
+     .most = 5000,
+     .shape = {.run_us = 2000},
+     .max_running = 4},
+    {.name = "without status",
+     .type = "errand_plain",
+     .least = 500,
+     .most = 1500,
+     .shape = {.run_us = 2000, .flaky_every = 40},
+     .max_retries = 2},
+    {.name = "fed",
+     .type = "errand",
+     .least = 300,
+     .most = 1500,
+     .shape = {.run_us = 2000},
+     .fed = true,
+     .act = feed},
+    {.name = "with follow-ups",
+     .type = "errand_more",
+     .least = 300,
+     .most = 1000,
+     .shape = {.run_us = 2000, .followup_every = 3, .fail_every = 50, .flaky_every = 31},
+     .max_retries = 1,
+     .tolerated = -1},
+    {.name = "with failures",
+     .type = "errand",
+     .least = 200,
+     .most = 600,
+     .shape = {.run_us = 3000, .fail_every = 11, .hang_every = 97, .flaky_every = 7},
+     .max_retries = 2,
+     .tolerated = 200},
+    {.name = "over its budget",
+     .type = "errand",
+     .least = 1000,
+     .most = 2000,
+     .shape = {.run_us = 3000, .fail_every = 5},
+     .tolerated = 20,
+     .outcome = DTF_TASK_FAILED},
+    {.name = "with results",
+     .type = "errand",
+     .least = 300,
+     .most = 1500,
+     .shape = {.run_us = 2000},
+     .keep_results = true,
+     .act = read_results},
+    {.name = "cancelled",
+     .type = "errand",
+     .least = 2000,
+     .most = 2000,
+     .shape = {.run_us = 5000},
+     .max_running = 2,
+     .act = cancel},
+    {.name = "paused",
+     .type = "errand",
+     .least = 300,
+     .most = 800,
+     .shape = {.run_us = 4000},
+     .max_running = 3,
+     .act = pause_and_resume},
+    {.name = "created twice",
+     .type = "errand_plain",
+     .least = 200,
+     .most = 500,
+     .shape = {.run_us = 1000},
+     .act = create_twice},
+    {.name = "too slow",
+     .type = "errand",
+     .least = 5000,
+     .most = 5000,
+     .shape = {.run_us = 5000},
+     .max_running = 1,
+     .timeout_ms = 2500,
+     .outcome = DTF_TASK_TIMED_OUT},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+// ---- a job
+
+static void *run(void *arg)
+{
+    struct job *j = arg;
+    struct nrpc_status st;
+    create_at(j, j->work->client, &j->task);
+    if (j->task && j->kind->act)
+        j->kind->act(j);
+    for (int code = 1; j->task && code && !*j->trouble;) {
+        int64_t left_ms = (j->work->until_us - clock_mono_us()) / 1000;
+        code = dtf_task_wait(j->work->client, j->task, left_ms > 0 ? left_ms : 0, &j->info, &st);
+        if (code == NRPC_DEADLINE_EXCEEDED && time_is_up(j))
+            job_trouble(j, "not ended: %s", st.text);
+        else if (code)
+            (void)again(j, "wait", &st);
+    }
+    j->ended_us = clock_mono_us();
+    return NULL;
+}
+
+void work_start(struct work *w, struct site *site, unsigned seed, int64_t patience_ms)
+{
+    struct nrpc_status st;
+    *w = (struct work){.site = site, .count = KINDS, .until_us = clock_mono_us() + patience_ms * 1000};
+    if (dtf_client_open(site->client_urls, &w->client, &st)) {
+        fprintf(stderr, "%s: %s\n", site->client_urls, st.text);
+        exit(1);
+    }
+    for (size_t i = 0; i < KINDS; i++) {
+        const struct job_kind *k = &kinds[i];
+        struct job *j = &w->jobs[i];
+        *j = (struct job){.kind = k, .work = w, .act_ms = 50 + random() % 1500};
+        j->param.count = k->least + (uint64_t)random() % (k->most - k->least + 1);
+        j->param.shape = k->shape;
+        snprintf(j->key, sizeof j->key, "%u-%s", seed, k->name);
+    }
+    for (size_t i = 0; i < KINDS; i++)
+        if (pthread_create(&w->jobs[i].thread, NULL, run, &w->jobs[i]))
+            abort();
+}
+
+void work_join(struct work *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        pthread_join(w->jobs[i].thread, NULL);
+}
+
+void work_fini(struct work *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        free(w->jobs[i].seen);
+    dtf_client_close(w->client);
+}

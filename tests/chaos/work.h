@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// work.h: the tasks of a round: one of each kind, each with a thread that creates it, does to it what its
+// kind says, and waits for its end.
+#ifndef TESTS_CHAOS_WORK_H
+#define TESTS_CHAOS_WORK_H
+
+#include "chaos/errand.h"
+#include "chaos/site.h"
+#include "dtf.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { JOBS_MAX = 16 };
+
+struct job;
+
+struct job_kind {
+    const char *name, *type;
+    uint64_t least, most; // subtasks
+    struct errand_shape shape;
+    uint32_t max_retries, max_running;
+    int64_t tolerated, timeout_ms;
+    bool fed, keep_results;
+    void (*act)(struct job *j); // NULL: nothing but creating it
+    int outcome;                // if nothing else happened to it; 0: completed
+};
+
+struct job {
+    const struct job_kind *kind;
+    struct work *work;
+    pthread_t thread;
+    struct errand_param param;
+    char key[60];
+    int64_t act_ms; // how long after the creation it is done
+    uint64_t task;  // 0: the creation was not acknowledged
+    bool cancel_acknowledged;
+    struct dtf_task_info info; // at its end
+    int64_t ended_us;          // when the client knew
+    uint32_t *seen;            // of a reader: how often each subtask's result came
+    char trouble[400];         // what went wrong; empty: nothing
+};
+
+struct work {
+    struct site *site;
+    struct dtf_client *client;
+    int64_t until_us; // when waiting ends, on the monotonic clock
+    struct job jobs[JOBS_MAX];
+    size_t count;
+};
+
+void work_start(struct work *w, struct site *site, unsigned seed, int64_t patience_ms); // from random()
+void work_join(struct work *w);
+void work_fini(struct work *w);
+
+__attribute__((format(printf, 2, 3))) void job_trouble(struct job *j, const char *format, ...);
+
+#endif
