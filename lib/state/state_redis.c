@@ -411,11 +411,36 @@ struct state_blob rs_out_blob(struct rs_call *c, const void *data, size_t bytes)
     return (struct state_blob){copy, copy ? bytes : 0};
 }
 
-int rs_out_ids(struct rs_call *c, const redisReply *array, uint64_t **out, size_t *count)
+// ---- ids
+
+void rs_ids_add(struct rs_ids *ids, const redisReply *array)
 {
-    *count = rs_size(array);
-    *out = rs_out(c, *count + 1, sizeof **out);
-    for (size_t i = 0; *out && i < *count; i++)
-        (*out)[i] = rs_read_u64(rs_at(array, i));
-    return c->code;
+    mem_grow(&ids->at, &ids->capacity, ids->count + rs_size(array) + 1, sizeof *ids->at);
+    for (size_t i = 0; i < rs_size(array); i++)
+        ids->at[ids->count++] = rs_read_u64(rs_at(array, i));
+}
+
+int rs_compare_ids(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+int rs_ids_give(struct rs_ids *ids, int code, size_t max, struct arena *a, uint64_t **out, size_t *count,
+                struct nrpc_status *st)
+{
+    size_t kept = 0;
+    if (ids->count)
+        qsort(ids->at, ids->count, sizeof *ids->at, rs_compare_ids);
+    for (size_t i = 0; i < ids->count && kept < max; i++)
+        if (!kept || ids->at[i] != ids->at[kept - 1])
+            ids->at[kept++] = ids->at[i];
+    *count = code ? 0 : kept;
+    *out = code ? NULL : arena_alloc(a, (kept + 1) * sizeof **out);
+    if (*out && kept)
+        memcpy(*out, ids->at, kept * sizeof **out);
+    free(ids->at);
+    if (code == NRPC_OK && !*out)
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
+    return code;
 }

@@ -31,12 +31,6 @@ static void read_views(struct rs_call *c, struct viewing *v, const redisReply *r
     }
 }
 
-static int compare_views(const void *a, const void *b)
-{
-    const struct state_view *x = a, *y = b;
-    return x->task < y->task ? -1 : x->task > y->task;
-}
-
 int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,
              struct state_view **out, size_t *count, struct nrpc_status *st)
 {
@@ -53,7 +47,7 @@ int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct
         code = rs_end(&c);
     }
     if (v.count)
-        qsort(v.at, v.count, sizeof *v.at, compare_views);
+        qsort(v.at, v.count, sizeof *v.at, rs_compare_ids); // a view begins with its task
     *count = v.count < max ? v.count : max;
     *out = code ? NULL : arena_dup(a, v.at, *count * sizeof *v.at);
     free(v.at);
@@ -156,40 +150,11 @@ int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, enum
     return code;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-// Each once, sorted, to the caller's arena.
-static int give_ids(uint64_t *ids, size_t n, int code, struct arena *a, uint64_t **out, size_t *count)
-{
-    size_t kept = 0;
-    if (n)
-        qsort(ids, n, sizeof *ids, compare_ids);
-    for (size_t i = 0; i < n; i++)
-        if (!kept || ids[i] != ids[kept - 1])
-            ids[kept++] = ids[i];
-    *count = code ? 0 : kept;
-    *out = code ? NULL : arena_dup(a, ids, kept * sizeof *ids);
-    free(ids);
-    return code;
-}
-
-static void add_ids(uint64_t **ids, size_t *count, size_t *capacity, const redisReply *array)
-{
-    mem_grow(ids, capacity, *count + rs_size(array) + 1, sizeof **ids);
-    for (size_t i = 0; i < rs_size(array); i++)
-        (*ids)[(*count)++] = rs_read_u64(rs_at(array, i));
-}
-
 int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count,
              int64_t *next_ms, struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
-    uint64_t *ids = NULL;
-    size_t n = 0, capacity = 0;
+    struct rs_ids ids = {0};
     int code = NRPC_OK;
     *next_ms = CLOCK_NEVER;
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
@@ -197,25 +162,24 @@ int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, 
         rs_begin(&c, &store->shards[i], now_ms, NULL, st);
         if (rs_do(&c, SCRIPT_sweep) == NRPC_OK) {
             const redisReply *next = rs_at(c.reply, RS_REPLY + 1);
-            add_ids(&ids, &n, &capacity, rs_at(c.reply, RS_REPLY));
+            rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
             if (!rs_is_nil(next) && rs_read_time(next) < *next_ms)
                 *next_ms = rs_read_time(next);
         }
         code = rs_end(&c);
     }
-    return give_ids(ids, n, code, a, lost, lost_count);
+    return rs_ids_give(&ids, code, SIZE_MAX, a, lost, lost_count, st);
 }
 
 int rs_holders(struct state *s, uint64_t task, struct arena *a, uint64_t **nodes, size_t *count,
                struct nrpc_status *st)
 {
     struct rs_call c;
-    uint64_t *ids = NULL;
-    size_t n = 0, capacity = 0;
+    struct rs_ids ids = {0};
     rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
     rs_u64(&c, task);
     if (rs_do(&c, SCRIPT_holders) == NRPC_OK)
-        add_ids(&ids, &n, &capacity, rs_at(c.reply, RS_REPLY));
+        rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
     int code = rs_end(&c);
-    return give_ids(ids, n, code, a, nodes, count);
+    return rs_ids_give(&ids, code, SIZE_MAX, a, nodes, count, st);
 }

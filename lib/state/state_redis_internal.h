@@ -100,7 +100,17 @@ bool rs_is_nil(const redisReply *r);
 void *rs_out(struct rs_call *c, size_t count, size_t size);
 const char *rs_out_text(struct rs_call *c, const redisReply *r); // NULL for nil
 struct state_blob rs_out_blob(struct rs_call *c, const void *data, size_t bytes);
-int rs_out_ids(struct rs_call *c, const redisReply *array, uint64_t **out, size_t *count);
+
+// Ids gathered from replies of several shards.
+struct rs_ids {
+    uint64_t *at;
+    size_t count, capacity;
+};
+void rs_ids_add(struct rs_ids *ids, const redisReply *array);
+int rs_compare_ids(const void *a, const void *b); // for qsort: numbers, or structs that begin with one
+// Sorted, each once, at most max, in the caller's arena; none if code is a failure. Frees the list; the code.
+int rs_ids_give(struct rs_ids *ids, int code, size_t max, struct arena *a, uint64_t **out, size_t *count,
+                struct nrpc_status *st);
 
 struct rs_shard *rs_shard_of(const struct rs_store *store, uint64_t task);
 

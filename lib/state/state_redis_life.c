@@ -118,37 +118,6 @@ int rs_close_task(struct state *s, uint64_t task, const char *failure, struct nr
 
 // ---- lists of tasks: of every shard, put together
 
-struct ids {
-    uint64_t *at;
-    size_t count, capacity;
-};
-
-static void ids_add(struct ids *ids, const redisReply *array)
-{
-    mem_grow(&ids->at, &ids->capacity, ids->count + rs_size(array), sizeof *ids->at);
-    for (size_t i = 0; i < rs_size(array); i++)
-        ids->at[ids->count++] = rs_read_u64(rs_at(array, i));
-}
-
-static int ids_out(struct ids *ids, int code, size_t max, struct arena *a, uint64_t **out, size_t *count,
-                   struct nrpc_status *st)
-{
-    *count = ids->count < max ? ids->count : max;
-    *out = code ? NULL : arena_alloc(a, (*count + 1) * sizeof **out);
-    if (*out && *count)
-        memcpy(*out, ids->at, *count * sizeof **out);
-    free(ids->at);
-    if (code == NRPC_OK && !*out)
-        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
-    return code;
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 struct deadline {
     int64_t ms;
     uint64_t task;
@@ -157,23 +126,21 @@ struct deadline {
 static int compare_deadlines(const void *a, const void *b)
 {
     const struct deadline *x = a, *y = b;
-    return x->ms != y->ms ? (x->ms < y->ms ? -1 : 1) : compare_ids(&x->task, &y->task);
+    return x->ms != y->ms ? (x->ms < y->ms ? -1 : 1) : rs_compare_ids(&x->task, &y->task);
 }
 
 // What has passed of all shards' first deadlines; the first of the rest is the next.
 static int give_overdue(struct deadline *all, size_t n, int64_t now_ms, size_t max, struct arena *a,
                         uint64_t **tasks, size_t *count, int64_t *next_ms, struct nrpc_status *st)
 {
-    struct ids ids = {0};
+    struct rs_ids ids = {0};
     if (n)
         qsort(all, n, sizeof *all, compare_deadlines);
     mem_grow(&ids.at, &ids.capacity, n + 1, sizeof *ids.at);
-    while (ids.count < n && ids.count < max && all[ids.count].ms <= now_ms) {
+    for (; ids.count < n && ids.count < max && all[ids.count].ms <= now_ms; ids.count++)
         ids.at[ids.count] = all[ids.count].task;
-        ids.count++;
-    }
     *next_ms = ids.count < n ? all[ids.count].ms : CLOCK_NEVER;
-    return ids_out(&ids, NRPC_OK, max, a, tasks, count, st);
+    return rs_ids_give(&ids, NRPC_OK, max, a, tasks, count, st);
 }
 
 int rs_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a, uint64_t **tasks, size_t *count,
@@ -205,7 +172,7 @@ int rs_in_phase(struct state *s, enum model_phase phase, uint64_t after, size_t 
                 uint64_t **tasks, size_t *count, struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
-    struct ids ids = {0};
+    struct rs_ids ids = {0};
     int code = NRPC_OK;
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
         struct rs_call c;
@@ -214,19 +181,17 @@ int rs_in_phase(struct state *s, enum model_phase phase, uint64_t after, size_t 
         rs_u64(&c, after);
         rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
         if (rs_do(&c, SCRIPT_in_phase) == NRPC_OK)
-            ids_add(&ids, rs_at(c.reply, RS_REPLY));
+            rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
         code = rs_end(&c);
     }
-    if (ids.count)
-        qsort(ids.at, ids.count, sizeof *ids.at, compare_ids);
-    return ids_out(&ids, code, max, a, tasks, count, st);
+    return rs_ids_give(&ids, code, max, a, tasks, count, st);
 }
 
 int rs_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t until_ms, size_t max,
             struct arena *a, uint64_t **tasks, size_t *count, struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
-    struct ids ids = {0};
+    struct rs_ids ids = {0};
     int code = NRPC_OK;
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count && ids.count < max; i++) {
         struct rs_call c;
@@ -235,10 +200,10 @@ int rs_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t unt
         rs_time(&c, until_ms);
         rs_u64(&c, max - ids.count < INT32_MAX ? max - ids.count : INT32_MAX);
         if (rs_do(&c, SCRIPT_take) == NRPC_OK)
-            ids_add(&ids, rs_at(c.reply, RS_REPLY));
+            rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
         code = rs_end(&c);
     }
-    return ids_out(&ids, code, max, a, tasks, count, st);
+    return rs_ids_give(&ids, code, max, a, tasks, count, st);
 }
 
 int rs_hold(struct state *s, const uint64_t *tasks, size_t count, int64_t until_ms, struct nrpc_status *st)

@@ -34,18 +34,11 @@ int rs_node_add(struct state *s, const struct state_node *node, uint64_t *id, st
     return code;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 int rs_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
                   uint64_t **lost, size_t *lost_count, struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
-    uint64_t *gone = NULL;
-    size_t n = 0, capacity = 0, kept = 0;
+    struct rs_ids gone = {0};
     int code = NRPC_OK;
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
         struct rs_call c;
@@ -54,22 +47,11 @@ int rs_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t un
         rs_u64(&c, count);
         for (size_t k = 0; k < count; k++)
             rs_u64(&c, ids[k]);
-        rs_do(&c, SCRIPT_node_renew);
-        const redisReply *array = rs_at(c.reply, RS_REPLY);
-        mem_grow(&gone, &capacity, n + rs_size(array) + 1, sizeof *gone);
-        for (size_t k = 0; k < rs_size(array) && !c.code; k++)
-            gone[n++] = rs_read_u64(rs_at(array, k));
+        if (rs_do(&c, SCRIPT_node_renew) == NRPC_OK)
+            rs_ids_add(&gone, rs_at(c.reply, RS_REPLY));
         code = rs_end(&c);
     }
-    if (n)
-        qsort(gone, n, sizeof *gone, compare_ids);
-    for (size_t i = 0; i < n; i++)
-        if (!kept || gone[i] != gone[kept - 1])
-            gone[kept++] = gone[i];
-    *lost_count = code ? 0 : kept;
-    *lost = code ? NULL : arena_dup(a, gone, kept * sizeof *gone);
-    free(gone);
-    return code;
+    return rs_ids_give(&gone, code, SIZE_MAX, a, lost, lost_count, st);
 }
 
 int rs_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st)
@@ -151,11 +133,6 @@ static void read_node(struct rs_call *c, struct listing *l, const redisReply *ro
     n->settled += rs_read_u64(rs_at(row, 8));
 }
 
-static int compare_nodes(const void *a, const void *b)
-{
-    return compare_ids(&((const struct state_node *)a)->id, &((const struct state_node *)b)->id);
-}
-
 int rs_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *count, struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
@@ -171,7 +148,7 @@ int rs_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *
         code = rs_end(&c);
     }
     if (l.count)
-        qsort(l.at, l.count, sizeof *l.at, compare_nodes);
+        qsort(l.at, l.count, sizeof *l.at, rs_compare_ids); // a node begins with its id
     *count = code ? 0 : l.count;
     *out = code ? NULL : arena_dup(a, l.at, l.count * sizeof *l.at);
     free(l.at);
