@@ -159,7 +159,7 @@ static void remove_one(struct sq_call *c, uint64_t task, int64_t results_until_m
     struct sq_task *t = sq_task_find(c, task);
     if (!t || t->phase != MODEL_CLOSED)
         return;
-    if (t->results > t->results_read)
+    if (t->keep_results) // also when all were read: who comes next learns that these were all
         sq_run(c, sq_bind(c, SQL_GONE_INSERT, "ui", task, results_until_ms));
     sq_run(c, sq_bind(c, SQL_TASK_PARAM_DELETE, "u", task));
     sq_run(c, sq_bind(c, SQL_FAILURE_DELETE, "u", task));

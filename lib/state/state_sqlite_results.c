@@ -66,12 +66,14 @@ int sq_results(struct state *s, uint64_t task, uint64_t after, size_t max, struc
         return code;
     struct sq_task *t = sq_task_find(&c, task);
     bool gone = !t && is_gone(&c, task);
+    if (!t && !gone)
+        sq_fail(&c, NRPC_NOT_FOUND, "no results of task %llu are kept", (unsigned long long)task);
     if (t)
         forget_read(&c, t, after);
     if (gone)
         sq_run(&c, sq_bind(&c, SQL_RESULT_FORGET, "uu", task, after));
     bool all = read_rows(&c, SQL_RESULT_READ, task, after, max, out, count);
-    *end = !t && (!gone || all);
+    *end = gone && all;
     if (gone && !*count && max)
         sq_results_drop(&c, task);
     return sq_end(&c);

@@ -493,12 +493,30 @@ static int read_recorded_failures(struct manager *m, const Dtf__V1__ResultsReque
     return NRPC_OK;
 }
 
+// The state keeps nothing of the task. While that is under way, it is being admitted (again); when it has
+// ended, its results were read, or none were to be kept; or they went with a state that may lose what it has.
+static int explain_no_results(struct manager *m, const struct records_task *t, bool *end,
+                              struct nrpc_status *st)
+{
+    *end = model_status_is_terminal(t->status);
+    if (!*end || !m->env->state->disposable)
+        return NRPC_OK;
+    Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&m->arena.allocator, t->param.bytes, t->param.data);
+    if (p && !p->keep_results)
+        return NRPC_OK;
+    return status_set(
+        st, NRPC_DATA_LOSS,
+        "the results of task %llu are no longer kept: they were read to their end before, have expired, "
+        "or were lost with the state",
+        (unsigned long long)t->id);
+}
+
 static void run_results(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     const Dtf__V1__ResultsRequest *q = r->message;
     Dtf__V1__ResultsResponse response = DTF__V1__RESULTS_RESPONSE__INIT;
     struct nrpc_status st;
-    struct records_task t;
+    struct records_task t = {0};
     response.next = q->after;
     size_t limit = (size_t)page_size(q->limit, RESULTS_DEFAULT, RESULTS_MAX);
     int code = m->env->records->ops->get(m->env->records, q->task_id, &m->arena, &t, &st);
@@ -506,7 +524,11 @@ static void run_results(struct manager *m, struct request *r, int64_t now_ms, bo
         code = read_recorded_failures(m, q, limit, &response, &st);
     else if (code == NRPC_OK)
         code = read_kept(m, q, q->failed_only, limit, &response, &st);
-    response.end &= code || model_status_is_terminal(t.status); // the state may have lost it
+    if (code == NRPC_NOT_FOUND && t.id == q->task_id && !q->failed_only) {
+        bool end;
+        code = explain_no_results(m, &t, &end, &st);
+        response.end = end;
+    }
     if (code)
         nrpc_reply_status(r->call, &st);
     else if (response.n_results || response.end ||

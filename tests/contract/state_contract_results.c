@@ -340,6 +340,14 @@ static void test_kept_results(void **state)
     assert_true(r[0].position > last && r[0].seq == 3);
 }
 
+static void assert_no_results(struct fixture *f, uint64_t task)
+{
+    struct state_result *r;
+    size_t count;
+    bool end;
+    assert_code(f, NRPC_NOT_FOUND, f->ops->results(f->s, task, 0, 9, &f->arena, &r, &count, &end, &f->st));
+}
+
 static void test_results_after_remove(void **state)
 {
     struct fixture *f = *state;
@@ -363,15 +371,35 @@ static void test_results_after_remove(void **state)
     assert_true(end);
     assert_int_equal(read_results(f, 1, r[1].position, 3, &r, &end), 0);
     assert_true(end);
+    assert_no_results(f, 1);
     must(f, f->ops->expire_results(f->s, f->now_ms + 999, &f->st));
     assert_int_equal(read_results(f, 2, 0, 9, &r, &end), 5);
     must(f, f->ops->expire_results(f->s, f->now_ms + 1000, &f->st));
-    for (id = 2; id <= 3; id++) {
-        assert_int_equal(read_results(f, id, 0, 9, &r, &end), 0);
-        assert_true(end);
-    }
-    assert_int_equal(read_results(f, 77, 0, 9, &r, &end), 0);
+    for (id = 2; id <= 3; id++)
+        assert_no_results(f, id);
+    assert_no_results(f, 77);
+}
+
+// Who had read everything before the task was removed still learns that this was all.
+static void test_results_read_before_remove(void **state)
+{
+    struct fixture *f = *state;
+    struct state_result *r;
+    bool end;
+    uint64_t node = node_make(f, CLOCK_NEVER), id = 1;
+    struct state_task task = task_sample(1);
+    task.keep_results = true;
+    admit_task(f, &task);
+    push(f, 1, 5, true);
+    settle_all(f, lease(f, node, 1, 5), MODEL_SUCCESS);
+    assert_int_equal(read_results(f, 1, 0, 9, &r, &end), 5);
+    uint64_t last = r[4].position;
+    assert_int_equal(read_results(f, 1, last, 9, &r, &end), 0);
+    assert_false(end);
+    must(f, f->ops->remove(f->s, &id, 1, f->now_ms + 1000, &f->st));
+    assert_int_equal(read_results(f, 1, last, 9, &r, &end), 0);
     assert_true(end);
+    assert_no_results(f, 1);
 }
 
 static void test_results_backlog(void **state)
@@ -453,6 +481,7 @@ const struct CMUnitTest state_result_tests[] = {
     TEST(test_drained_in_every_order),
     TEST(test_kept_results),
     TEST(test_results_after_remove),
+    TEST(test_results_read_before_remove),
     TEST(test_results_backlog),
     TEST(test_failures),
 };

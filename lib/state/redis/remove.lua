@@ -7,11 +7,9 @@ make_room()
 for _ = 1, number() do
     local t = task_find(text())
     if t and t.phase == CLOSED then
-        if t.results > t.results_read then
+        if t.keep == 1 then -- also when all were read: who comes next learns that these were all
             call('ZADD', P .. 'gone', until_ms, t.id)
             call('HSET', P .. 'gone_read', t.id, t.results_read)
-        else
-            call('UNLINK', P .. 'r:' .. t.id)
         end
         call('UNLINK', P .. 't:' .. t.id, P .. 'f:' .. t.id)
         call('ZREM', P .. 'phase:5', t.id)

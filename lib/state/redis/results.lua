@@ -1,13 +1,16 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- results.lua: kept results; forgets those that the caller has had.
 -- arguments: task, after, max
--- returns: position of the first, items, 1 if there will be no more
+-- returns: position of the first, items, 1 if there will be no more; NOT_FOUND
 local id, after, max = text(), number(), number()
 local key, t, gone = P .. 'r:' .. id, task_find(id), false
 local read = t and t.results_read or 0
 if not t then
-    gone = call('ZSCORE', P .. 'gone', id) and true
-    read = gone and tonumber(call('HGET', P .. 'gone_read', id)) or 0
+    gone = call('ZSCORE', P .. 'gone', id)
+    if not gone then
+        return fail(NOT_FOUND, 'no results of task %s are kept', id)
+    end
+    read = tonumber(call('HGET', P .. 'gone_read', id))
 end
 local count, epoch = call('LLEN', key), tonumber(call('HGET', P .. 'meta', 'epoch') or 0)
 if t and t.epoch < epoch then -- the server may have lost what was read last: give what there is new positions
@@ -46,4 +49,4 @@ if gone and #items == 0 and max > 0 then
     call('HDEL', P .. 'gone_read', id)
     call('ZREM', P .. 'gone', id)
 end
-return done(string.format('%.0f', read + forget + 1), items, (not t and (not gone or all)) and 1 or 0)
+return done(string.format('%.0f', read + forget + 1), items, gone and all and 1 or 0)
