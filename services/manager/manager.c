@@ -278,6 +278,8 @@ static void keep_house(struct manager *m, int64_t now_ms)
         log_warn("manager: housekeeping failed, will try again: %s", st.text);
         m->repair_asked = true;
         m->next_repair_ms = now_ms + ENV_STORE_RETRY_MS;
+    } else if (m->repair_asked) { // a queue was full
+        m->next_repair_ms = now_ms + LOOK_MS;
     }
 }
 
