@@ -384,7 +384,7 @@ static enum act decide(struct executor *e, int64_t now_ms)
     }
     if (e->resync)
         return is_quiet(e) ? ACT_RESYNC : ACT_NONE;
-    if (!e->flights[POLL].out && !e->draining)
+    if (!e->flights[POLL].out) // also while draining, wanting nothing: it renews the lease
         return ACT_POLL;
     return to_report && !e->flights[REPORT].out ? ACT_REPORT : ACT_NONE;
 }
