@@ -246,6 +246,8 @@ static int check_runnable(const Dtf__V1__ArchivedTask *t, const Dtf__V1__TaskPar
 static int check_task(const Dtf__V1__ArchivedTask *t, struct nrpc_status *st)
 {
     bool has_ended = model_status_is_terminal((int)t->status);
+    if (t->status < DTF__V1__TASK_STATUS__TASK_CREATED || t->status > DTF__V1__TASK_STATUS__TASK_TIMED_OUT)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "status: is none");
     if (has_ended != (t->finished_ms != 0))
         return status_set(st, NRPC_INVALID_ARGUMENT, "finished_ms: does not agree with the status");
     if (!has_ended && t->n_failures)

@@ -142,7 +142,7 @@ static int parse(struct lines *l, size_t size, struct nrpc_status *st)
 int lines_next(struct lines *l, Dtf__V1__ArchiveItem **item, struct nrpc_status *st)
 {
     size_t size;
-    bool is_over;
+    bool is_over = false;
     drop_item(l);
     *item = NULL;
     l->line++;

@@ -70,7 +70,10 @@ export interface ChannelOptions {
  * it is closed. Throws a TypeError for a malformed url or an unknown option.
  */
 export class Channel {
-  /** url: tcp://host:port, tls+tcp://host:port or ipc:///path. */
+  /**
+   * url: tcp://host:port, tls+tcp://host:port or ipc:///path; or several, separated by commas, of servers that do the same: one
+   * is chosen by chance and kept while its connection lasts.
+   */
   constructor(url: string, options?: ChannelOptions);
   readonly url: string;
   readonly isConnected: boolean;

@@ -193,7 +193,8 @@ static void check_repeats(struct check *c, const struct job *j, const struct dtf
                   (unsigned long long)t->redispatched);
 }
 
-// Results that wait to be read are in Redis alone: those of a task that has ended are not made again.
+// Results that wait to be read are in Redis alone: those of a task that has ended are not made again, and its
+// reader is told so.
 static bool had_ended(const struct check *c, const struct dtf_task_info *t)
 {
     bool ended = false;
@@ -212,7 +213,8 @@ static void check_seen(struct check *c, const struct job *j, const struct dtf_ta
         missing += !j->seen[i];
         repeated += j->seen[i] > 1;
     }
-    if ((missing && !had_ended(c, t)) || (repeated && !loses))
+    bool may_miss = j->results_lost && had_ended(c, t);
+    if (((missing || j->results_lost) && !may_miss) || (repeated && !loses))
         check_say(c, "\"%s\": %llu results were never read, %llu more than once", j->kind->name,
                   (unsigned long long)missing, (unsigned long long)repeated);
 }

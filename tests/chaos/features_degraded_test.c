@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // features_degraded_test.c: what still works while Redis, MySQL or both are away, full or read-only, as
-// docs/OPERATIONS.md says; that health says so; and that all goes on when they are back.
+// docs/OPERATIONS.md says; that health says so; that all goes on when they are back; and that what was
+// acknowledged holds after Redis lost everything.
 #include "chaos/look.h"
 #include "chaos/runs.h"
 #include "chaos/site.h"
@@ -12,10 +13,12 @@
 #include <mysql.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -288,13 +291,78 @@ static void without_both(void **state)
     survive(&(struct outage){both_begin, both_end, .state = true, .records = true});
 }
 
+// ---- what was acknowledged, and then Redis was wiped
+
+static void wipe(void)
+{
+    char answer[100];
+    server_ask(site.redis[0], "FLUSHALL", answer, sizeof answer);
+    assert_string_equal(answer, "+OK\r\n");
+}
+
+static void signal_nodes(int signal_number)
+{
+    for (unsigned i = 0; i < site.options.nodes; i++)
+        program_signal(&site.nodes[i], signal_number);
+}
+
+static uint64_t begin_task(void)
+{
+    uint64_t task = 0;
+    struct nrpc_status st;
+    assert_int_equal(create(SUBTASKS, &task, &st), NRPC_OK);
+    WAIT_FOR(runs_so_far(task) > 50);
+    return task;
+}
+
+// The nodes stand still, so that it has not ended when Redis loses it.
+static void cancelled_before_a_wipe(void **state)
+{
+    (void)state;
+    struct dtf_task_info t;
+    struct nrpc_status st;
+    uint64_t task = begin_task();
+    signal_nodes(SIGSTOP);
+    assert_int_equal(dtf_task_cancel(client, task, "no longer needed", &st), NRPC_OK);
+    wipe();
+    signal_nodes(SIGCONT);
+    assert_int_equal(dtf_task_wait(client, task, PATIENCE_MS, &t, &st), NRPC_OK);
+    assert_int_equal(t.status, DTF_TASK_CANCELLED);
+    assert_string_equal(t.message, "no longer needed");
+    assert_int_equal(t.generated, t.succeeded + t.failed + t.timed_out + t.cancelled);
+}
+
+static bool is_known_again(uint64_t task)
+{
+    char command[60], answer[100];
+    snprintf(command, sizeof command, "EXISTS dtf:{0}:t:%llu", (unsigned long long)task);
+    server_ask(site.redis[0], command, answer, sizeof answer);
+    return !strcmp(answer, ":1\r\n");
+}
+
+static void paused_before_a_wipe(void **state)
+{
+    (void)state;
+    struct dtf_task_info t;
+    struct nrpc_status st;
+    uint64_t task = begin_task();
+    assert_int_equal(dtf_task_pause(client, task, &st), NRPC_OK);
+    wipe();
+    WAIT_FOR(is_known_again(task));
+    assert_int_equal(dtf_task_status(client, task, &t, &st), NRPC_OK);
+    assert_int_equal(t.status, DTF_TASK_PAUSED);
+    assert_int_equal(dtf_task_resume(client, task, &st), NRPC_OK);
+    check_completed(task, SUBTASKS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_redis),      cmocka_unit_test(redis_is_full),
-        cmocka_unit_test(redis_is_read_only), cmocka_unit_test(without_mysql),
-        cmocka_unit_test(mysql_is_read_only), cmocka_unit_test(mysql_has_no_connection_left),
-        cmocka_unit_test(without_both),
+        cmocka_unit_test(without_redis),        cmocka_unit_test(redis_is_full),
+        cmocka_unit_test(redis_is_read_only),   cmocka_unit_test(without_mysql),
+        cmocka_unit_test(mysql_is_read_only),   cmocka_unit_test(mysql_has_no_connection_left),
+        cmocka_unit_test(without_both),         cmocka_unit_test(cancelled_before_a_wipe),
+        cmocka_unit_test(paused_before_a_wipe),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

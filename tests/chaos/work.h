@@ -34,13 +34,13 @@ struct job {
     pthread_t thread;
     struct errand_param param;
     char key[60];
-    int64_t act_ms; // how long after the creation it is done
-    uint64_t task;  // 0: the creation was not acknowledged
-    bool cancel_acknowledged;
-    struct dtf_task_info info; // at its end
-    int64_t ended_us;          // when the client knew
-    uint32_t *seen;            // of a reader: how often each subtask's result came
-    char trouble[400];         // what went wrong; empty: nothing
+    int64_t act_ms;                         // how long after the creation it is done
+    uint64_t task;                          // 0: the creation was not acknowledged
+    bool cancel_acknowledged, results_lost; // results_lost: as the reader was told
+    struct dtf_task_info info;              // at its end
+    int64_t ended_us;                       // when the client knew
+    uint32_t *seen;                         // of a reader: how often each subtask's result came
+    char trouble[400];                      // what went wrong; empty: nothing
 };
 
 struct work {

@@ -31,7 +31,7 @@ services/service.c            LIB ROLES ../clients/c/client.h
 services/dtfd.c               service.h base/
 clients/c                     base/ dtf/v1/ nrpc/ dtf.h
 clients/nrpc                  base/ cli/ nrpc/ google/protobuf/ protobuf-c/ jansson.h
-clients/cli                   base/ dtf/v1/ dtf.h
+clients/cli                   base/ dtf/v1/ nrpc/json/ clients/c/archive.h dtf.h
 clients/examples              base/ protobuf-c/ dtf.h files/ openssl/ linux/ libgen.h
 clients/examples/greeter      greeter.nrpc.h
 clients/examples/checksum     base/ protobuf-c/ dtf.h files/ checksum/ openssl/ linux/ libgen.h

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// channel.js: calls to one server: they wait in line for a connection, keep their deadlines, are tried again.
+// channel.js: calls to a server, or to one of several: they wait in line for a connection, keep their deadlines, are tried
+// again.
 //
-// One connection at a time, dialed in the background, and again whenever it was lost.
+// One connection at a time, dialed in the background, and again whenever it was lost: to the next server, if there are
+// several.
 'use strict';
 
 const {Connection} = require('./connection');
@@ -51,7 +53,8 @@ function withDefaults(given) {
 }
 
 class Channel {
-  #target;
+  #targets;
+  #target; // the index of the one that is connected, or was dialed last
   #line = new Set(); // calls that wait for a connection with room, in order
   #resting = new Set(); // calls that wait for their next attempt
   #connection = null;
@@ -65,7 +68,8 @@ class Channel {
   constructor(url, options = {}) {
     this.url = url;
     this.options = withDefaults(options);
-    this.#target = parseUrl(url, this.options.tls);
+    this.#targets = url.split(',').map((one) => parseUrl(one, this.options.tls));
+    this.#target = Math.floor(Math.random() * this.#targets.length);
     this.#dial();
   }
 
@@ -76,7 +80,7 @@ class Channel {
   // ---- the connection
 
   #dial() {
-    this.#connection = new Connection(this, this.#target);
+    this.#connection = new Connection(this, this.#targets[this.#target]);
   }
 
   connectionOpened() {
@@ -90,6 +94,7 @@ class Channel {
     const {options} = this;
     const {wasOpen, wasHeard} = this.#connection;
     this.#connection = null;
+    this.#target = (this.#target + 1) % this.#targets.length;
     this.#failures = wasHeard ? 1 : this.#failures + 1;
     this.#lastError = reason;
     if (this.#closing) {

@@ -18,7 +18,8 @@ async function answer(server, text) {
 }
 
 test('malformed urls and options', () => {
-  const malformed = ['', 'tcp://', 'tcp://host', 'tcp://host:0', 'tcp://host:70000', 'http://host:1', 'host:1', 'ipc://'];
+  const malformed = ['', 'tcp://', 'tcp://host', 'tcp://host:0', 'tcp://host:70000', 'http://host:1', 'host:1', 'ipc://', 'tcp://h:1,',
+    'tcp://h:1,h:2'];
   for (const url of malformed)
     assert.throws(() => new Channel(url), TypeError, url);
   assert.throws(() => new Channel('tcp://127.0.0.1:1', {timeout: 1}), /no option "timeout"/);
@@ -68,6 +69,28 @@ test('an idempotent call survives a lost connection', async (t) => {
   server.destroy();
   await answer(await peer.accept(), 'again');
   assert.equal((await call).text, 'again');
+});
+
+test('several servers: calls keep to one, and go on with another when it is gone', async (t) => {
+  const peers = [await Peer.listen(), await Peer.listen()];
+  const {channel, client} = open(peers.map((peer) => peer.url).join());
+  t.after(async () => {
+    const closed = channel.close();
+    await Promise.all(peers.map((peer) => peer.close()));
+    await closed;
+  });
+  const calls = [client.say({}), client.say({})];
+  const accepted = peers.map((peer) => peer.accept());
+  const [first, server] = await Promise.race(accepted.map(async (one, i) => [i, await one]));
+  await answer(server, 'one');
+  await answer(server, 'two');
+  assert.deepEqual((await Promise.all(calls)).map((m) => m.text), ['one', 'two']);
+  const again = client.ask({});
+  await server.expect('REQUEST');
+  server.destroy();
+  await peers[first].close();
+  await answer(await accepted[1 - first], 'elsewhere');
+  assert.equal((await again).text, 'elsewhere');
 });
 
 test('another protocol, a message too large, a message without an id: hung up on', async (t) => {

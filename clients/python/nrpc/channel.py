@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -133,17 +134,22 @@ class ClientConnection(Connection):
 
 
 class Channel:
-    """Connects to a server in the background, and again whenever the connection is lost. Any thread."""
+    """Connects to a server in the background, and again whenever the connection is lost; of several, it keeps to one
+    while the connection lasts, and goes on with the next. Any thread."""
 
     def __init__(self, url: str, options: ChannelOptions = ChannelOptions(), **more: object) -> None:
-        """url: tcp://host:port, tls+tcp://host:port or ipc:///path. Options may also be given by name.
+        """url: tcp://host:port, tls+tcp://host:port or ipc:///path; or several, separated by commas, of servers that do
+        the same. Options may also be given by name.
         ValueError, OSError: the url, an option or a certificate is not in order."""
         self.url = url
         self.options = ChannelOptions(**{**vars(options), **more}) if more else options
         self.loop = loop.get()
         check_window(self.options.stream_window_bytes)
-        self._address = transport.parse_url(url)
-        self._tls = tls.client_context(self.options.tls) if self._address.is_tls else None
+        addresses = [transport.parse_url(one) for one in url.split(",")]
+        is_tls = any(address.is_tls for address in addresses)
+        self._tls = tls.client_context(self.options.tls) if is_tls else None
+        first = random.randrange(len(addresses))
+        self._addresses = deque(addresses[first:] + addresses[:first])  # the first is the one to use
         self._connection: ClientConnection | None = None
         self._line: deque[Call] = deque()
         self._resting: set[Call] = set()
@@ -321,10 +327,12 @@ class Channel:
         pause_s = self.options.reconnect_min_s
         while not self._is_closing:
             began = self.loop.time()
+            address = self._addresses[0]
+            self._addresses.rotate(-1)
             try:
                 pipe = await transport.connect(
-                    self._address,
-                    self._tls,
+                    address,
+                    self._tls if address.is_tls else None,
                     self.options.tls.server_name if self.options.tls else None,
                     self.options.max_message_bytes,
                 )

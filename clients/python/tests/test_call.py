@@ -246,6 +246,33 @@ class EndTest(CallTest):
         self.fails(StatusCode.CANCELLED, self.stub.Echo, Text())
 
 
+class SeveralServersTest(unittest.TestCase):
+    def test_calls_keep_to_one_and_go_on_with_another(self):
+        servers, implementations = [], []
+        for _ in range(2):
+            server = nrpc.Server()
+            implementations.append(Implementation())
+            server.add(service(), implementations[-1])
+            servers.append(server)
+            self.addCleanup(server.stop)
+        url = ",".join(server.listen("tcp://127.0.0.1:0") for server in servers)
+        with nrpc.Channel(url) as channel:
+            stub = nrpc.Stub(channel, service())
+            for _ in range(3):  # the first three attempts, at one server
+                stub.Idempotent(Text(value="x"), timeout=WAIT_S)
+            counts = [i.failures for i in implementations]
+            self.assertEqual(sorted(counts), [0, 5])
+            used = counts.index(5)
+            servers[used].stop()
+            self.assertEqual(stub.Idempotent(Text(value="y"), timeout=WAIT_S).value, "y")
+            self.assertEqual(implementations[1 - used].failures, 3)
+
+    def test_malformed_urls_are_refused(self):
+        for url in ("tcp://127.0.0.1:1,", ",tcp://127.0.0.1:1", "tcp://127.0.0.1:1,http://127.0.0.1:2"):
+            with self.assertRaises(ValueError):
+                nrpc.Channel(url)
+
+
 class LimitsTest(CallTest):
     server_options = {"max_workers": 1, "max_queued": 1, "max_message_bytes": 1000}
 
