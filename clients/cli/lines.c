@@ -83,6 +83,7 @@ static int read_line(struct lines *l, size_t *size, bool *is_over, struct nrpc_s
 {
     int c;
     *size = 0;
+    *is_over = false;
     while ((c = getc_unlocked(l->in)) != EOF && c != '\n') {
         if (*size == LINES_BYTES_MAX)
             return complain(l, "is too long", st);
@@ -142,7 +143,7 @@ static int parse(struct lines *l, size_t size, struct nrpc_status *st)
 int lines_next(struct lines *l, Dtf__V1__ArchiveItem **item, struct nrpc_status *st)
 {
     size_t size;
-    bool is_over = false;
+    bool is_over;
     drop_item(l);
     *item = NULL;
     l->line++;

@@ -119,7 +119,7 @@ int tls_stream_listener(nng_stream_listener *listener, const char *url, const st
                         struct nrpc_status *st)
 {
     nng_tls_config *config = NULL;
-    struct nrpc_status unused;
+    struct nrpc_status unused = {0};
     st = st ? st : &unused;
     if (!is_tls(url))
         return NRPC_OK;
@@ -152,7 +152,7 @@ int tls_stream_dialer(nng_stream_dialer *dialer, const char *url, const struct n
                       struct nrpc_status *st)
 {
     nng_tls_config *config = NULL;
-    struct nrpc_status unused;
+    struct nrpc_status unused = {0};
     st = st ? st : &unused;
     if (!is_tls(url))
         return NRPC_OK;

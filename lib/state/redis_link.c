@@ -274,7 +274,7 @@ int redis_link_connect(struct redis_link *l, redisContext **out, struct nrpc_sta
 {
     char host[256] = "";
     unsigned port = 0;
-    struct nrpc_status own;
+    struct nrpc_status own = {0};
     st = st ? st : &own;
     *out = NULL;
     if (l->kind == SENTINEL && find_master(l, host, sizeof host, &port, st))
@@ -359,7 +359,7 @@ int redis_link_command(struct redis_link *l, size_t count, const char *const *ar
                        redisReply **out, struct nrpc_status *st)
 {
     unsigned long breaks;
-    struct nrpc_status own;
+    struct nrpc_status own = {0};
     st = st ? st : &own;
     *out = NULL;
     redisContext *c = borrow(l, &breaks, st);
@@ -407,7 +407,7 @@ int redis_link_script(struct redis_link *l, const struct redis_script *script, s
                       const char **args, size_t *lengths, redisReply **out, struct nrpc_status *st)
 {
     unsigned long breaks;
-    struct nrpc_status own;
+    struct nrpc_status own = {0};
     st = st ? st : &own;
     *out = NULL;
     redisContext *c = borrow(l, &breaks, st);

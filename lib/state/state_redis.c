@@ -137,7 +137,7 @@ static int open_shard(struct rs_store *store, unsigned i, const char *url, struc
 
 int state_redis_open(const struct state_redis_options *o, struct state **out, struct nrpc_status *st)
 {
-    struct nrpc_status own;
+    struct nrpc_status own = {0};
     st = st ? st : &own;
     *out = NULL;
     if (o->url_count < 1 || o->url_count > STATE_REDIS_SHARDS_MAX)

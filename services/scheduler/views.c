@@ -9,13 +9,18 @@
 #include <string.h>
 #include <uthash.h>
 
-enum { PAGE = 1000, KEEP_VERSIONS_ROUNDS = 2 };
+enum {
+    PAGE = 1000,
+    KEEP_VERSIONS_ROUNDS = 2,
+    BEHIND_MAX = 2, // then it is the news that was wrong: of a store that has lost its last moments
+};
 
 struct view {
     struct heap_node retry; // first member; in views.retries while one is due later
     UT_hash_handle hh;
     uint64_t task, version, round;
-    bool forgotten; // kept a while, so that old news does not bring it back
+    bool forgotten;  // kept a while, so that old news does not bring it back
+    unsigned behind; // refreshes in a row that know less than news has said
     char *type;
 };
 
@@ -56,7 +61,7 @@ static struct view *find(struct views *v, uint64_t task)
     return w;
 }
 
-void views_take(struct views *v, const struct state_view *in)
+static struct view *get(struct views *v, const struct state_view *in)
 {
     struct view *w = find(v, in->task);
     if (!w) {
@@ -66,15 +71,36 @@ void views_take(struct views *v, const struct state_view *in)
         HASH_ADD(hh, v->all, task, sizeof w->task, w);
     }
     w->round = v->round;
-    if (w->forgotten || in->version < w->version)
-        return;
+    return w;
+}
+
+static void adopt(struct views *v, struct view *w, const struct state_view *in)
+{
     w->version = in->version;
+    w->forgotten = false;
+    w->behind = 0;
     sched_set_task(v->sched, &(struct sched_task){in->task, in->group, in->priority, in->ready, in->running,
                                                   in->max_running});
     if (in->next_retry_ms == CLOCK_NEVER)
         heap_remove(&v->retries, &w->retry);
     else
         heap_put(&v->retries, &w->retry, in->next_retry_ms);
+}
+
+void views_take(struct views *v, const struct state_view *in)
+{
+    struct view *w = get(v, in);
+    if (!w->forgotten && in->version >= w->version)
+        adopt(v, w, in);
+}
+
+// What the state says when it is asked. News may have overtaken it, but not time and again.
+static void take_read(struct views *v, const struct state_view *in)
+{
+    struct view *w = get(v, in);
+    bool old = w->forgotten || in->version < w->version;
+    if (!old || ++w->behind >= BEHIND_MAX)
+        adopt(v, w, in);
 }
 
 void views_forget(struct views *v, uint64_t task)
@@ -98,7 +124,7 @@ static int refresh_tasks(struct views *v, int64_t now_ms, struct arena *a, struc
         if (code)
             return code;
         for (size_t i = 0; i < count; i++)
-            views_take(v, &page[i]);
+            take_read(v, &page[i]);
         if (count)
             after = page[count - 1].task;
     }

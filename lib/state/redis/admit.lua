@@ -27,7 +27,8 @@ local function admit()
     end
     t.phase, t.owner, t.cursor, t.percent = GENERATING, '0', t.generated + 1, -1
     t.epoch = tonumber(call('HGET', P .. 'meta', 'epoch') or 0)
-    t.results = again == 1 and microseconds() or 0
+    t.version = microseconds() -- no version comes again, whatever the store has lost
+    t.results = again == 1 and t.version or 0
     t.results_read = t.results
     t.segment, t.base = 1, 1 -- the base is a segment that is settled
     task_enter(t)

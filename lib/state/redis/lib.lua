@@ -672,8 +672,8 @@ local function task_view(t)
             retries, next_retry = retries_count(t)
         end
     end
-    return table.concat({t.hints, t.id, t.version, t.group, t.type, t.priority, ready + retries, next_retry, t.running,
-                         t.max_running, t.used_count, string.format('%.0f', t.used_us), ''}, '\0')
+    return table.concat({t.hints, t.id, string.format('%.0f', t.version), t.group, t.type, t.priority, ready + retries,
+                         next_retry, t.running, t.max_running, t.used_count, string.format('%.0f', t.used_us), ''}, '\0')
 end
 
 -- ---- the end of a script

@@ -31,8 +31,8 @@ int main(int argc, char **argv)
     nng_listener listener;
     nng_sockaddr sa;
     int count = argc > 2 ? atoi(argv[2]) : 1;
-    struct worker *workers = calloc((size_t)count, sizeof *workers);
-    if (argc < 2 || nng_rep0_open(&s) || nng_listen(s, argv[1], &listener, 0) ||
+    static struct worker workers[1024];
+    if (argc < 2 || count < 1 || count > 1024 || nng_rep0_open(&s) || nng_listen(s, argv[1], &listener, 0) ||
         nng_listener_get_addr(listener, NNG_OPT_LOCADDR, &sa))
         return 2;
     for (int i = 0; i < count; i++) {
