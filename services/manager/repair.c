@@ -170,12 +170,27 @@ static int admit_again(struct manager *m, const struct records_task *t, const Dt
     return code ? code : m->env->state->ops->admit(m->env->state, &task, 1, st);
 }
 
+// The record says whether a task is paused; it may say otherwise by the time that the state has heard it.
+static int agree_on_pause(struct manager *m, const struct records_task *t, bool paused, struct arena *a,
+                          struct nrpc_status *st)
+{
+    struct records_task now = *t;
+    int code = NRPC_OK;
+    while (code == NRPC_OK && !model_status_is_terminal(now.status) &&
+           paused != (now.status == MODEL_PAUSED)) {
+        paused = now.status == MODEL_PAUSED;
+        code = m->env->state->ops->pause(m->env->state, t->id, paused, st);
+        if (code == NRPC_OK)
+            code = m->env->records->ops->get(m->env->records, t->id, a, &now, st);
+    }
+    return code;
+}
+
 // Makes the state agree with the record.
 static int repair_one(struct manager *m, const struct records_task *t, struct state_progress *progress,
                       const struct records_resume *resume, struct arena *a, struct nrpc_status *st)
 {
     const struct state_ops *ops = m->env->state->ops;
-    bool paused = t->status == MODEL_PAUSED;
     int code = NRPC_OK;
     Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&a->allocator, t->param.bytes, t->param.data);
     if (!p)
@@ -188,8 +203,8 @@ static int repair_one(struct manager *m, const struct records_task *t, struct st
             return code == NRPC_NOT_FOUND ? NRPC_OK : code;
         code = admit_again(m, t, p, resume, st);
     }
-    if (code == NRPC_OK && progress->paused != paused)
-        code = ops->pause(m->env->state, t->id, paused, st);
+    if (code == NRPC_OK)
+        code = agree_on_pause(m, t, progress->paused, a, st);
     if (code == NRPC_OK && t->stop_asked && (!progress->found || progress->phase < MODEL_STOPPING))
         code = ops->stop(m->env->state, t->id, MODEL_OUTCOME_CANCELLED, t->stop_message, st);
     if (code == NRPC_OK && p->fed && m->env->state->disposable && !progress->counters.generation_done)

@@ -230,7 +230,11 @@ static int set_paused(struct manager *m, uint64_t task, bool paused, int64_t now
         manager_announce(m, &e, now_ms);
     }
     code = m->env->state->ops->pause(m->env->state, task, paused, st);
-    return code == NRPC_NOT_FOUND ? NRPC_OK : code; // it is just ending
+    if (code != NRPC_NOT_FOUND)
+        return code;
+    m->repair_asked = true; // it is just ending, or being admitted again
+    m->next_repair_ms = now_ms;
+    return NRPC_OK;
 }
 
 static void run_pause(struct manager *m, struct request *r, int64_t now_ms, bool last)
