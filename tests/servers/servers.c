@@ -415,7 +415,7 @@ static bool mariadb_install(struct server *s)
 {
     char defaults[300];
     snprintf(defaults, sizeof defaults, "--defaults-file=%s", s->config);
-    char *argv[] = {"mariadb-install-db", defaults, "--auth-root-authentication-method=normal",
+    char *argv[] = {"mariadb-install-db", defaults, "--force", "--auth-root-authentication-method=normal",
                     "--skip-test-db", NULL};
     return wait_for(run(s, argv)) == 0;
 }
