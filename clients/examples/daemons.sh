@@ -94,6 +94,7 @@ start_redis() {
 start_mariadb() {
     echo 'CREATE DATABASE IF NOT EXISTS dtf;' >"$work/init.sql"
     user=$(id -un)
+    export TMPDIR="$work" # MariaDB deletes what others have in theirs
     mariadb-install-db --no-defaults --datadir="$work/mariadb" --user="$user" --skip-test-db --force \
         --auth-root-authentication-method=normal >"$work/install.log" 2>&1 || {
         cat "$work/install.log" >&2

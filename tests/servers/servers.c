@@ -416,7 +416,7 @@ static bool mariadb_install(struct server *s)
     char defaults[300];
     snprintf(defaults, sizeof defaults, "--defaults-file=%s", s->config);
     char *argv[] = {"mariadb-install-db", defaults, "--force", "--auth-root-authentication-method=normal",
-                    "--skip-test-db", NULL};
+                    "--skip-test-db",     NULL};
     return wait_for(run(s, argv)) == 0;
 }
 
@@ -435,6 +435,7 @@ struct server *server_mariadb(const struct server_mariadb_options *o)
     snprintf(init, sizeof init, "%s/init.sql", s->folder);
     write_init_file(s, init);
     add_lines(s, "[mysqld]\ndatadir=%s\nsocket=%s\npid-file=%s/pid\n", s->data, s->socket, s->folder);
+    add_lines(s, "tmpdir=%s\n", s->folder); // it deletes what others have in theirs
     add_lines(s, "init-file=%s\nbind-address=127.0.0.1\nskip-name-resolve\nuser=%s\n", init,
               me ? me->pw_name : "mysql");
     add_lines(s, "innodb-buffer-pool-size=16M\ninnodb-log-file-size=8M\ninnodb-flush-log-at-trx-commit=1\n"
