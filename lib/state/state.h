@@ -325,10 +325,10 @@ struct state_ops {
     // what is no success counts as cancelled. INVALID_ARGUMENT, changing nothing, if a kind is none.
     int (*settle)(struct state *s, int64_t now_ms, const struct state_settle *entries, size_t count,
                   enum state_verdict *verdicts, struct nrpc_status *st);
-    // Kept results after position `after`, oldest first; forgets those up to `after`. *end: the task is gone and
-    // these are the last. NOT_FOUND: the task is not here, and what it kept was read to its end, has expired, or
-    // never was. May give fewer than max (bodies over STATE_BATCH_BYTES), but
-    // none only if there are none.
+    // Kept results after position `after`, oldest first; forgets those up to `after`. *end: the task is gone
+    // and these are the last. NOT_FOUND: the task is not here, and what it kept was read to its end, has
+    // expired, or never was. May give fewer than max (bodies over STATE_BATCH_BYTES), but none only if there
+    // are none.
     int (*results)(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
                    struct state_result **out, size_t *count, bool *end, struct nrpc_status *st);
     // Subtasks that failed, timed out or were lost for good, with their parameters; stays until remove.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // state_bench.c: how fast a state store is: subtasks per second through push, lease and settle.
 //
-//     state_bench [folder]     the embedded store (default: a new one under $TMPDIR or /tmp, removed at the end)
-//     state_bench redis        a Redis of its own, with appendfsync everysec
+//     state_bench [folder]     the embedded store (default: a new one under $TMPDIR or /tmp, removed at the
+//     end) state_bench redis        a Redis of its own, with appendfsync everysec
 //
 // One thread, on a real file, with a watcher. Five runs each; minimum, median and maximum are shown.
 #include "base/clock.h"
