@@ -75,7 +75,7 @@ start() {
 # What a daemon says when it is ready; it waits for its servers by itself.
 wait_until_ready() {
     tries=0
-    until grep -q '^ready$' "$work/$name.log"; do
+    until grep -qs '^ready$' "$work/$name.log"; do
         tries=$((tries + 1))
         if [ $tries -gt $((start_timeout_ms / 50)) ] || ! kill -0 "$pid" 2>/dev/null; then
             tail -n 20 "$work"/*.log >&2
