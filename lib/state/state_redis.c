@@ -282,6 +282,22 @@ void rs_batch(struct rs_call *c, const struct state_subtask *subtasks, size_t co
     rs_bytes(c, bytes, total);
 }
 
+size_t rs_put_tasks(struct rs_call *c, const uint64_t *tasks, size_t count)
+{
+    struct rs_store *store = c->shard->store;
+    size_t n = 0, at = c->count;
+    rs_u64(c, count);
+    for (size_t i = 0; i < count; i++)
+        if (rs_shard_of(store, tasks[i]) == c->shard) {
+            rs_u64(c, tasks[i]);
+            n++;
+        }
+    char *text = rs_scratch(c, 24);
+    c->lengths[at] = (size_t)snprintf(text, 24, "%zu", n);
+    c->args[at] = text;
+    return n;
+}
+
 int rs_do(struct rs_call *c, enum redis_script_id script)
 {
     c->code = redis_link_script(c->shard->link, &redis_scripts[script], c->count, c->args, c->lengths,

@@ -51,17 +51,10 @@ int rs_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size
     int code = NRPC_OK;
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
         struct rs_call c;
-        size_t n = 0;
-        for (size_t k = 0; k < count; k++)
-            n += rs_shard_of(store, tasks[k]) == &store->shards[i];
         rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
         rs_u64(&c, owner);
         rs_time(&c, until_ms);
-        rs_u64(&c, n);
-        for (size_t k = 0; k < count; k++)
-            if (rs_shard_of(store, tasks[k]) == &store->shards[i])
-                rs_u64(&c, tasks[k]);
-        code = n ? rs_finish(&c, SCRIPT_renew_claims) : rs_end(&c);
+        code = rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_renew_claims) : rs_end(&c);
     }
     return code;
 }

@@ -77,6 +77,8 @@ void rs_time(struct rs_call *c, int64_t ms);
 void rs_text(struct rs_call *c, const char *text);                   // NULL: empty
 void rs_bytes(struct rs_call *c, const void *data, size_t bytes);    // must live until rs_do
 void rs_optional(struct rs_call *c, const void *data, size_t bytes); // 0 or 1, and the bytes
+// Those of the tasks that are the shard's, after their number, which it returns.
+size_t rs_put_tasks(struct rs_call *c, const uint64_t *tasks, size_t count);
 void rs_batch(struct rs_call *c, const struct state_subtask *subtasks, size_t count);
 void *rs_scratch(struct rs_call *c, size_t bytes);
 

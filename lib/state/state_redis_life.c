@@ -6,23 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Those of the tasks that are a shard's.
-static size_t put_tasks(struct rs_call *c, const uint64_t *tasks, size_t count)
-{
-    struct rs_store *store = c->shard->store;
-    size_t n = 0, at = c->count;
-    rs_u64(c, count);
-    for (size_t i = 0; i < count; i++)
-        if (rs_shard_of(store, tasks[i]) == c->shard) {
-            rs_u64(c, tasks[i]);
-            n++;
-        }
-    char *text = rs_scratch(c, 24);
-    c->lengths[at] = (size_t)snprintf(text, 24, "%zu", n);
-    c->args[at] = text;
-    return n;
-}
-
 // ---- admitting
 
 static void put_admission(struct rs_call *c, const struct state_task *t)
@@ -214,7 +197,7 @@ int rs_hold(struct state *s, const uint64_t *tasks, size_t count, int64_t until_
         struct rs_call c;
         rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
         rs_time(&c, until_ms);
-        code = put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_hold) : rs_end(&c);
+        code = rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_hold) : rs_end(&c);
     }
     return code;
 }
@@ -228,7 +211,7 @@ int rs_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t resu
         struct rs_call c;
         rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
         rs_time(&c, results_until_ms);
-        code = put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_remove) : rs_end(&c);
+        code = rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_remove) : rs_end(&c);
     }
     return code;
 }
@@ -272,7 +255,7 @@ static int progress_of(struct rs_shard *shard, const uint64_t *tasks, size_t cou
 {
     struct rs_call c;
     rs_begin(&c, shard, RS_SEEN, a, st);
-    if (!put_tasks(&c, tasks, count))
+    if (!rs_put_tasks(&c, tasks, count))
         return rs_end(&c);
     rs_do(&c, SCRIPT_progress);
     const redisReply *rows = rs_at(c.reply, RS_REPLY);

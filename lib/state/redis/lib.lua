@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- lib.lua: what every script begins with: arguments, tasks, tiles, segments, nodes, and the end of a call.
 --
--- KEYS[1] is the shard's prefix, such as "dtf:{0}"; every key that a script touches begins with it, so that a
--- shard lives in one hash slot. ARGV[1] names the process that calls, ARGV[2] is the time in milliseconds; the
+-- KEYS[1] is the shard's prefix, such as "dtf:{0}"; every key that a script touches begins with it (but for one of
+-- hello.lua), so that a shard lives in one hash slot. ARGV[1] names the process that calls, ARGV[2] is the time in milliseconds; the
 -- script's own arguments follow. docs/REDIS.md says what each key holds.
 --
 -- A script returns fail(...), before it has written anything, or done(...): {0, hints, ...}. It changes tasks,
@@ -12,6 +12,7 @@ local band, bor, bxor, bnot, lshift = bit.band, bit.bor, bit.bxor, bit.bnot, bit
 local pack, unpack_ = struct.pack, struct.unpack
 local P, NOW = KEYS[1] .. ':', tonumber(ARGV[2])
 
+-- Numbers that C has too: base/status.h, model/task.h, state/state.h.
 local NOT_FOUND, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE = 5, 8, 9, 10, 11
 local GENERATING, DRAINING, STOPPING, CLOSING, CLOSED = 1, 2, 3, 4, 5
 local PHASES = {'generating', 'draining', 'stopping', 'closing', 'closed'}
