@@ -2,6 +2,7 @@
 // archive_export.c: reads the records, task by task, and sends them in pieces that fit a message.
 #include "archive.h"
 
+#include "counters_message.h"
 #include "dtf/v1/admin.nrpc.h"
 
 #include <stdlib.h>
@@ -90,23 +91,6 @@ static int let_go(struct export *x, struct nrpc_status *st)
 static char *text_of(const char *text)
 {
     return (char *)(text ? text : "");
-}
-
-static Dtf__V1__Counters *counters_message(const struct model_counters *c, struct arena *a)
-{
-    Dtf__V1__Counters *m = arena_alloc(a, sizeof *m);
-    dtf__v1__counters__init(m);
-    m->generated = c->generated;
-    m->succeeded = c->succeeded;
-    m->failed = c->failed;
-    m->timed_out = c->timed_out;
-    m->cancelled = c->cancelled;
-    m->retried = c->retried;
-    m->redispatched = c->redispatched;
-    m->running = c->running;
-    m->queued = c->queued;
-    m->generation_done = c->generation_done;
-    return m;
 }
 
 static void begin_task(struct export *x, const struct records_task *t)
