@@ -17,8 +17,10 @@ enum {
     SCALE = 256 * 100, // virtual time of one microsecond at weight 1
 };
 
-// Where virtual time begins anew: a thousand hosts get there in days.
-static const int64_t rebase_at = INT64_C(1) << 61;
+// Virtual times stay within +-2^62 and one charge within 2^61, so that no sum of two of them wraps. Time
+// begins anew at 2^61: a thousand slots get there in days.
+static const int64_t rebase_at = INT64_C(1) << 61, vtime_max = INT64_C(1) << 62;
+static const int64_t charge_max_us = (INT64_C(1) << 61) / SCALE; // 1,042 days of a slot's time
 
 static const struct {
     uint32_t up_to;
@@ -192,33 +194,53 @@ void sched_remove_task(struct sched *s, uint64_t id)
         group_free(s, g);
 }
 
-static void move_back(struct heap *h, int64_t by)
+static int64_t clamp(int64_t n, int64_t min, int64_t max)
 {
-    for (size_t i = 1; i <= h->count; i++) // all by the same: their order stays
-        h->items[i]->key -= by;
+    return n < min ? min : n > max ? max : n;
+}
+
+// Those in a heap all move by the same, so that their order stays. Those that are away would come back at
+// `now` at the earliest, whatever they have behind: at its beginning they need no more than 0, and without
+// that floor each rebase would take them further back until they wrapped.
+static int64_t moved_back(const struct heap_node *n, int64_t vtime, int64_t by)
+{
+    return clamp(vtime - by, n->place ? -vtime_max : 0, vtime_max);
 }
 
 static void rebase_groups(struct sched *s)
 {
-    move_back(&s->runnable, s->now);
-    for (struct group *g = s->groups; g; g = g->hh.next)
-        g->vtime -= s->now;
+    for (struct group *g = s->groups; g; g = g->hh.next) {
+        g->vtime = moved_back(&g->node, g->vtime, s->now);
+        g->node.key = g->vtime;
+    }
     s->now = 0;
 }
 
 static void rebase_tasks(struct sched *s, struct group *g)
 {
-    move_back(&g->runnable, g->now);
     for (struct task *t = s->tasks; t; t = t->hh.next)
-        if (t->group == g)
-            t->vtime -= g->now;
+        if (t->group == g) {
+            t->vtime = moved_back(&t->node, t->vtime, g->now);
+            t->node.key = t->vtime;
+        }
     g->now = 0;
+}
+
+// The slot time of `count` subtasks, at the most what can be charged.
+static int64_t slot_time(uint64_t count, int64_t each_us)
+{
+    return count > (uint64_t)(charge_max_us / each_us) ? charge_max_us : (int64_t)count * each_us;
+}
+
+static int64_t charged(int64_t vtime, int64_t cost_us, uint32_t weight)
+{
+    return clamp(vtime + cost_us * SCALE / weight, -vtime_max, vtime_max);
 }
 
 static void charge(struct task *t, int64_t cost_us)
 {
-    t->vtime += cost_us * SCALE / t->weight;
-    t->group->vtime += cost_us * SCALE / t->group->quota;
+    t->vtime = charged(t->vtime, cost_us, t->weight);
+    t->group->vtime = charged(t->group->vtime, cost_us, t->group->quota);
 }
 
 static uint32_t turn_size(const struct task *t, uint32_t want)
@@ -241,7 +263,7 @@ static void take(struct sched *s, struct task *t, uint32_t n)
         rebase_tasks(s, t->group);
     t->ready -= n;
     t->running += n;
-    charge(t, n * t->cost_us);
+    charge(t, slot_time(n, t->cost_us));
     place(s, t);
 }
 
@@ -289,7 +311,7 @@ void sched_unpick(struct sched *s, uint64_t task, uint32_t count)
     if (!t)
         return;
     t->running -= t->running < count ? t->running : count;
-    charge(t, -(int64_t)count * t->cost_us);
+    charge(t, -slot_time(count, t->cost_us));
     place(s, t);
 }
 
@@ -298,8 +320,9 @@ void sched_used(struct sched *s, uint64_t task, uint64_t count, int64_t run_us)
     struct task *t = task_find(s, task);
     if (!t || !count)
         return;
-    charge(t, run_us - (int64_t)count * t->cost_us);
-    int64_t average = run_us / (int64_t)count;
+    run_us = clamp(run_us, 0, charge_max_us);
+    charge(t, run_us - slot_time(count, t->cost_us));
+    int64_t average = (int64_t)((uint64_t)run_us / count);
     int64_t weight = count < 32 ? (int64_t)count : 32; // of the new against 32 of the old
     t->cost_us = (t->cost_us * (32 - weight) + average * weight) / 32;
     if (t->cost_us < COST_MIN_US)
