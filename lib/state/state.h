@@ -89,6 +89,7 @@ struct state_view {
 
 struct state_progress {
     uint64_t task;
+    bool unknown; // the server that would know did not answer; all else is zero
     bool found;
     enum model_phase phase;
     bool paused;
@@ -255,6 +256,8 @@ struct state_ops {
     // not read stay readable until results_until_ms.
     int (*remove)(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
                   struct nrpc_status *st);
+    // UNAVAILABLE if a server did not answer: then `unknown` is set for its tasks, and what is said of the
+    // others holds.
     int (*progress)(struct state *s, const uint64_t *tasks, size_t count, struct arena *a,
                     struct state_progress *out, struct nrpc_status *st);
     // Forgets read-out results whose time has come.

@@ -272,8 +272,13 @@ int rs_progress(struct state *s, const uint64_t *tasks, size_t count, struct are
     int code = NRPC_OK;
     for (size_t i = 0; i < count; i++)
         out[i] = (struct state_progress){.task = tasks[i]};
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
-        code = progress_of(&store->shards[i], tasks, count, a, out, st);
+    for (size_t i = 0; i < store->shard_count; i++) {
+        int failure = progress_of(&store->shards[i], tasks, count, a, out, st);
+        code = failure ? failure : code;
+        for (size_t k = 0; failure && k < count; k++)
+            if (rs_shard_of(store, tasks[k]) == &store->shards[i])
+                out[k] = (struct state_progress){.task = tasks[k], .unknown = true};
+    }
     return code;
 }
 

@@ -246,9 +246,10 @@ int sq_progress(struct state *s, const uint64_t *tasks, size_t count, struct are
 {
     struct sq_call c;
     int code = sq_begin(&c, s, DB_READ, a, st);
-    if (code)
-        return code;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; code == NRPC_OK && i < count; i++)
         progress_one(&c, tasks[i], &out[i]);
-    return sq_end(&c);
+    code = code ? code : sq_end(&c);
+    for (size_t i = 0; code && i < count; i++)
+        out[i] = (struct state_progress){.task = tasks[i], .unknown = true};
+    return code;
 }

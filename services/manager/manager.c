@@ -20,6 +20,7 @@ enum {
     LOOK_MS = 1000, // for what no hint told of: deadlines, closed tasks, events of other managers
     TAKE_MS = 5000, // how long a closed task waits when its manager was killed
     REPAIR_MS = 60000,
+    REPAIR_PAUSE_MAX_MS = 10000, // a pass reads all tasks: not time and again while a store is away
     POINTS_MS = 1000,
     PAGE = 1000,
     RESULTS_KEPT_MS = 3600000, // unread results of an ended task
@@ -42,6 +43,7 @@ struct manager *manager_create(const struct env *env)
     m->env = env;
     m->owner_id = ids_random();
     m->look_for_closed = true;
+    m->repair_pause_ms = ENV_STORE_RETRY_MS;
     arena_init(&m->arena, 0);
     loop_init(&m->loop, "manager", manager_step, m);
     return m;
@@ -269,15 +271,18 @@ static void keep_house(struct manager *m, int64_t now_ms)
     m->repair_asked = false;
     m->next_repair_ms = now_ms + REPAIR_MS;
     int code = repair_all(m, &st);
-    if (code == NRPC_OK)
-        code = m->env->state->ops->expire_results(m->env->state, now_ms, &st);
-    if (code == NRPC_OK && m->leads)
-        code = m->env->records->ops->trim(m->env->records, now_ms - keep_finished_ms, KEEP_TASKS, KEEP_EVENTS,
-                                          TRIM_MAX, &removed, &st);
+    if (m->env->state->ops->expire_results(m->env->state, now_ms, &st))
+        code = st.code;
+    if (m->leads && m->env->records->ops->trim(m->env->records, now_ms - keep_finished_ms, KEEP_TASKS,
+                                               KEEP_EVENTS, TRIM_MAX, &removed, &st))
+        code = st.code;
+    m->repair_pause_ms = !code                                      ? ENV_STORE_RETRY_MS
+                         : m->repair_pause_ms < REPAIR_PAUSE_MAX_MS ? 2 * m->repair_pause_ms
+                                                                    : m->repair_pause_ms;
     if (code) {
         log_warn("manager: housekeeping failed, will try again: %s", st.text);
         m->repair_asked = true;
-        m->next_repair_ms = now_ms + ENV_STORE_RETRY_MS;
+        m->next_repair_ms = now_ms + m->repair_pause_ms;
     } else if (m->repair_asked) { // a queue was full
         m->next_repair_ms = now_ms + LOOK_MS;
     }
@@ -317,6 +322,7 @@ static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_
     case MAIL_RESYNC:
         m->next_lead_ms = m->next_repair_ms = m->next_overdue_ms = m->next_points_ms = m->next_look_ms =
             now_ms;
+        m->repair_pause_ms = ENV_STORE_RETRY_MS;
         m->look_for_closed = true;
         run_all(m, parked_take_all(&m->parked), now_ms);
         break;

@@ -30,6 +30,7 @@ struct manager {
     bool look_for_closed; // there may be some
     bool repair_asked;    // by what failed here, whoever leads
     struct noted *noted;  // failures that were recorded, of tasks under way
+    int64_t repair_pause_ms; // before the next try, if this one fails
     int64_t next_lead_ms, next_look_ms, next_overdue_ms, next_repair_ms, next_finish_ms, next_points_ms;
 };
 

@@ -212,8 +212,10 @@ static int repair_one(struct manager *m, const struct records_task *t, struct st
     return code == NRPC_NOT_FOUND ? NRPC_OK : code; // it ended meanwhile
 }
 
+// One task that cannot be repaired, or a server of the state that does not answer, keeps no other task from
+// it.
 static int repair_some(struct manager *m, const struct records_task *tasks, size_t count, struct arena *a,
-                       struct nrpc_status *st)
+                       struct nrpc_status *unheard, struct nrpc_status *st)
 {
     uint64_t ids[RESUMES_PAGE];
     struct state_progress progress[RESUMES_PAGE];
@@ -221,14 +223,16 @@ static int repair_some(struct manager *m, const struct records_task *tasks, size
     bool lost = false;
     for (size_t i = 0; i < count; i++)
         ids[i] = tasks[i].id;
-    int code = m->env->state->ops->progress(m->env->state, ids, count, a, progress, st);
-    for (size_t i = 0; code == NRPC_OK && i < count; i++)
-        lost |= !progress[i].found;
-    if (code == NRPC_OK && lost)
-        code = m->env->records->ops->resumes(m->env->records, ids, count, a, resumes, st);
-    for (size_t i = 0; code == NRPC_OK && i < count; i++)
-        code = repair_one(m, &tasks[i], &progress[i], &resumes[i], a, st);
-    return code;
+    int code = NRPC_OK;
+    m->env->state->ops->progress(m->env->state, ids, count, a, progress, unheard);
+    for (size_t i = 0; i < count; i++)
+        lost |= !progress[i].found && !progress[i].unknown;
+    if (lost && m->env->records->ops->resumes(m->env->records, ids, count, a, resumes, st))
+        return st->code;
+    for (size_t i = 0; code != NRPC_UNAVAILABLE && i < count; i++)
+        if (!progress[i].unknown && (code = repair_one(m, &tasks[i], &progress[i], &resumes[i], a, st)))
+            log_error("task %llu cannot be repaired: %s", (unsigned long long)tasks[i].id, st->text);
+    return code == NRPC_UNAVAILABLE ? code : NRPC_OK;
 }
 
 int repair_all(struct manager *m, struct nrpc_status *st)
@@ -236,6 +240,7 @@ int repair_all(struct manager *m, struct nrpc_status *st)
     uint64_t after = 0;
     size_t count = 1;
     int code = NRPC_OK;
+    struct nrpc_status unheard = {0};
     struct arena a;
     arena_init(&a, 0);
     while (code == NRPC_OK && count) {
@@ -243,9 +248,12 @@ int repair_all(struct manager *m, struct nrpc_status *st)
         arena_reset(&a);
         code = m->env->records->ops->unfinished(m->env->records, after, PAGE, &a, &page, &count, st);
         for (size_t i = 0; code == NRPC_OK && i < count; i += RESUMES_PAGE)
-            code = repair_some(m, &page[i], count - i < RESUMES_PAGE ? count - i : RESUMES_PAGE, &a, st);
+            code = repair_some(m, &page[i], count - i < RESUMES_PAGE ? count - i : RESUMES_PAGE, &a, &unheard,
+                               st);
         after = code == NRPC_OK && count ? page[count - 1].id : after;
     }
     arena_fini(&a);
-    return code;
+    if (code == NRPC_OK && unheard.code)
+        *st = unheard;
+    return code ? code : unheard.code;
 }

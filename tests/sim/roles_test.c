@@ -462,6 +462,38 @@ static void test_soak(void **state)
     }
 }
 
+// A record whose parameters cannot be read is its own task's trouble only.
+static void test_unreadable_record(void **state)
+{
+    struct sim *s = *state;
+    unsigned count = 20;
+    uint8_t packed[64];
+    Dtf__V1__TaskParam p = DTF__V1__TASK_PARAM__INIT;
+    p.type = "plain";
+    p.resource_group = "default";
+    p.type_param.data = (uint8_t *)&count;
+    p.type_param.len = sizeof count;
+    size_t bytes = dtf__v1__task_param__pack(&p, packed);
+    struct records_new_task tasks[3] = {0};
+    for (size_t i = 0; i < 3; i++)
+        tasks[i] = (struct records_new_task){
+            .name = "",
+            .description = "",
+            .type = "plain",
+            .creator = "",
+            .group = "default",
+            .created_ms = sim_now_ms(),
+            .deadline_ms = sim_now_ms() + 1000000,
+            .param = {i == 1 ? (const void *)"\xff\xff" : packed, i == 1 ? 2 : bytes}};
+    struct nrpc_status st;
+    assert_int_equal(s->records->ops->create(s->records, tasks, 3, &st), NRPC_OK);
+    sim_restart(s);
+    sim_advance(s, 5000);
+    assert_completed(s, tasks[0].id, count);
+    assert_completed(s, tasks[2].id, count);
+    assert_int_equal(sim_get(s, tasks[1].id).status, DTF_TASK_RUNNING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +508,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_retries, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_generator, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_tasks, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unreadable_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_soak, setup, teardown),
     };
     log_set_level(getenv("SIM_LOG") ? LOG_DEBUG : LOG_ERROR);
