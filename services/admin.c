@@ -10,6 +10,7 @@
 #include "sched/sched.h"
 #include "service.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,6 +47,7 @@ static void on_roles(struct nrpc_call *call, const Dtf__V1__RolesRequest *reques
     response.version = DTF_VERSION;
     response.started_ms = a->started_ms;
     response.pid = (uint32_t)getpid();
+    response.finds = atomic_load(a->env->finds);
     dtf_v1_admin_service_roles_reply(call, &response);
 }
 

@@ -10,6 +10,7 @@
 #include "manager/manager.h"
 #include "scheduler/scheduler.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { ROLES = 4 };
@@ -23,6 +24,7 @@ struct coordinator {
     struct collector *collector;
     struct admin *admin;
     struct nrpc_publisher *events;
+    _Atomic uint64_t finds;
     int64_t due_ms[ROLES]; // for coordinator_step
 };
 
@@ -129,6 +131,7 @@ int coordinator_create(unsigned roles, struct state *state, struct records *reco
         .now_ms = now_ms,
         .node_lease_ms = options->node_lease_ms,
         .events = c->events,
+        .finds = &c->finds,
         .offer = scheduler_offer,
     };
     c->manager = roles & DTF_ROLE_MANAGER ? manager_create(&c->env) : NULL;
@@ -183,6 +186,11 @@ void coordinator_destroy(struct coordinator *c)
     admin_destroy(c->admin);
     nrpc_publisher_close(c->events);
     free(c);
+}
+
+uint64_t coordinator_finds(const struct coordinator *c)
+{
+    return atomic_load(&c->finds);
 }
 
 bool coordinator_step(struct coordinator *c, int64_t now_ms, int64_t *next_ms)

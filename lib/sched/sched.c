@@ -305,12 +305,13 @@ size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user
     return count;
 }
 
-void sched_unpick(struct sched *s, uint64_t task, uint32_t count)
+void sched_unpick(struct sched *s, uint64_t task, uint32_t count, uint32_t ready)
 {
     struct task *t = task_find(s, task);
     if (!t)
         return;
     t->running -= t->running < count ? t->running : count;
+    t->ready += ready;
     charge(t, -slot_time(count, t->cost_us));
     place(s, t);
 }
@@ -328,6 +329,12 @@ void sched_used(struct sched *s, uint64_t task, uint64_t count, int64_t run_us)
     if (t->cost_us < COST_MIN_US)
         t->cost_us = COST_MIN_US;
     place(s, t);
+}
+
+uint64_t sched_ready_of(const struct sched *s, uint64_t task)
+{
+    const struct task *t = task_find(s, task);
+    return t ? t->ready : 0;
 }
 
 uint64_t sched_ready(const struct sched *s)

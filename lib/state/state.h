@@ -22,6 +22,7 @@
 #ifndef STATE_H
 #define STATE_H
 
+#include "base/budget.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "model/task.h"
@@ -33,9 +34,10 @@
 enum {
     STATE_QUEUE_HIGH = 20000, // fresh subtasks at which a task's generation is to pause (feed refuses beyond)
     STATE_QUEUE_LOW = 10000,  // at which it goes on
-    STATE_RESULTS_HIGH = 20000,  // unread kept results at which a task's dispatch pauses
-    STATE_BATCH_BYTES = 2 << 20, // params, or bodies, after which a batch that is given out ends early
-    STATE_LOSSES_MAX = 5,        // nodes that may vanish under one subtask before it is settled as lost
+    STATE_RESULTS_HIGH = 20000, // unread kept results at which a task's dispatch pauses
+    // Params, or bodies and messages, after which a batch that is given out ends early.
+    STATE_BATCH_BYTES = BUDGET_BATCH_BYTES,
+    STATE_LOSSES_MAX = 5, // nodes that may vanish under one subtask before it is settled as lost
 };
 
 struct state_blob {
@@ -301,11 +303,12 @@ struct state_ops {
                  struct state_view **out, size_t *count, struct nrpc_status *st);
     // Leases up to pick.count ready subtasks of each task (retries that are due first, then fresh ones in
     // order; fewer if there are fewer, or max_running allows no more) to a node. NOT_FOUND when the node is
-    // not registered. A task that is not here is passed over. Ends early when the params reach
-    // STATE_BATCH_BYTES.
+    // not registered. A task that is not here is passed over. Ends early when the params have used the
+    // budget up (NULL: STATE_BATCH_BYTES); left, if not NULL: of each pick, how many found no room in it and
+    // may still be ready.
     int (*lease)(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
-                 size_t pick_count, struct arena *a, struct state_work **out, size_t *count,
-                 struct nrpc_status *st);
+                 size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
+                 struct state_work **out, size_t *count, struct nrpc_status *st);
     // Puts leased subtasks back in the queue, to be ready at ready_ms. Stale ones are passed over.
     int (*requeue)(struct state *s, const struct state_ref *refs, size_t count,
                    enum state_requeue_reason reason, int64_t ready_ms, struct nrpc_status *st);

@@ -62,6 +62,8 @@ struct leasing {
     size_t count, capacity;
     struct state_work like; // what the works of a part share
     uint64_t first;         // the seq of a tile's first place
+    struct budget *budget;
+    uint32_t *left;
 };
 
 static void add_work(void *user, unsigned place, const void *data, size_t bytes)
@@ -72,6 +74,7 @@ static void add_work(void *user, unsigned place, const void *data, size_t bytes)
     *w = l->like;
     w->seq = l->first + place;
     w->param = rs_out_blob(l->c, data, bytes);
+    l->budget->used += bytes;
 }
 
 static void read_parts(struct leasing *l, const redisReply *parts)
@@ -89,6 +92,20 @@ static void read_parts(struct leasing *l, const redisReply *parts)
     }
 }
 
+// The shard's picks from number `done` on found no room; `no_room` of that one.
+static void note_left(const struct rs_shard *shard, struct leasing *l, const struct state_pick *picks,
+                      size_t pick_count, uint64_t done, uint64_t no_room)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < pick_count; i++) {
+        if (rs_shard_of(shard->store, picks[i].task) != shard)
+            continue;
+        uint64_t left = number < done ? 0 : number == done ? no_room : UINT32_MAX;
+        l->left[i] = left < picks[i].count ? (uint32_t)left : picks[i].count;
+        number++;
+    }
+}
+
 static int lease_shard(struct rs_shard *shard, struct leasing *l, uint64_t node,
                        const struct state_pick *picks, size_t pick_count, bool must_ask, int64_t now_ms,
                        struct arena *a, struct nrpc_status *st)
@@ -99,27 +116,38 @@ static int lease_shard(struct rs_shard *shard, struct leasing *l, uint64_t node,
         n += rs_shard_of(shard->store, picks[i].task) == shard;
     if (!n && !must_ask)
         return NRPC_OK;
+    if (n && budget_is_full(l->budget)) {
+        if (l->left)
+            note_left(shard, l, picks, pick_count, 0, UINT32_MAX);
+        return NRPC_OK;
+    }
     rs_begin(&c, shard, now_ms, a, st);
     l->c = &c;
     rs_u64(&c, node);
+    rs_u64(&c, l->budget->bytes - l->budget->used);
     rs_u64(&c, n);
     for (size_t i = 0; i < pick_count; i++)
         if (rs_shard_of(shard->store, picks[i].task) == shard) {
             rs_u64(&c, picks[i].task);
             rs_u64(&c, picks[i].count);
         }
-    if (rs_do(&c, SCRIPT_lease) == NRPC_OK)
+    if (rs_do(&c, SCRIPT_lease) == NRPC_OK) {
         read_parts(l, rs_at(c.reply, RS_REPLY));
+        if (l->left)
+            note_left(shard, l, picks, pick_count, rs_read_u64(rs_at(c.reply, RS_REPLY + 1)),
+                      rs_read_u64(rs_at(c.reply, RS_REPLY + 2)));
+    }
     l->c = NULL;
     return rs_end(&c);
 }
 
 int rs_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
-             size_t pick_count, struct arena *a, struct state_work **out, size_t *count,
-             struct nrpc_status *st)
+             size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
+             struct state_work **out, size_t *count, struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
-    struct leasing l = {0};
+    struct budget own = {.bytes = STATE_BATCH_BYTES};
+    struct leasing l = {.budget = budget ? budget : &own, .left = left};
     int code = NRPC_OK;
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
         code =

@@ -37,12 +37,13 @@ struct leasing {
     uint32_t node;
     int64_t now_ms;
     struct state_work *works;
-    size_t count, bytes;
+    size_t count;
+    struct budget *budget;
 };
 
 static bool is_full(const struct leasing *l)
 {
-    return l->bytes >= STATE_BATCH_BYTES;
+    return budget_is_full(l->budget);
 }
 
 static uint64_t dispatchable(const struct sq_task *t)
@@ -82,7 +83,7 @@ static bool lease_one(struct sq_call *c, struct leasing *l, struct sq_task *t, s
     w->attempt = subtask->attempt;
     w->type = t->type_out;
     l->count++;
-    l->bytes += w->param.bytes;
+    l->budget->used += w->param.bytes;
     return true;
 }
 
@@ -113,35 +114,40 @@ static uint64_t lease_retries(struct sq_call *c, struct leasing *l, struct sq_ta
     return taken;
 }
 
-static void lease_fresh(struct sq_call *c, struct leasing *l, struct sq_task *t, uint64_t want)
+static uint64_t lease_fresh(struct sq_call *c, struct leasing *l, struct sq_task *t, uint64_t want)
 {
-    for (; want && sq_fresh(t) && !is_full(l) && !c->code; want--, t->cursor++) {
+    uint64_t taken = 0;
+    for (; taken < want && sq_fresh(t) && !is_full(l) && !c->code; taken++, t->cursor++) {
         struct sq_tile *tile;
         struct sq_subtask *subtask = sq_subtask_get(c, t->id, t->cursor, &tile);
         if (!subtask || !lease_one(c, l, t, tile, subtask, t->cursor))
-            return;
+            break;
     }
+    return taken;
 }
 
-static void lease_pick(struct sq_call *c, struct leasing *l, const struct state_pick *pick)
+// Returns how many found no room.
+static uint32_t lease_pick(struct sq_call *c, struct leasing *l, const struct state_pick *pick)
 {
     uint64_t want = pick_size(c, pick);
     struct sq_task *t = want ? sq_task_find(c, pick->task) : NULL;
     if (!t)
-        return;
+        return 0;
     if (!t->type_out)
         t->type_out = sq_out_text(c, t->type);
     size_t before = l->count;
     want -= lease_retries(c, l, t, want);
-    lease_fresh(c, l, t, want);
+    want -= lease_fresh(c, l, t, want);
     sq_node_count(c, l->node, (int)(l->count - before), 0);
+    return is_full(l) ? (uint32_t)want : 0;
 }
 
 int sq_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
-             size_t pick_count, struct arena *a, struct state_work **out, size_t *count,
-             struct nrpc_status *st)
+             size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
+             struct state_work **out, size_t *count, struct nrpc_status *st)
 {
     struct sq_call c;
+    struct budget own = {.bytes = STATE_BATCH_BYTES};
     int code = sq_begin(&c, s, DB_RELAXED, a, st);
     if (code)
         return code;
@@ -150,9 +156,12 @@ int sq_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_
     if (sq_node_need(&c, node))
         for (size_t i = 0; i < pick_count; i++)
             most += pick_size(&c, &picks[i]);
-    struct leasing l = {(uint32_t)node, now_ms, sq_out(&c, most, sizeof *l.works), 0, 0};
-    for (size_t i = 0; i < pick_count && !c.code; i++)
-        lease_pick(&c, &l, &picks[i]);
+    struct leasing l = {(uint32_t)node, now_ms, sq_out(&c, most, sizeof *l.works), 0, budget ? budget : &own};
+    for (size_t i = 0; i < pick_count && !c.code; i++) {
+        uint32_t no_room = lease_pick(&c, &l, &picks[i]);
+        if (left)
+            left[i] = no_room;
+    }
     *out = l.works;
     *count = l.count;
     return sq_end(&c);

@@ -352,8 +352,8 @@ int sq_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subt
 int sq_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,
              struct state_view **out, size_t *count, struct nrpc_status *st);
 int sq_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
-             size_t pick_count, struct arena *a, struct state_work **out, size_t *count,
-             struct nrpc_status *st);
+             size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
+             struct state_work **out, size_t *count, struct nrpc_status *st);
 int sq_requeue(struct state *s, const struct state_ref *refs, size_t count, enum state_requeue_reason reason,
                int64_t ready_ms, struct nrpc_status *st);
 int sq_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count,

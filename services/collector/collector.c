@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "dtf.h"
+#include "finds.h"
 #include "review.h"
 
 #include <stdlib.h>
@@ -61,6 +62,8 @@ struct collector {
     size_t entry_count, entry_capacity, owner_capacity;
     struct batch *batches;    // that arrived in this step
     struct closing *closings; // tasks that are this collector's to close: a list by next
+    bool told;                // of something to close; or the state did not answer
+    struct finds finds;
     int64_t next_look_ms;
 };
 
@@ -69,6 +72,8 @@ struct collector *collector_create(const struct env *env)
     struct collector *c = mem_calloc(1, sizeof *c);
     c->env = env;
     c->strands = strands_create(env->pool);
+    c->told = true;
+    finds_init(&c->finds, "collector", env->finds);
     arena_init(&c->arena, 0);
     loop_init(&c->loop, "collector", collector_step, c);
     return c;
@@ -340,15 +345,35 @@ static void look(struct collector *c, int64_t now_ms)
                                  &c->arena, &tasks, &count, &st)) {
         log_warn("collector: cannot look for tasks to close, will try again: %s", st.text);
         c->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
+        c->told = true;
         return;
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (!c->told)
+            finds_unheard(&c->finds, tasks[i], STATE_HINT_CLOSING, "it is to be closed", now_ms);
         post_closing(c, tasks[i]);
-    if (count == CLOSING_PAGE)
+    }
+    c->told = count == CLOSING_PAGE;
+    if (c->told)
         c->next_look_ms = now_ms;
 }
 
 // ---- the loop
+
+static void take_hint(struct collector *c, const struct hint_mail *m, int64_t now_ms)
+{
+    forget(c, m->task);
+    if (m->mail.kind == MAIL_RESYNC)
+        finds_excuse(&c->finds);
+    if (m->mail.kind == MAIL_CLOSING) {
+        finds_heard(&c->finds, m->task, STATE_HINT_CLOSING);
+        finds_remember(&c->finds, m->task);
+    }
+    if (m->mail.kind == MAIL_CLOSED_HINT)
+        return;
+    c->told = true;
+    c->next_look_ms = now_ms;
+}
 
 static void take_mail(struct collector *c, int64_t now_ms)
 {
@@ -361,9 +386,7 @@ static void take_mail(struct collector *c, int64_t now_ms)
         } else if (m->kind == MAIL_CLOSING_DONE) {
             closing_done(c, (struct closing *)((char *)m - offsetof(struct closing, mail)), now_ms);
         } else {
-            forget(c, ((struct hint_mail *)m)->task);
-            if (m->kind != MAIL_CLOSED_HINT)
-                c->next_look_ms = now_ms;
+            take_hint(c, (struct hint_mail *)m, now_ms);
             free(m);
         }
     }
@@ -383,7 +406,8 @@ int64_t collector_step(void *self, int64_t now_ms)
     if (now_ms >= c->next_look_ms)
         look(c, now_ms);
     arena_reset(&c->arena);
-    return c->next_look_ms;
+    int64_t doubt_ms = finds_tick(&c->finds, now_ms);
+    return doubt_ms < c->next_look_ms ? doubt_ms : c->next_look_ms;
 }
 
 struct loop *collector_loop(struct collector *c)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
+#include "finds.h"
 #include "turn.h"
 
 #include <stdlib.h>
@@ -47,6 +48,8 @@ struct generator {
     uint64_t owner_id;
     struct work *active; // hash by task
     bool look;           // there may be something to claim
+    bool excused;        // the state did not answer: what is found next was told of, perhaps
+    struct finds finds;
     int64_t next_look_ms, next_renew_ms;
     struct arena arena;
 };
@@ -56,7 +59,8 @@ struct generator *generator_create(const struct env *env)
     struct generator *g = mem_calloc(1, sizeof *g);
     g->env = env;
     g->owner_id = ids_random();
-    g->look = true;
+    g->look = g->excused = true;
+    finds_init(&g->finds, "generator", env->finds);
     arena_init(&g->arena, 0);
     loop_init(&g->loop, "generator", generator_step, g);
     return g;
@@ -159,6 +163,7 @@ static void take(struct generator *g, const struct state_claim *claim)
 
 static void claim(struct generator *g, int64_t now_ms)
 {
+    bool told = g->look || g->excused;
     g->look = false;
     g->next_look_ms = now_ms + LOOK_MS;
     size_t room = ACTIVE_MAX - HASH_COUNT(g->active), count = 0;
@@ -171,10 +176,15 @@ static void claim(struct generator *g, int64_t now_ms)
                                   &claims, &count, &st)) {
         log_warn("generator: cannot take tasks, will try again: %s", st.text);
         g->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
+        g->excused = true;
         return;
     }
-    for (size_t i = 0; i < count; i++)
+    g->excused = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!told)
+            finds_unheard(&g->finds, claims[i].task, STATE_HINT_GENERATE, "it can be generated", now_ms);
         take(g, &claims[i]);
+    }
 }
 
 static void renew(struct generator *g, int64_t now_ms)
@@ -198,6 +208,7 @@ static void renew(struct generator *g, int64_t now_ms)
 static void resync(struct generator *g)
 {
     g->look = true;
+    finds_excuse(&g->finds);
     g->next_renew_ms = 0; // the clock may have jumped
     for (struct work *w = g->active; w; w = w->hh.next) {
         if (w->on_pool)
@@ -213,6 +224,10 @@ static void take_hint(struct generator *g, const struct hint_mail *m)
     if (m->mail.kind == MAIL_RESYNC) {
         resync(g);
         return;
+    }
+    if (m->mail.kind == MAIL_GENERATE) {
+        finds_heard(&g->finds, m->task, STATE_HINT_GENERATE);
+        finds_remember(&g->finds, m->task);
     }
     if (!w) {
         g->look |= m->mail.kind == MAIL_GENERATE;
@@ -264,6 +279,8 @@ int64_t generator_step(void *self, int64_t now_ms)
         claim(g, now_ms);
     if (g->look)
         return now_ms;
+    int64_t doubt_ms = finds_tick(&g->finds, now_ms);
+    next_ms = doubt_ms < next_ms ? doubt_ms : next_ms;
     if (g->next_look_ms < next_ms)
         next_ms = g->next_look_ms;
     return g->active && g->next_renew_ms < next_ms ? g->next_renew_ms : next_ms;

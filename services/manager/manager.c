@@ -35,6 +35,7 @@ enum mail_kind { MAIL_REQUEST, MAIL_CLOSED, MAIL_ROOM, MAIL_RESULTS, MAIL_GONE, 
 struct hint_mail {
     struct mail mail;
     uint64_t task;
+    enum state_hint_kind kind;
 };
 
 struct manager *manager_create(const struct env *env)
@@ -43,6 +44,7 @@ struct manager *manager_create(const struct env *env)
     m->env = env;
     m->owner_id = ids_random();
     m->look_for_closed = true;
+    finds_init(&m->finds, "manager", env->finds);
     m->repair_pause_ms = ENV_STORE_RETRY_MS;
     arena_init(&m->arena, 0);
     loop_init(&m->loop, "manager", manager_step, m);
@@ -62,7 +64,7 @@ void manager_hint(struct manager *m, const struct state_hint *hint)
     for (size_t i = 0; i < sizeof hint_mails / sizeof *hint_mails; i++)
         if (hint_mails[i].hint == hint->kind) {
             struct hint_mail *mail = mem_alloc(sizeof *mail);
-            *mail = (struct hint_mail){{NULL, (int)hint_mails[i].mail}, hint->task};
+            *mail = (struct hint_mail){{NULL, (int)hint_mails[i].mail}, hint->task, hint->kind};
             loop_post(&m->loop, &mail->mail);
         }
 }
@@ -208,6 +210,9 @@ static int take_closed(struct manager *m, int64_t now_ms, struct nrpc_status *st
     for (size_t i = 0; i < count; i++)
         m->closed[i] = tasks[i];
     m->closed_count = count;
+    for (size_t i = 0; i < count && !m->look_for_closed && !m->excused; i++)
+        finds_unheard(&m->finds, tasks[i], STATE_HINT_CLOSED, "its end can be recorded", now_ms);
+    m->excused = false;
     m->look_for_closed = count == PAGE;
     return NRPC_OK;
 }
@@ -222,6 +227,7 @@ static void finish(struct manager *m, int64_t now_ms)
     if (code) {
         log_warn("manager: cannot record the end of tasks, will try again: %s", st.text);
         m->next_finish_ms = now_ms + ENV_STORE_RETRY_MS;
+        m->excused = true;
     } else if (m->look_for_closed) {
         m->next_finish_ms = now_ms;
     }
@@ -307,6 +313,7 @@ static void record_points(struct manager *m, int64_t now_ms)
 
 static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_ms)
 {
+    finds_heard(&m->finds, h->task, h->kind);
     switch ((enum mail_kind)h->mail.kind) {
     case MAIL_ROOM:
         manager_signal(m, h->task, PARKED_ROOM, now_ms);
@@ -320,6 +327,7 @@ static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_
         manager_signal(m, 0, PARKED_EVENT, now_ms);
         break;
     case MAIL_RESYNC:
+        finds_excuse(&m->finds);
         m->next_lead_ms = m->next_repair_ms = m->next_overdue_ms = m->next_points_ms = m->next_look_ms =
             now_ms;
         m->repair_pause_ms = ENV_STORE_RETRY_MS;
@@ -327,6 +335,7 @@ static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_
         run_all(m, parked_take_all(&m->parked), now_ms);
         break;
     case MAIL_CLOSED:
+        finds_remember(&m->finds, h->task);
         m->look_for_closed = true;
         break;
     case MAIL_REQUEST:
@@ -380,7 +389,8 @@ int64_t manager_step(void *self, int64_t now_ms)
         record_points(m, now_ms);
     if (now_ms >= m->next_look_ms)
         look_around(m, now_ms);
-    int64_t next_ms = answer_overdue(m, now_ms);
+    int64_t next_ms = answer_overdue(m, now_ms), doubt_ms = finds_tick(&m->finds, now_ms);
+    next_ms = doubt_ms < next_ms ? doubt_ms : next_ms;
     arena_reset(&m->arena);
     bool repairs = m->leads || m->repair_asked;
     int64_t times[] = {

@@ -3,6 +3,7 @@
 #ifndef MANAGER_INTERNAL_H
 #define MANAGER_INTERNAL_H
 
+#include "finds.h"
 #include "manager.h"
 #include "parked.h"
 
@@ -28,8 +29,10 @@ struct manager {
     uint64_t owner_id;
     bool leads;           // is the one manager that does what is to be done once
     bool look_for_closed; // there may be some
-    bool repair_asked;    // by what failed here, whoever leads
-    struct noted *noted;  // failures that were recorded, of tasks under way
+    bool excused;         // the state did not answer: what is found next was told of, perhaps
+    struct finds finds;
+    bool repair_asked;       // by what failed here, whoever leads
+    struct noted *noted;     // failures that were recorded, of tasks under way
     int64_t repair_pause_ms; // before the next try, if this one fails
     int64_t next_lead_ms, next_look_ms, next_overdue_ms, next_repair_ms, next_finish_ms, next_points_ms;
 };

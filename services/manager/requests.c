@@ -172,8 +172,12 @@ static void run_wait(struct manager *m, struct request *r, int64_t now_ms, bool 
     bool ended;
     if (read_task(m, q->task_id, false, &response.task, &ended, &st))
         nrpc_reply_status(r->call, &st);
-    else if (ended || !park(m, r, q->task_id, PARKED_END, q->wait_ms, now_ms, last))
+    else if (ended || !park(m, r, q->task_id, PARKED_END, q->wait_ms, now_ms, last)) {
+        if (ended && last)
+            finds_suspect(&m->finds, q->task_id, STATE_HINT_GONE - 1, STATE_HINT_GONE, "it has ended",
+                          now_ms);
         dtf_v1_task_service_wait_reply(r->call, &response);
+    }
 }
 
 static void run_list(struct manager *m, struct request *r, int64_t now_ms, bool last)
@@ -403,6 +407,9 @@ static void run_feed(struct manager *m, struct request *r, int64_t now_ms, bool 
         code = m->env->state->ops->feed(m->env->state, q->task_id, q->at, subtasks, q->n_subtasks, q->finish,
                                         &response.fed, &st);
     code = code ? explain_feed(m, q->task_id, code, now_ms, &st) : record_fed(m, q, &st);
+    if (code == NRPC_OK && last)
+        finds_suspect(&m->finds, q->task_id, STATE_HINT_GENERATE - 1, STATE_HINT_GENERATE,
+                      "its queue has room", now_ms);
     if (code == NRPC_OK)
         dtf_v1_task_service_feed_reply(r->call, &response);
     else if (code != NRPC_RESOURCE_EXHAUSTED ||
@@ -533,6 +540,9 @@ static void run_results(struct manager *m, struct request *r, int64_t now_ms, bo
         code = explain_no_results(m, &t, &end, &st);
         response.end = end;
     }
+    if (code == NRPC_OK && last && response.n_results && !q->failed_only)
+        finds_suspect(&m->finds, q->task_id, STATE_HINT_RESULTS - 1, STATE_HINT_RESULTS, "it has results",
+                      now_ms);
     if (code)
         nrpc_reply_status(r->call, &st);
     else if (response.n_results || response.end ||

@@ -8,7 +8,7 @@
 
 void answer_init(struct answer *a, struct arena *arena)
 {
-    *a = (struct answer){.arena = arena};
+    *a = (struct answer){.arena = arena, .budget = budget_of_message()};
 }
 
 static Dtf__V1__Work *make_work(struct arena *arena, const struct state_work *in)
@@ -23,22 +23,32 @@ static Dtf__V1__Work *make_work(struct arena *arena, const struct state_work *in
     return w;
 }
 
-void answer_add(struct answer *a, const struct state_work *work, size_t count)
+static Dtf__V1__TaskWork *make_task(struct arena *arena, const struct state_work *work, size_t count)
 {
+    Dtf__V1__TaskWork *t = arena_alloc(arena, sizeof *t);
+    dtf__v1__task_work__init(t);
+    t->task_id = work->task;
+    t->type = (char *)work->type;
+    t->n_work = count;
+    t->work = arena_alloc(arena, count * sizeof *t->work);
+    for (size_t k = 0; k < count; k++)
+        t->work[k] = make_work(arena, &work[k]);
+    return t;
+}
+
+bool answer_add(struct answer *a, const struct state_work *work, size_t count)
+{
+    size_t before = a->task_count, bytes = 0;
     for (size_t i = 0, n; i < count; i += n) {
         for (n = 1; i + n < count && work[i + n].task == work[i].task; n++)
             ;
-        Dtf__V1__TaskWork *t = arena_alloc(a->arena, sizeof *t);
-        dtf__v1__task_work__init(t);
-        t->task_id = work[i].task;
-        t->type = (char *)work[i].type;
-        t->n_work = n;
-        t->work = arena_alloc(a->arena, n * sizeof *t->work);
-        for (size_t k = 0; k < n; k++)
-            t->work[k] = make_work(a->arena, &work[i + k]);
         mem_grow(&a->tasks, &a->task_capacity, a->task_count + 1, sizeof(Dtf__V1__TaskWork *));
-        a->tasks[a->task_count++] = t;
+        Dtf__V1__TaskWork *t = a->tasks[a->task_count++] = make_task(a->arena, &work[i], n);
+        bytes += dtf__v1__task_work__get_packed_size(t) + BUDGET_PART_BYTES;
     }
+    if (count && !budget_take(&a->budget, bytes))
+        a->task_count = before;
+    return a->task_count > before || !count;
 }
 
 void answer_send(struct answer *a, struct exchange *x, const uint64_t *cancels, size_t cancel_count)

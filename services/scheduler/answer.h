@@ -9,11 +9,15 @@ struct answer {
     struct arena *arena;
     Dtf__V1__TaskWork **tasks;
     size_t task_count, task_capacity;
+    struct budget budget;
 };
 
+enum { ANSWER_CANCELS_MAX = 5000 }; // in one answer
+
 void answer_init(struct answer *a, struct arena *arena);
-void answer_add(struct answer *a, const struct state_work *work,
-                size_t count); // its bytes must live until the sending
+// Adds work, whose bytes must live until the sending; false, adding nothing: it has to wait for the next
+// answer. What one lease gave always fits into an answer that has nothing else yet.
+bool answer_add(struct answer *a, const struct state_work *work, size_t count);
 void answer_send(struct answer *a, struct exchange *x, const uint64_t *cancels,
                  size_t cancel_count); // ends a and x
 

@@ -25,18 +25,27 @@ void exchange_free_outbox(struct node *n)
     n->outbox = NULL;
 }
 
-// Answers one of the node's calls with this work, what waits in the outbox, and the tasks to stop.
+// Answers one of the node's calls with this work, what waits in the outbox, and the tasks to stop. What does
+// not fit stays for the next call.
 static void answer_call(struct scheduler *s, struct node *n, struct exchange *x,
                         const struct state_work *work, size_t count)
 {
     struct answer a;
     answer_init(&a, &s->arena);
+    struct vet *v = n->outbox;
+    size_t cancels = n->cancel_count < ANSWER_CANCELS_MAX ? n->cancel_count : ANSWER_CANCELS_MAX;
     answer_add(&a, work, count);
-    for (struct vet *v = n->outbox; v; v = v->next)
-        answer_add(&a, v->work, v->count);
-    answer_send(&a, x, n->cancels, n->cancel_count);
-    n->cancel_count = 0;
-    exchange_free_outbox(n);
+    while (v && answer_add(&a, v->work, v->count))
+        v = v->next;
+    answer_send(&a, x, n->cancels, cancels);
+    n->cancel_count -= cancels;
+    if (n->cancel_count)
+        memmove(n->cancels, n->cancels + cancels, n->cancel_count * sizeof *n->cancels);
+    while (n->outbox != v) {
+        struct vet *sent = n->outbox;
+        n->outbox = sent->next;
+        vet_destroy(sent);
+    }
 }
 
 void exchange_answer_parked(struct scheduler *s, struct node *n, const struct state_work *work, size_t count)
@@ -96,16 +105,34 @@ static size_t split_off_vetted(struct scheduler *s, struct node *n, struct state
     return plain;
 }
 
+// Takes back what was not leased: `left` of each pick is still ready.
 static void unpick(struct scheduler *s, const struct sched_pick *picks, size_t pick_count,
-                   const struct state_work *work, size_t count)
+                   const struct state_work *work, size_t count, const uint32_t *left)
 {
-    for (size_t i = 0; i < pick_count; i++) {
-        uint32_t got = 0;
+    size_t picked = 0;
+    for (size_t i = 0; i < pick_count; i++)
+        picked += picks[i].count;
+    for (size_t i = 0; i < pick_count && picked > count; i++) {
+        uint32_t got = 0, before = 0; // of the task; by its picks before this one
         for (size_t k = 0; k < count; k++)
             got += work[k].task == picks[i].task;
-        if (got < picks[i].count)
-            sched_unpick(s->views.sched, picks[i].task, picks[i].count - got);
+        for (size_t k = 0; k < i; k++)
+            before += picks[k].task == picks[i].task ? picks[k].count : 0;
+        got = got > before ? got - before : 0;
+        uint32_t missing = got < picks[i].count ? picks[i].count - got : 0;
+        if (missing)
+            sched_unpick(s->views.sched, picks[i].task, missing, left[i] < missing ? left[i] : missing);
     }
+}
+
+// What waits in the node's outbox will fill its next answer.
+static size_t outbox_bytes(const struct node *n)
+{
+    size_t bytes = 0;
+    for (const struct vet *v = n->outbox; v; v = v->next)
+        for (size_t i = 0; i < v->count; i++)
+            bytes += v->work[i].param.bytes;
+    return bytes;
 }
 
 static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const struct sched_pick *picks,
@@ -116,16 +143,21 @@ static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const s
         wanted[i] = (struct state_pick){picks[i].task, picks[i].count};
     size_t count = 0;
     struct nrpc_status st;
-    int code = s->env->state->ops->lease(s->env->state, n->id, now_ms, wanted, pick_count, &s->arena, work,
-                                         &count, &st);
+    struct budget budget = {.bytes = STATE_BATCH_BYTES, .used = outbox_bytes(n)};
+    uint32_t *left = arena_calloc(&s->arena, pick_count * sizeof *left);
+    int code = s->env->state->ops->lease(s->env->state, n->id, now_ms, wanted, pick_count, &budget, left,
+                                         &s->arena, work, &count, &st);
     if (code)
         count = 0;
-    unpick(s, picks, pick_count, *work, count);
+    for (size_t i = 0; code == NRPC_NOT_FOUND && i < pick_count; i++)
+        left[i] = picks[i].count; // it was not done
+    unpick(s, picks, pick_count, *work, count, left);
     if (code == NRPC_NOT_FOUND) {
         exchange_drop_node(s, n, "its lease has ended");
     } else if (code) { // it may have been done
         log_warn("scheduler: cannot lease subtasks, will try again: %s", st.text);
         s->next_refresh_ms = s->next_dispatch_ms = now_ms + ENV_STORE_RETRY_MS;
+        s->views.told = true;
         exchange_doubt(s, n, st.text);
     }
     return count;

@@ -247,8 +247,10 @@ static void take_vetted(struct scheduler *s, struct vet *v)
         vet_destroy(v);
         return;
     }
-    v->next = n->outbox;
-    n->outbox = v;
+    struct vet **last = &n->outbox;
+    while (*last)
+        last = &(*last)->next;
+    *last = v;
     if (n->parked)
         exchange_answer_parked(s, n, NULL, 0);
 }
@@ -425,9 +427,10 @@ int64_t scheduler_step(void *self, int64_t now_ms)
         sweep(s, now_ms);
     int64_t ripe_ms = views_ripen(&s->views, now_ms);
     exchange_dispatch(s, now_ms);
-    int64_t wait_ms = answer_overdue(s, now_ms);
+    int64_t wait_ms = answer_overdue(s, now_ms), doubt_ms = finds_tick(&s->views.finds, now_ms);
     arena_reset(&s->arena);
-    return earliest((int64_t[]){s->next_refresh_ms, s->next_renew_ms, s->next_sweep_ms, ripe_ms, wait_ms}, 5);
+    return earliest(
+        (int64_t[]){s->next_refresh_ms, s->next_renew_ms, s->next_sweep_ms, ripe_ms, wait_ms, doubt_ms}, 6);
 }
 
 // ---- start, stop

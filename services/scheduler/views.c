@@ -26,7 +26,8 @@ struct view {
 
 void views_init(struct views *v, const struct env *env)
 {
-    *v = (struct views){.env = env, .sched = sched_create()};
+    *v = (struct views){.env = env, .sched = sched_create(), .told = true};
+    finds_init(&v->finds, "scheduler", env->finds);
 }
 
 static void drop(struct views *v, struct view *w)
@@ -39,6 +40,8 @@ static void drop(struct views *v, struct view *w)
 
 void views_reset(struct views *v)
 {
+    v->told = true;
+    finds_excuse(&v->finds);
     struct view *w, *tmp;
     HASH_ITER(hh, v->all, w, tmp)
     {
@@ -90,14 +93,28 @@ static void adopt(struct views *v, struct view *w, const struct state_view *in)
 void views_take(struct views *v, const struct state_view *in)
 {
     struct view *w = get(v, in);
+    finds_heard(&v->finds, in->task, in->version);
     if (!w->forgotten && in->version >= w->version)
         adopt(v, w, in);
 }
 
+// Work that was believed not to be there. What the hint of a newer version will tell is no find; nor is a
+// retry that has just come due.
+static void compare(struct views *v, const struct view *w, const struct state_view *in, int64_t now_ms)
+{
+    if (v->told || !in->ready || sched_ready_of(v->sched, in->task) || w->forgotten)
+        return;
+    if (in->version > w->version)
+        finds_suspect(&v->finds, in->task, w->version, in->version, "subtasks are ready", now_ms);
+    else if (in->version == w->version && !(w->retry.place && w->retry.key <= now_ms))
+        finds_count(&v->finds, in->task, "subtasks are ready", now_ms);
+}
+
 // What the state says when it is asked. News may have overtaken it, but not time and again.
-static void take_read(struct views *v, const struct state_view *in)
+static void take_read(struct views *v, const struct state_view *in, int64_t now_ms)
 {
     struct view *w = get(v, in);
+    compare(v, w, in, now_ms);
     bool old = w->forgotten || in->version < w->version;
     if (!old || ++w->behind >= BEHIND_MAX)
         adopt(v, w, in);
@@ -124,7 +141,7 @@ static int refresh_tasks(struct views *v, int64_t now_ms, struct arena *a, struc
         if (code)
             return code;
         for (size_t i = 0; i < count; i++)
-            take_read(v, &page[i]);
+            take_read(v, &page[i], now_ms);
         if (count)
             after = page[count - 1].task;
     }
@@ -138,6 +155,7 @@ int views_refresh(struct views *v, int64_t now_ms, struct nrpc_status *st)
     v->round++;
     int code = refresh_tasks(v, now_ms, &a, st);
     arena_fini(&a);
+    v->told = code != NRPC_OK;
     if (code)
         return code;
     struct view *w, *tmp;

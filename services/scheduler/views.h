@@ -6,6 +6,7 @@
 
 #include "base/heap.h"
 #include "env.h"
+#include "finds.h"
 #include "plugin/registry.h"
 #include "sched/sched.h"
 
@@ -17,6 +18,8 @@ struct views {
     struct view *all;    // hash by task
     struct heap retries; // by the time when a subtask becomes ready
     uint64_t round;      // of refreshing
+    bool told;           // that there may be what no hint told of: at the start, after an outage
+    struct finds finds;
 };
 
 void views_init(struct views *v, const struct env *env);

@@ -80,7 +80,7 @@ static size_t lease(const struct state_pick *picks, size_t pick_count, struct ar
 {
     struct nrpc_status st;
     size_t count;
-    must(store->ops->lease(store, node, 1000, picks, pick_count, a, works, &count, &st), &st);
+    must(store->ops->lease(store, node, 1000, picks, pick_count, NULL, NULL, a, works, &count, &st), &st);
     return count;
 }
 

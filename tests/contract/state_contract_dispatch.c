@@ -68,14 +68,15 @@ static void test_lease_several(void **state)
     }
     struct state_pick picks[] = {{2, 3}, {9, 5}, {1, 2}, {2, 1}, {3, 0}};
     struct works w;
-    must(f, f->ops->lease(f->s, node, f->now_ms, picks, 5, &f->arena, &w.at, &w.count, &f->st));
+    must(f, f->ops->lease(f->s, node, f->now_ms, picks, 5, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
     uint64_t seen[3] = {0}; // of each task in order; the tasks in any
     for (size_t i = 0; i < w.count; i++)
         assert_true(w.at[i].task <= 2 && w.at[i].seq == ++seen[w.at[i].task]);
     assert_true(seen[1] == 2 && seen[2] == 4);
     char *before = snapshot(f);
-    assert_code(f, NRPC_NOT_FOUND,
-                f->ops->lease(f->s, node + 1, f->now_ms, picks, 5, &f->arena, &w.at, &w.count, &f->st));
+    assert_code(
+        f, NRPC_NOT_FOUND,
+        f->ops->lease(f->s, node + 1, f->now_ms, picks, 5, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
     assert_unchanged(f, before);
 }
 
@@ -91,7 +92,7 @@ static void test_lease_over_budget(void **state)
     struct works w;
     arena_init(&small, 4096);
     assert_code(f, NRPC_RESOURCE_EXHAUSTED,
-                f->ops->lease(f->s, node, f->now_ms, &pick, 1, &small, &w.at, &w.count, &f->st));
+                f->ops->lease(f->s, node, f->now_ms, &pick, 1, NULL, NULL, &small, &w.at, &w.count, &f->st));
     arena_fini(&small);
     if (!f->s->disposable) // the answer of another process can come to nothing as if it had been lost
         assert_unchanged(f, before);
@@ -153,7 +154,7 @@ static void test_retries_in_two_picks(void **state)
         settle(f, &w.at[i], MODEL_FAILURE);
     f->now_ms += 100;
     struct state_pick picks[] = {{1, 2}, {1, 2}, {1, 2}};
-    must(f, f->ops->lease(f->s, node, f->now_ms, picks, 3, &f->arena, &w.at, &w.count, &f->st));
+    must(f, f->ops->lease(f->s, node, f->now_ms, picks, 3, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
     assert_int_equal(w.count, 5);
     assert_look(f, 1, "draining gen=200 retried=5 run=200 done");
 }

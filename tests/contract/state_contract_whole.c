@@ -86,7 +86,7 @@ static void *work(void *user)
             batch[k] = (struct state_subtask){{"x", 1}, 1000};
         w->failed |=
             s->ops->feed(s, w->task, (uint64_t)i * BATCH, batch, BATCH, i + 1 == ROUNDS, &fed, &st) != 0;
-        w->failed |= s->ops->lease(s, w->node, 1000, picks, 2, &a, &works, &count, &st) != 0;
+        w->failed |= s->ops->lease(s, w->node, 1000, picks, 2, NULL, NULL, &a, &works, &count, &st) != 0;
         for (size_t k = 0; k < count; k++)
             entries[k] = (struct state_settle){.ref = ref_of(&works[k]), .kind = MODEL_SUCCESS};
         w->failed |= s->ops->settle(s, 1000, entries, count, verdicts, &st) != 0;

@@ -109,8 +109,8 @@ static int push(struct place *p, uint64_t task, uint64_t fence, uint64_t at, siz
 static size_t lease(struct place *p, uint64_t task, uint32_t count, struct state_work **works)
 {
     size_t n;
-    must(p, p->ops->lease(p->s, p->node, p->now_ms, &(struct state_pick){task, count}, 1, &p->a, works, &n,
-                          &p->st));
+    must(p, p->ops->lease(p->s, p->node, p->now_ms, &(struct state_pick){task, count}, 1, NULL, NULL, &p->a,
+                          works, &n, &p->st));
     return n;
 }
 

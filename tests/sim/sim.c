@@ -47,10 +47,19 @@ static void stop_node(struct sim_node *n)
 
 static void stop_coordinator(struct sim *s)
 {
+    assert_int_equal(sim_take_finds(s), 0);
+    s->finds = 0;
     nrpc_channel_close(s->client);
     coordinator_stop(s->coordinator);
     nrpc_server_destroy(s->server);
     coordinator_destroy(s->coordinator);
+}
+
+uint64_t sim_take_finds(struct sim *s)
+{
+    uint64_t before = s->finds;
+    s->finds = coordinator_finds(s->coordinator);
+    return s->finds - before;
 }
 
 void sim_open(struct sim *s, size_t nodes)

@@ -27,6 +27,7 @@ struct sim {
     struct nrpc_channel *client;
     struct sim_node nodes[SIM_NODES_MAX];
     size_t node_count;
+    uint64_t finds; // of periodic looks, that were taken out
 };
 
 int64_t sim_now_ms(void);
@@ -48,5 +49,9 @@ struct sim_view { // of a task
     char message[256];
 };
 struct sim_view sim_get(struct sim *s, uint64_t task);
+
+// What periodic looks have found since this was asked last (services/finds.h). What was not asked for fails
+// sim_close.
+uint64_t sim_take_finds(struct sim *s);
 
 #endif

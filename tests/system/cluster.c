@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "dtf/v1/admin.nrpc.h"
 #include "dtf/v1/command.pb-c.h"
 
 #include <poll.h>
@@ -64,8 +65,28 @@ void cluster_restart(struct cluster *c, int signal_number)
     cluster_start_coordinator(c);
 }
 
+// Hints make all progress: no periodic look had to (services/finds.h). A coordinator that does not answer was
+// killed by its test, or is paused.
+static void check_finds(const struct cluster *c)
+{
+    struct nrpc_channel *ch;
+    struct nrpc_status st;
+    struct nrpc_call_options o = {.timeout_ms = 1000};
+    Dtf__V1__RolesRequest r = DTF__V1__ROLES_REQUEST__INIT;
+    Dtf__V1__RolesResponse *roles = NULL;
+    uint64_t finds = 0;
+    check(nrpc_channel_open(c->listen, NULL, &ch, &st), &st, "open a channel");
+    if (dtf_v1_admin_service_roles(ch, &o, &r, &roles, &st) == NRPC_OK)
+        finds = roles->finds;
+    dtf__v1__roles_response__free_unpacked(roles, NULL);
+    nrpc_channel_close(ch);
+    assert_int_equal(finds, 0);
+}
+
 void cluster_stop(struct cluster *c)
 {
+    if (*c->listen)
+        check_finds(c);
     dtf_client_close(c->client);
     for (int i = 0; i < CLUSTER_NODES; i++)
         daemon_kill(&c->nodes[i], SIGKILL);

@@ -21,10 +21,10 @@ lib/embedded                  base/ embedded/ sqlite3.h state/state.h records/re
 lib/state                     base/ dtf/v1/ model/ state/ embedded/ sqlite3.h hiredis/ redis_scripts.h
 lib/records                   base/ dtf/v1/ model/ records/ embedded/ sqlite3.h mysql/ mysql.h mysqld_error.h errmsg.h
 lib/plugin                    base/ dtf/v1/ plugin/ dtf.h
-services/manager              LIB env.h counters_message.h
-services/generator            LIB env.h
-services/scheduler            LIB env.h
-services/collector            LIB env.h
+services/manager              LIB env.h finds.h counters_message.h
+services/generator            LIB env.h finds.h
+services/scheduler            LIB env.h finds.h
+services/collector            LIB env.h finds.h
 services/executor             LIB
 services                      LIB ROLES
 services/service.c            LIB ROLES ../clients/c/client.h

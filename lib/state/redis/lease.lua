@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- lease.lua: gives ready subtasks to a node: retries that are due first, then fresh ones in order.
--- arguments: node, count of picks; each: task, count
--- returns: parts, one after the other: task, type, tile, mask, attempt, timeout, pieces; NOT_FOUND
-local node, out, bytes = number(), {}, 0
+-- arguments: node, bytes that the params may take, count of picks; each: task, count
+-- returns: parts, one after the other: task, type, tile, mask, attempt, timeout, pieces; the number of picks that were
+--   done before the bytes were used up; how many of the next found no room; NOT_FOUND
+local node, room_bytes, out, bytes = number(), number(), {}, 0
 if not call('ZSCORE', P .. 'nodes', node) then
     return fail(NOT_FOUND, 'node %.0f is not registered', node)
 end
@@ -12,8 +13,8 @@ local function lease(tile, g, mask, want)
     local t = tile.task
     local value = call('HGET', P .. 'p:' .. t.id, tile.n) or ''
     mask = lowest(mask, want)
-    if bytes + #value > BATCH_BYTES then
-        mask = pieces_limit(value, mask, BATCH_BYTES - bytes)
+    if bytes + #value > room_bytes then
+        mask = pieces_limit(value, mask, room_bytes - bytes)
     end
     value = pieces_cut(value, mask)
     local part, count = group_split(tile, g, mask), count_bits(mask)
@@ -37,7 +38,7 @@ local function lease_retries(t, want)
         local tile = tile_get(t, tonumber(n))
         for i = 1, #tile.groups do
             local g = tile.groups[i]
-            if g.state == WAITING and g.due <= NOW and taken < want and bytes < BATCH_BYTES then
+            if g.state == WAITING and g.due <= NOW and taken < want and bytes < room_bytes then
                 taken = taken + lease(tile, g, g.mask, want - taken)
             end
         end
@@ -46,11 +47,11 @@ local function lease_retries(t, want)
 end
 
 local function lease_fresh(t, want)
-    while want > 0 and fresh(t) > 0 and bytes < BATCH_BYTES do
+    while want > 0 and fresh(t) > 0 and bytes < room_bytes do
         local tile, taken = tile_get(t, math.floor((t.cursor - 1) / 32)), 0
         for i = 1, #tile.groups do
             local g = tile.groups[i]
-            if g.state == FRESH and g.mask ~= 0 and taken < want and bytes < BATCH_BYTES then
+            if g.state == FRESH and g.mask ~= 0 and taken < want and bytes < room_bytes then
                 taken = taken + lease(tile, g, g.mask, want - taken)
             end
         end
@@ -59,6 +60,7 @@ local function lease_fresh(t, want)
             break
         end
     end
+    return want
 end
 
 local function room(t)
@@ -69,11 +71,16 @@ local function room(t)
     return math.min(free, t.queued)
 end
 
+local picked, no_room = 0, 0
 for _ = 1, number() do
     local t, want = task_find(text()), number()
     if t then
         want = math.min(want, room(t))
-        lease_fresh(t, want - lease_retries(t, want))
+        no_room = lease_fresh(t, want - lease_retries(t, want))
     end
+    if t and no_room > 0 and bytes >= room_bytes then
+        break
+    end
+    picked, no_room = picked + 1, 0
 end
-return done(out)
+return done(out, picked, no_room)

@@ -98,7 +98,7 @@ static void serve(void)
         struct actor *a = &world.actors[picks[i].task];
         int64_t run_us = random_run_us() * picks[i].count;
         if (random() % 16 == 0) {
-            sched_unpick(world.sched, picks[i].task, picks[i].count);
+            sched_unpick(world.sched, picks[i].task, picks[i].count, picks[i].count);
         } else {
             sched_used(world.sched, picks[i].task, picks[i].count, run_us);
             world.spent_s += (double)run_us / 1e6;
@@ -205,7 +205,7 @@ static void test_extremes(void **state)
         sched_used(s, 1, UINT64_MAX, INT64_MAX);
         sched_used(s, 1, UINT32_MAX, INT64_MIN);
         sched_used(s, 1, 1, INT64_MAX);
-        sched_unpick(s, 1, UINT32_MAX);
+        sched_unpick(s, 1, UINT32_MAX, 0);
         assert_int_equal(sched_pick(s, 500, NULL, NULL, picks, 2), 1);
         sched_set_task(s, &a);
     }

@@ -39,7 +39,7 @@ static void test_nothing(void **state)
     struct sched *s = sched_create();
     assert_int_equal(pick(s, 10, NULL), 0);
     sched_remove_task(s, 7);
-    sched_unpick(s, 7, 3);
+    sched_unpick(s, 7, 3, 3);
     sched_used(s, 7, 3, 100);
     set(s, 1, 0, 0, 0);
     assert_int_equal(pick(s, 10, NULL), 0);
@@ -135,8 +135,8 @@ static void test_unpick(void **state)
     assert_int_equal(pick(s, 5, &task), 1);
     assert_int_equal(task, 1);
     set(s, 2, 100, 0, 0);
-    sched_unpick(s, 1, 1);
-    assert_int_equal(sched_ready(s), 100); // it is not ready again by itself: the state says when
+    sched_unpick(s, 1, 1, 0);
+    assert_int_equal(sched_ready(s), 100); // it is no longer ready: the state says when
     set(s, 1, 1, 0, 1);
     assert_int_equal(sched_ready(s), 101);
     bool again = false; // it was not charged for what did not go: it is no further behind than the other
@@ -145,7 +145,23 @@ static void test_unpick(void **state)
         again |= task == 1;
     }
     assert_true(again);
-    sched_unpick(s, 1, 1000); // more than there are
+    sched_unpick(s, 1, 1000, 0); // more than there are
+    sched_destroy(s);
+}
+
+// What found no room in an answer is ready as before, and can be picked again immediately.
+static void test_unpick_ready(void **state)
+{
+    (void)state;
+    struct sched *s = sched_create();
+    set(s, 1, 40, 0, 0);
+    set(s, 2, 40, 0, 10);
+    assert_int_equal(pick(s, 50, NULL), 50);
+    assert_int_equal(sched_ready(s), 0);
+    sched_unpick(s, 1, 40, 40);
+    sched_unpick(s, 2, 10, 7); // three of them are gone
+    assert_int_equal(sched_ready(s), 50);
+    assert_int_equal(pick(s, 50, NULL), 50);
     sched_destroy(s);
 }
 
@@ -250,11 +266,17 @@ static void test_random_news(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing),          cmocka_unit_test(test_max_running),
-        cmocka_unit_test(test_max_running_long), cmocka_unit_test(test_fits),
-        cmocka_unit_test(test_room_for_picks),   cmocka_unit_test(test_unpick),
-        cmocka_unit_test(test_cost_correction),  cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_many_tasks),       cmocka_unit_test(test_random_news),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_max_running),
+        cmocka_unit_test(test_max_running_long),
+        cmocka_unit_test(test_fits),
+        cmocka_unit_test(test_room_for_picks),
+        cmocka_unit_test(test_unpick),
+        cmocka_unit_test(test_unpick_ready),
+        cmocka_unit_test(test_cost_correction),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_many_tasks),
+        cmocka_unit_test(test_random_news),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
