@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+_Static_assert(BUDGET_MESSAGE_BYTES == NRPC_DEFAULT_MAX_MESSAGE, "a budget is a message's");
+
 struct admin {
     const struct env *env;
     unsigned roles;
@@ -82,9 +84,9 @@ static Dtf__V1__Node *node_message(struct arena *a, const struct state_node *in,
 
 static void on_nodes(struct nrpc_call *call, const Dtf__V1__NodesRequest *request, void *user)
 {
-    (void)request;
     const struct admin *a = user;
     Dtf__V1__NodesResponse response = DTF__V1__NODES_RESPONSE__INIT;
+    struct budget room = budget_of_message();
     struct state_node *nodes;
     struct nrpc_status st;
     struct arena arena;
@@ -94,9 +96,14 @@ static void on_nodes(struct nrpc_call *call, const Dtf__V1__NodesRequest *reques
         nrpc_reply_status(call, &st);
     } else {
         response.nodes = arena_alloc(&arena, (count + 1) * sizeof *response.nodes);
-        for (; response.n_nodes < count; response.n_nodes++)
-            response.nodes[response.n_nodes] =
-                node_message(&arena, &nodes[response.n_nodes], a->env->now_ms(), a->env->node_lease_ms);
+        for (size_t i = 0; i < count && !response.more; i++) {
+            if (nodes[i].id <= request->after_id)
+                continue;
+            Dtf__V1__Node *n = node_message(&arena, &nodes[i], a->env->now_ms(), a->env->node_lease_ms);
+            response.more = !budget_take(&room, dtf__v1__node__get_packed_size(n));
+            if (!response.more)
+                response.nodes[response.n_nodes++] = n;
+        }
         dtf_v1_admin_service_nodes_reply(call, &response);
     }
     arena_fini(&arena);

@@ -11,10 +11,10 @@
 enum {
     FORMAT = 1,
     LIST_PAGE = 100,
-    PAGE = 1000,           // events, or failures, read at once
-    PIECE_BYTES = 1 << 20, // in an item, beyond which no more is added to it
-    HELD_BYTES = 4 << 20,  // of a task, read and not yet sent
-    FRAMING_BYTES = 64,    // about, around an event or a failure
+    PAGE = 1000,                            // events, or failures, read at once
+    PIECE_BYTES = BUDGET_MESSAGE_BYTES / 4, // in an item, beyond which no more is added to it
+    HELD_BYTES = 4 << 20,                   // of a task, read and not yet sent
+    FRAMING_BYTES = 64,                     // about, around an event or a failure
 };
 
 struct export

@@ -6,6 +6,7 @@
 // asked for again.
 #include "client.h"
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "dtf/v1/task_service.nrpc.h"
@@ -13,11 +14,11 @@
 #include <stdlib.h>
 
 enum {
-    BATCH_MAX = 10000,     // subtasks in a call
-    BATCH_BYTES = 3 << 20, // of params and their framing in a call
-    FRAMING_BYTES = 24,    // at most, around one param
-    FULL_MAX_MS = 600000,  // how long a queue may stay full
-    GONE_MAX_MS = 60000,   // how long the server may stay away
+    BATCH_MAX = 10000,                          // subtasks in a call
+    BATCH_BYTES = BUDGET_MESSAGE_BYTES / 4 * 3, // of params and their framing in a call
+    FRAMING_BYTES = 24,                         // at most, around one param
+    FULL_MAX_MS = 600000,                       // how long a queue may stay full
+    GONE_MAX_MS = 60000,                        // how long the server may stay away
 };
 
 static int check_subtasks(const struct dtf_subtask_spec *subtasks, size_t count, struct nrpc_status *st)

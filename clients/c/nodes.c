@@ -25,14 +25,20 @@ static void read_node(const Dtf__V1__Node *n, struct dtf_node_info *out)
 int dtf_nodes(struct dtf_client *c, struct dtf_node_info *out, size_t *count, struct nrpc_status *st)
 {
     Dtf__V1__NodesRequest request = DTF__V1__NODES_REQUEST__INIT;
-    Dtf__V1__NodesResponse *response;
     size_t capacity = *count;
-    int code = client_note(c, dtf_v1_admin_service_nodes(c->channel, &ordinary, &request, &response, st));
-    size_t n = code ? 0 : response->n_nodes;
-    *count = n < capacity ? n : capacity;
-    for (size_t i = 0; i < *count; i++)
-        read_node(response->nodes[i], &out[i]);
-    dtf__v1__nodes_response__free_unpacked(response, NULL);
+    bool more = true;
+    int code = NRPC_OK;
+    *count = 0;
+    while (code == NRPC_OK && more) {
+        Dtf__V1__NodesResponse *response;
+        code = client_note(c, dtf_v1_admin_service_nodes(c->channel, &ordinary, &request, &response, st));
+        for (size_t i = 0; code == NRPC_OK && i < response->n_nodes && *count < capacity; i++)
+            read_node(response->nodes[i], &out[(*count)++]);
+        more = code == NRPC_OK && response->more && response->n_nodes && *count < capacity;
+        if (more)
+            request.after_id = response->nodes[response->n_nodes - 1]->id;
+        dtf__v1__nodes_response__free_unpacked(response, NULL);
+    }
     return code;
 }
 

@@ -16,6 +16,7 @@
 #ifndef RECORDS_H
 #define RECORDS_H
 
+#include "base/budget.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "model/task.h"
@@ -25,7 +26,7 @@
 #include <stdint.h>
 
 enum {
-    RECORDS_BATCH_BYTES = 2 << 20,
+    RECORDS_BATCH_BYTES = BUDGET_BATCH_BYTES,
     RECORDS_NAME_MAX = 100, // bytes in names, types, creators, groups, idempotency keys, names of ids
     RECORDS_DESCRIPTION_MAX = 255,
     RECORDS_MESSAGE_MAX = 64 << 10,

@@ -306,17 +306,22 @@ int rs_points(struct state *s, size_t max, struct arena *a, struct state_point *
     struct rs_store *store = (struct rs_store *)s;
     struct state_point *points = NULL;
     size_t capacity = 0;
+    struct budget room = {.bytes = STATE_BATCH_BYTES};
     int code = NRPC_OK;
     *count = 0;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count && *count < max; i++) {
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count && *count < max && !budget_is_full(&room);
+         i++) {
         struct rs_call c;
         rs_begin(&c, &store->shards[i], RS_SEEN, a, st);
         rs_u64(&c, max - *count < INT32_MAX ? max - *count : INT32_MAX);
+        rs_u64(&c, room.bytes - room.used);
         rs_do(&c, SCRIPT_points);
         const redisReply *rows = rs_at(c.reply, RS_REPLY);
         mem_grow(&points, &capacity, *count + rs_size(rows) + 1, sizeof *points);
-        for (size_t k = 0; k < rs_size(rows); k++)
-            read_point(&c, rs_at(rows, k), &points[(*count)++]);
+        for (size_t k = 0; k < rs_size(rows); k++) {
+            read_point(&c, rs_at(rows, k), &points[*count]);
+            room.used += points[(*count)++].checkpoint.bytes;
+        }
         code = rs_end(&c);
     }
     *out = code ? NULL : arena_dup(a, points, *count * sizeof *points);

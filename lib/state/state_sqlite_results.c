@@ -2,6 +2,8 @@
 // state_sqlite_results.c: kept results and listed failures, and how long they stay.
 #include "state/state_sqlite_internal.h"
 
+#include <string.h>
+
 static void result_row(struct sq_call *c, sqlite3_stmt *stmt, struct state_result *out)
 {
     *out = (struct state_result){.position = db_u64(stmt, 0),
@@ -26,7 +28,7 @@ static bool read_rows(struct sq_call *c, enum sq_sql sql, uint64_t task, uint64_
     while (bytes < STATE_BATCH_BYTES && sq_step(c, stmt)) {
         mem_grow(&rows, &capacity, n + 1, sizeof *rows);
         result_row(c, stmt, &rows[n]);
-        bytes += rows[n].body.bytes + rows[n].param.bytes;
+        bytes += rows[n].body.bytes + rows[n].param.bytes + (rows[n].message ? strlen(rows[n].message) : 0);
         n++;
     }
     db_done(stmt);

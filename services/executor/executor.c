@@ -10,6 +10,7 @@
 // poll of that time can be parked any more.
 #include "executor.h"
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -28,7 +29,7 @@ enum {
     PREFETCH_US = 50000, // how much work, in slot time, may wait here
     PREFETCH_MAX = 2000,
     HELD_BYTES_MAX = 64 << 20,
-    REPORT_BYTES_MAX = 2 << 20,
+    REPORT_BYTES_MAX = BUDGET_BATCH_BYTES,
     CALL_SLACK_MS = 5000, // beyond a poll's wait
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 1000,

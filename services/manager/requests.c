@@ -204,9 +204,13 @@ static void run_list(struct manager *m, struct request *r, int64_t now_ms, bool 
         return;
     }
     response.tasks = arena_alloc(&m->arena, (count + 1) * sizeof *response.tasks);
-    for (response.n_tasks = 0; response.n_tasks < count; response.n_tasks++)
-        response.tasks[response.n_tasks] =
-            task_message(&tasks[response.n_tasks], &p[response.n_tasks], false, &m->arena);
+    struct budget room = budget_of_message();
+    for (size_t i = 0; i < count; i++) {
+        Dtf__V1__Task *t = task_message(&tasks[i], &p[i], false, &m->arena);
+        if (!budget_take(&room, dtf__v1__task__get_packed_size(t)))
+            break;
+        response.tasks[response.n_tasks++] = t;
+    }
     dtf_v1_task_service_list_reply(r->call, &response);
 }
 
@@ -323,9 +327,10 @@ static void run_events(struct manager *m, struct request *r, int64_t now_ms, boo
     }
     if (!count && park(m, r, 0, PARKED_EVENT, q->wait_ms, now_ms, last))
         return;
+    struct budget room = budget_of_message();
     response.events = arena_alloc(&m->arena, (count + 1) * sizeof *response.events);
-    for (response.n_events = 0; response.n_events < count; response.n_events++) {
-        const struct records_event *in = &events[response.n_events];
+    for (size_t i = 0; i < count; i++) {
+        const struct records_event *in = &events[i];
         Dtf__V1__Event *e = arena_alloc(&m->arena, sizeof *e);
         dtf__v1__event__init(e);
         e->sequence = in->sequence;
@@ -334,7 +339,9 @@ static void run_events(struct manager *m, struct request *r, int64_t now_ms, boo
         e->status = (Dtf__V1__TaskStatus)in->status;
         e->message = (char *)(in->message ? in->message : "");
         e->time_ms = in->time_ms;
-        response.events[response.n_events] = e;
+        if (!budget_take(&room, dtf__v1__event__get_packed_size(e)))
+            break;
+        response.events[response.n_events++] = e;
     }
     dtf_v1_task_service_events_reply(r->call, &response);
 }
@@ -436,16 +443,18 @@ static Dtf__V1__Result *result_message(struct arena *a, uint64_t seq, uint32_t a
     return m;
 }
 
-static void add_result(Dtf__V1__ResultsResponse *out, Dtf__V1__Result *result, uint64_t position)
+// param: NULL, or the subtask's. false: it does not fit, and stays for the next answer.
+static bool add_result(Dtf__V1__ResultsResponse *out, struct budget *room, Dtf__V1__Result *result,
+                       const ProtobufCBinaryData *param, uint64_t position)
 {
+    if (!budget_take(room,
+                     dtf__v1__result__get_packed_size(result) + (param ? param->len + BUDGET_PART_BYTES : 0)))
+        return false;
     out->results[out->n_results++] = result;
+    if (param)
+        out->params[out->n_params++] = *param;
     out->next = position;
-}
-
-static void add_param(Dtf__V1__ResultsResponse *out, const void *data, size_t bytes)
-{
-    out->params[out->n_params].data = (uint8_t *)data;
-    out->params[out->n_params++].len = bytes;
+    return true;
 }
 
 static void make_room(Dtf__V1__ResultsResponse *out, struct arena *a, size_t count)
@@ -468,16 +477,16 @@ static int read_kept(struct manager *m, const Dtf__V1__ResultsRequest *q, bool f
     if (code)
         return code;
     make_room(out, &m->arena, count);
-    for (size_t i = 0; i < count; i++) {
+    struct budget room = budget_of_message();
+    for (size_t i = 0; i < count && !room.cut; i++) {
         const struct state_result *r = &results[i];
-        add_result(out,
+        ProtobufCBinaryData param = {r->param.bytes, (uint8_t *)r->param.data};
+        add_result(out, &room,
                    result_message(&m->arena, r->seq, r->attempt, r->kind, r->code, r->message, r->body.data,
                                   r->body.bytes, r->run_us),
-                   r->position);
-        if (failures)
-            add_param(out, r->param.data, r->param.bytes);
+                   failures ? &param : NULL, r->position);
     }
-    out->end = end;
+    out->end = end && !room.cut;
     return NRPC_OK;
 }
 
@@ -492,13 +501,14 @@ static int read_recorded_failures(struct manager *m, const Dtf__V1__ResultsReque
     if (code)
         return code;
     make_room(out, &m->arena, count);
-    for (size_t i = 0; i < count; i++) {
+    struct budget room = budget_of_message();
+    for (size_t i = 0; i < count && !room.cut; i++) {
         const struct records_failure *f = &failures[i];
-        add_result(out,
+        ProtobufCBinaryData param = {f->param.bytes, (uint8_t *)f->param.data};
+        add_result(out, &room,
                    result_message(&m->arena, f->seq, f->attempt, f->kind, f->code, f->message, f->body.data,
                                   f->body.bytes, f->run_us),
-                   f->seq);
-        add_param(out, f->param.data, f->param.bytes);
+                   &param, f->seq);
     }
     out->end = count == 0;
     return NRPC_OK;

@@ -98,6 +98,49 @@ static void test_lease_over_budget(void **state)
         assert_unchanged(f, before);
 }
 
+// Large parameters: a lease ends where its budget does, says what found no room, and changes nothing about
+// it.
+static void test_lease_in_budget(void **state)
+{
+    struct fixture *f = *state;
+    enum { TASKS = 4, EACH = 20, BYTES = 250000 };
+    uint64_t node = node_make(f, CLOCK_NEVER), fed, got = 0;
+    struct state_subtask large[EACH];
+    struct state_pick picks[TASKS];
+    char *param = arena_calloc(&f->arena, BYTES);
+    for (size_t i = 0; i < EACH; i++)
+        large[i] = (struct state_subtask){{param, BYTES}, 1000};
+    for (uint64_t id = 1; id <= TASKS; id++) {
+        struct state_task task = task_sample(id);
+        task.fed = true;
+        admit_task(f, &task);
+        must(f, f->ops->feed(f->s, id, 0, large, EACH, true, &fed, &f->st));
+        picks[id - 1] = (struct state_pick){id, EACH};
+    }
+    for (int round = 0; got < TASKS * EACH; round++) {
+        struct works w;
+        uint32_t left[TASKS];
+        uint64_t given[TASKS] = {0};
+        struct budget budget = {.bytes = 1000000, .used = round == 1 ? 700000 : 0};
+        size_t room = budget.bytes - budget.used;
+        bool own = round > 1;
+        must(f, f->ops->lease(f->s, node, f->now_ms, picks, TASKS, own ? NULL : &budget, left, &f->arena,
+                              &w.at, &w.count, &f->st));
+        room = own ? STATE_BATCH_BYTES : room;
+        assert_true(w.count > 0 && (w.count - 1) * BYTES < room); // one may go beyond
+        for (size_t i = 0; i < w.count; i++)
+            given[w.at[i].task - 1]++;
+        for (size_t i = 0; i < TASKS; i++) {
+            picks[i].count -= (uint32_t)given[i];
+            assert_int_equal(left[i], picks[i].count);
+        }
+        got += w.count;
+    }
+    assert_look(f, 1, "draining gen=20 run=20 done");
+    struct works w = lease(f, node, 1, 5);
+    assert_int_equal(w.count, 0); // and nothing is left of what is not there
+}
+
 static void test_max_running(void **state)
 {
     struct fixture *f = *state;
@@ -260,6 +303,7 @@ const struct CMUnitTest state_dispatch_tests[] = {
     TEST(test_lease_in_order),
     TEST(test_lease_several),
     TEST(test_lease_over_budget),
+    TEST(test_lease_in_budget),
     TEST(test_max_running),
     TEST(test_retries_come_first),
     TEST(test_retries_in_two_picks),

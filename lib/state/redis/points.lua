@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- points.lua: how far tasks have got for good, where that was not recorded yet.
--- arguments: max
+-- arguments: max, bytes that the checkpoints may take
 -- returns: for each {task, segment, made, percent, whether there is a checkpoint, checkpoint, generated, succeeded,
 --   failed, timed_out, cancelled, retried, redispatched}
-local rows, bytes = {}, 0
-for _, id in ipairs(call('ZRANGE', P .. 'points', 0, number() - 1)) do
-    local t = bytes < BATCH_BYTES and task_find(id)
+local rows, max, room, bytes = {}, number(), number(), 0
+for _, id in ipairs(call('ZRANGE', P .. 'points', 0, max - 1)) do
+    local t = bytes < room and task_find(id)
     if t then
         local base = segment_load(t, 'base')
         local checkpoint = t.base_checkpoint > 0 and call('HGET', P .. 'c:' .. id, t.base_checkpoint)
