@@ -26,7 +26,14 @@ struct exchange {
     struct nrpc_call *call;
     const Dtf__V1__ExchangeRequest *request;
     uint32_t stale;
+    const bool *kept; // one of request->holding each: it is the node's (still); NULL: all are
 };
+
+// Who sent it.
+static inline struct state_holder exchange_holder(const struct exchange *x)
+{
+    return (struct state_holder){x->request->node_id, x->request->session};
+}
 
 struct env {
     struct state *state;

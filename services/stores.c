@@ -29,8 +29,13 @@ static int open_cluster(struct stores *s, const struct dtf_service_options *o, s
                                   &s->records, st);
     if (code)
         return code;
+    uint64_t installation;
+    code = s->records->ops->installation(s->records, &installation, st);
+    if (code)
+        return code;
     return state_redis_open(
         &(struct state_redis_options){
+            .installation = installation,
             .urls = o->redis_urls,
             .url_count = o->redis_url_count,
             .next_ids = next_ids,

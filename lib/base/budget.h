@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // budget.h: how many bytes one message may still carry.
 //
-// Whoever puts a message together of many parts takes each part's size from a budget, and ends the message where
-// that is used up; what does not fit stays for the next one. So no message is refused for its size, whoever made
-// its parts. A budget's first part always fits: parts have limits of their own, far below a message's.
+// Whoever puts a message together of many parts takes each part's size from a budget, and ends the message
+// where that is used up; what does not fit stays for the next one. So no message is refused for its size,
+// whoever made its parts. A budget's first part always fits: parts have limits of their own, far below a
+// message's.
 #ifndef BASE_BUDGET_H
 #define BASE_BUDGET_H
 
@@ -12,8 +13,8 @@
 
 enum {
     BUDGET_MESSAGE_BYTES = 4 << 20, // the largest message that is sent (NRPC_DEFAULT_MAX_MESSAGE)
-    // What a store gives out in one answer, but for the last part's overshoot and the numbers around each part:
-    // so that it fits into a message with room to spare.
+    // What a store gives out in one answer, but for the last part's overshoot and the numbers around each
+    // part: so that it fits into a message with room to spare.
     BUDGET_BATCH_BYTES = BUDGET_MESSAGE_BYTES / 2,
     BUDGET_PART_BYTES = 16, // around a part of a message: its tag, its length
 };

@@ -52,6 +52,7 @@ static const struct {
     [MODEL_OUTCOME_CANCELLED] = {"cancelled", MODEL_FINISH_CANCELLED},
     [MODEL_OUTCOME_FAILED] = {"failed", MODEL_FINISH_FAILED},
     [MODEL_OUTCOME_TIMED_OUT] = {"timed_out", MODEL_FINISH_TIMED_OUT},
+    [MODEL_OUTCOME_DROPPED] = {"dropped", MODEL_EVENT_COUNT},
 };
 
 const char *model_status_name(int status)
@@ -78,12 +79,12 @@ const char *model_phase_name(enum model_phase phase)
 
 const char *model_outcome_name(enum model_outcome outcome)
 {
-    return (unsigned)outcome <= MODEL_OUTCOME_TIMED_OUT ? outcomes[outcome].name : "unknown";
+    return (unsigned)outcome <= MODEL_OUTCOME_DROPPED ? outcomes[outcome].name : "unknown";
 }
 
 enum model_event model_outcome_event(enum model_outcome outcome)
 {
-    return (unsigned)outcome <= MODEL_OUTCOME_TIMED_OUT ? outcomes[outcome].event : MODEL_EVENT_COUNT;
+    return (unsigned)outcome <= MODEL_OUTCOME_DROPPED ? outcomes[outcome].event : MODEL_EVENT_COUNT;
 }
 
 static bool failed_too_often(const struct model_counters *c, const struct model_policy *policy)

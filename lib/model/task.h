@@ -54,6 +54,7 @@ enum model_outcome {
     MODEL_OUTCOME_CANCELLED,
     MODEL_OUTCOME_FAILED,
     MODEL_OUTCOME_TIMED_OUT,
+    MODEL_OUTCOME_DROPPED, // no end of the task: the state has given it up, since the records say otherwise
 };
 
 const char *model_phase_name(enum model_phase phase);
@@ -79,6 +80,12 @@ struct model_policy {
 enum model_phase model_phase_next(enum model_phase phase, const struct model_counters *counters,
                                   const struct model_policy *policy, bool closing_callback,
                                   enum model_outcome *outcome);
+
+// The highest numbers that were ever given, of each kind: state and records keep them both, so that none
+// comes again when one of them goes back in time.
+struct model_marks {
+    uint64_t task, event, node;
+};
 
 // ---- results and retries
 

@@ -69,10 +69,12 @@ struct records_change {
     uint64_t task;
     enum model_event event;
     int64_t now_ms;
+    int64_t born_ms;                       // when the task that is meant was created; 0: whichever has the id
     const char *message;                   // becomes the task's, if changed; NULL: none
     const struct model_counters *counters; // with a terminal event; NULL otherwise
     // out
-    int code;                 // NRPC_OK; NOT_FOUND; FAILED_PRECONDITION: not legal in the task's status
+    int code;                 // NRPC_OK; NOT_FOUND; FAILED_PRECONDITION: not legal in the task's status, or
+                              // another task has the id
     bool changed;             // the status is another now, an event was recorded
     enum model_status status; // the status now; 0 if NOT_FOUND
     uint64_t sequence;        // of the event, if changed
@@ -120,6 +122,11 @@ struct records_fed {    // subtasks that a client has fed, in the caller's packi
     struct records_blob packed;
 };
 
+struct records_brief {        // of a task
+    enum model_status status; // 0: there is no such task
+    int64_t created_ms;
+};
+
 struct records_import { // a task from another store, as it was there
     struct records_task task;
     const struct records_event *events; // in order; their `task` and `sequence` are not looked at
@@ -148,6 +155,9 @@ struct records_ops {
     // NOT_FOUND.
     int (*get)(struct records *r, uint64_t id, struct arena *a, struct records_task *out,
                struct nrpc_status *st);
+    // What is known of these tasks, in this order.
+    int (*briefs)(struct records *r, const uint64_t *ids, size_t count, struct records_brief *out,
+                  struct nrpc_status *st);
     // Newest first, ids below before_id (0: all), of one status (0: any), at most max. Without param.
     // What `import` takes is read by list, get, events and failures.
     int (*list)(struct records *r, enum model_status status, uint64_t before_id, size_t max, struct arena *a,
@@ -160,15 +170,16 @@ struct records_ops {
     int (*events)(struct records *r, uint64_t after, uint64_t task, size_t max, struct arena *a,
                   struct records_event **out, size_t *count, uint64_t *first_kept, struct nrpc_status *st);
 
-    // Failed subtasks. Putting one again changes nothing; one of a task that is not there is passed over.
+    // Failed subtasks, as those that the task's next point will count. Putting one again changes nothing; one
+    // of a task that is not there is passed over.
     int (*put_failures)(struct records *r, const struct records_failure *failures, size_t count,
                         struct nrpc_status *st);
     // Of one task, seq rising, after `after_seq`.
     int (*failures)(struct records *r, uint64_t task, uint64_t after_seq, size_t max, struct arena *a,
                     struct records_failure **out, size_t *count, struct nrpc_status *st);
 
-    // Forgets those of a task above a number: what failed is made and run again.
-    int (*drop_failures)(struct records *r, uint64_t task, uint64_t after_seq, struct nrpc_status *st);
+    // Forgets those of a task that its newest point does not count: what failed is made and run again.
+    int (*drop_failures)(struct records *r, uint64_t task, struct nrpc_status *st);
 
     int (*set_group)(struct records *r, const char *name, uint32_t quota, struct nrpc_status *st);
     int (*groups)(struct records *r, struct arena *a, struct records_group **out, size_t *count,
@@ -185,6 +196,13 @@ struct records_ops {
     // own), or over 2^32 numbers at once.
     int (*next_ids)(struct records *r, const char *name, uint64_t count, uint64_t *first,
                     struct nrpc_status *st);
+    // Raises the highest numbers that were given to at least these, and tells what they were. They were
+    // smaller only if these records have gone back in time.
+    int (*marks)(struct records *r, const struct model_marks *least, struct model_marks *were,
+                 struct nrpc_status *st);
+    // Which installation's records these are: a random number, not 0, drawn when it is asked for the first
+    // time.
+    int (*installation)(struct records *r, uint64_t *id, struct nrpc_status *st);
     // NRPC_OK if the store answers and can be written to at present.
     int (*check)(struct records *r, struct nrpc_status *st);
 

@@ -6,6 +6,7 @@
 // each begins: all that write but a create without keys, because done twice they are as done once.
 #include "records/records_mysql.h"
 
+#include "base/ids.h"
 #include "records/records_mysql_internal.h"
 
 #include <stdlib.h>
@@ -81,15 +82,17 @@ static int records_events(struct records *r, uint64_t after, uint64_t task, size
 
 // ---- failures
 
-const struct mybatch records_mysql_failures = {
-    "INSERT INTO tbl_task_failure(task, seq, attempt, kind, code, message, run_us, body, param) VALUES",
-    " ON DUPLICATE KEY UPDATE seq = VALUES(seq)"};
+const struct mybatch records_mysql_failures = {"INSERT INTO tbl_task_failure(task, seq, attempt, kind, code, "
+                                               "message, run_us, body, param, point) VALUES",
+                                               " ON DUPLICATE KEY UPDATE seq = VALUES(seq)"};
 
 void records_mysql_add_failure(struct mycall *c, uint64_t task, const struct records_failure *f)
 {
-    mycall_add_row(c, &records_mysql_failures, "($u,$u,$u,$i,$i,$m,$i,$b,$b)", task, f->seq,
-                   (uint64_t)f->attempt, (int64_t)f->kind, (int64_t)f->code, f->message, f->run_us,
-                   f->body.data, f->body.bytes, f->param.data, f->param.bytes);
+    mycall_add_row(c, &records_mysql_failures,
+                   "($u,$u,$u,$i,$i,$m,$i,$b,$b,"
+                   "(SELECT COALESCE(MAX(number), 0) + 1 FROM tbl_resume_point WHERE task = $u))",
+                   task, f->seq, (uint64_t)f->attempt, (int64_t)f->kind, (int64_t)f->code, f->message,
+                   f->run_us, f->body.data, f->body.bytes, f->param.data, f->param.bytes, task);
 }
 
 struct put_failures {
@@ -128,19 +131,18 @@ static int records_put_failures(struct records *r, const struct records_failure 
     return code;
 }
 
-struct drop_failures {
-    uint64_t task, after_seq;
-};
-
 static void drop_failures_all(struct mycall *c, void *args)
 {
-    const struct drop_failures *a = args;
-    mycall_run(c, "DELETE FROM tbl_task_failure WHERE task = $u AND seq > $u", a->task, a->after_seq);
+    uint64_t task = *(const uint64_t *)args;
+    mycall_run(c,
+               "DELETE FROM tbl_task_failure WHERE task = $u AND point > "
+               "(SELECT COALESCE(MAX(number), 0) FROM tbl_resume_point WHERE task = $u)",
+               task, task);
 }
 
-static int records_drop_failures(struct records *r, uint64_t task, uint64_t after_seq, struct nrpc_status *st)
+static int records_drop_failures(struct records *r, uint64_t task, struct nrpc_status *st)
 {
-    return mycall_do(r, MYCALL_WRITE, drop_failures_all, &(struct drop_failures){task, after_seq}, NULL, st);
+    return mycall_do(r, MYCALL_WRITE, drop_failures_all, &task, NULL, st);
 }
 
 struct failures {
@@ -316,6 +318,47 @@ static int records_next_ids(struct records *r, const char *name, uint64_t count,
     return code;
 }
 
+struct mark {
+    const char *name;
+    uint64_t least, *was;
+};
+
+static void marks_all(struct mycall *c, void *args)
+{
+    struct mark *marks = args;
+    for (size_t i = 0; marks[i].name; i++) {
+        uint64_t next = mycall_number(c, 1, "SELECT next_id FROM tbl_counter WHERE name = $t", marks[i].name);
+        *marks[i].was = next - 1;
+        if (next <= marks[i].least)
+            mycall_run(c,
+                       "INSERT INTO tbl_counter VALUES($t, $u) "
+                       "ON DUPLICATE KEY UPDATE next_id = GREATEST(next_id, VALUES(next_id))",
+                       marks[i].name, marks[i].least + 1);
+    }
+}
+
+static int records_marks(struct records *r, const struct model_marks *least, struct model_marks *were,
+                         struct nrpc_status *st)
+{
+    struct mark all[] = {{TASK_COUNTER, least->task, &were->task},
+                         {EVENT_COUNTER, least->event, &were->event},
+                         {"node", least->node, &were->node},
+                         {NULL, 0, NULL}};
+    return mycall_do(r, MYCALL_WRITE, marks_all, all, NULL, st);
+}
+
+static void installation_one(struct mycall *c, void *args)
+{
+    uint64_t *id = args;
+    mycall_run(c, "INSERT IGNORE INTO tbl_counter VALUES('tbl_installation', $u)", (ids_random() >> 1) | 1);
+    *id = mycall_number(c, 0, "SELECT next_id FROM tbl_counter WHERE name = 'tbl_installation'");
+}
+
+static int records_installation(struct records *r, uint64_t *id, struct nrpc_status *st)
+{
+    return mycall_do(r, MYCALL_WRITE, installation_one, id, NULL, st);
+}
+
 static int records_check(struct records *r, struct nrpc_status *st)
 {
     struct next_ids args = {"tbl_check", 1, 0}; // a write that commits: nothing less says that one can
@@ -338,6 +381,7 @@ static const struct records_ops ops = {
     .create = records_mysql_create,
     .change = records_mysql_change,
     .get = records_mysql_get,
+    .briefs = records_mysql_briefs,
     .list = records_mysql_list,
     .unfinished = records_mysql_unfinished,
     .events = records_events,
@@ -348,6 +392,8 @@ static const struct records_ops ops = {
     .groups = records_groups,
     .trim = records_trim,
     .next_ids = records_next_ids,
+    .marks = records_marks,
+    .installation = records_installation,
     .check = records_check,
     .ask_stop = records_mysql_ask_stop,
     .save_resumes = records_mysql_save_resumes,

@@ -23,6 +23,8 @@ int records_mysql_change(struct records *r, struct records_change *changes, size
                          struct nrpc_status *st);
 int records_mysql_get(struct records *r, uint64_t id, struct arena *a, struct records_task *out,
                       struct nrpc_status *st);
+int records_mysql_briefs(struct records *r, const uint64_t *ids, size_t count, struct records_brief *out,
+                         struct nrpc_status *st);
 int records_mysql_list(struct records *r, enum model_status status, uint64_t before_id, size_t max,
                        struct arena *a, struct records_task **out, size_t *count, struct nrpc_status *st);
 int records_mysql_unfinished(struct records *r, uint64_t after, size_t max, struct arena *a,

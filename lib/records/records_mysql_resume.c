@@ -91,9 +91,13 @@ static bool is_news(struct save *a, const struct records_resume *p)
 }
 
 static const struct mybatch resume_rows = {
-    "INSERT INTO tbl_resume_point(task, made, checkpoint, progress_percent, generated, succeeded, failed, "
+    "INSERT INTO tbl_resume_point(number, task, made, checkpoint, progress_percent, generated, succeeded, "
+    "failed, "
     "timed_out, cancelled, retried, redispatched, running, queued, generation_done) VALUES",
-    " ON DUPLICATE KEY UPDATE made = VALUES(made), checkpoint = VALUES(checkpoint), "
+    // first: it looks at what the counters were
+    " ON DUPLICATE KEY UPDATE number = number + (VALUES(succeeded) + VALUES(failed) + VALUES(timed_out) + "
+    "VALUES(cancelled) > succeeded + failed + timed_out + cancelled), made = VALUES(made), checkpoint = "
+    "VALUES(checkpoint), "
     "progress_percent = VALUES(progress_percent), generated = VALUES(generated), "
     "succeeded = VALUES(succeeded), failed = VALUES(failed), timed_out = VALUES(timed_out), "
     "cancelled = VALUES(cancelled), retried = VALUES(retried), redispatched = VALUES(redispatched), "
@@ -103,7 +107,8 @@ static void add_resume(struct mycall *c, const struct records_resume *p)
 {
     const struct model_counters *n = &p->counters;
     const void *checkpoint = !p->has_checkpoint ? NULL : p->checkpoint.data ? p->checkpoint.data : "";
-    mycall_add_row(c, &resume_rows, "($u,$u,$b,$i,$u,$u,$u,$u,$u,$u,$u,$u,$u,$u)", p->task, p->made,
+    mycall_add_row(c, &resume_rows, "($u,$u,$u,$b,$i,$u,$u,$u,$u,$u,$u,$u,$u,$u,$u)",
+                   (uint64_t)(n->succeeded + n->failed + n->timed_out + n->cancelled > 0), p->task, p->made,
                    checkpoint, p->checkpoint.bytes, (int64_t)p->progress_percent, n->generated, n->succeeded,
                    n->failed, n->timed_out, n->cancelled, n->retried, n->redispatched, n->running, n->queued,
                    (uint64_t)n->generation_done);

@@ -172,6 +172,7 @@ int records_mysql_create(struct records *r, struct records_new_task *tasks, size
 struct task_now { // while a batch of changes is applied
     uint64_t id;
     enum model_status status;
+    int64_t born_ms;
     const struct records_change *last; // that changed it
 };
 
@@ -195,11 +196,11 @@ static void read_statuses(struct mycall *c, struct change *a)
         a->ids[i] = a->changes[i].task;
     size_t n = records_mysql_sort_ids(a->ids, a->count);
     a->now_count = 0;
-    for (mycall_query_ids(c, "SELECT id, task_status FROM tbl_task WHERE id IN ", a->ids, n,
+    for (mycall_query_ids(c, "SELECT id, task_status, start_time FROM tbl_task WHERE id IN ", a->ids, n,
                           " ORDER BY id FOR UPDATE");
          mycall_next(c);)
         a->now[a->now_count++] =
-            (struct task_now){mycall_u64(c, 0), (enum model_status)mycall_u64(c, 1), NULL};
+            (struct task_now){mycall_u64(c, 0), (enum model_status)mycall_u64(c, 1), mycall_i64(c, 2), NULL};
 }
 
 // The number of changes that change something; their sequence counts from 1 for now.
@@ -209,7 +210,9 @@ static uint64_t decide(struct change *a)
     for (size_t i = 0; i < a->count; i++) {
         struct records_change *ch = &a->changes[i];
         struct task_now *now = bsearch(&ch->task, a->now, a->now_count, sizeof *a->now, by_id);
-        enum model_status before = now ? now->status : 0, after = model_status_after(before, ch->event);
+        bool meant = now && (!ch->born_ms || ch->born_ms == now->born_ms);
+        enum model_status before = now ? now->status : 0;
+        enum model_status after = meant ? model_status_after(before, ch->event) : 0;
         ch->code = after ? NRPC_OK : before ? NRPC_FAILED_PRECONDITION : NRPC_NOT_FOUND;
         ch->changed = now && after && after != before;
         ch->status = after ? after : before;
@@ -364,6 +367,38 @@ int records_mysql_get(struct records *r, uint64_t id, struct arena *a, struct re
 {
     struct get args = {id, out};
     return mycall_do(r, MYCALL_READ, get_one, &args, a, st);
+}
+
+struct briefs {
+    const uint64_t *ids;
+    uint64_t *sorted;
+    size_t count;
+    struct records_brief *out;
+};
+
+static void briefs_all(struct mycall *c, void *args)
+{
+    struct briefs *a = args;
+    memcpy(a->sorted, a->ids, a->count * sizeof *a->sorted);
+    memset(a->out, 0, a->count * sizeof *a->out);
+    size_t n = records_mysql_sort_ids(a->sorted, a->count);
+    for (mycall_query_ids(c, "SELECT id, task_status, start_time FROM tbl_task WHERE id IN ", a->sorted, n,
+                          "");
+         mycall_next(c);)
+        for (size_t i = 0; i < a->count; i++)
+            if (a->ids[i] == mycall_u64(c, 0))
+                a->out[i] = (struct records_brief){(enum model_status)mycall_u64(c, 1), mycall_i64(c, 2)};
+}
+
+int records_mysql_briefs(struct records *r, const uint64_t *ids, size_t count, struct records_brief *out,
+                         struct nrpc_status *st)
+{
+    if (!count)
+        return NRPC_OK;
+    struct briefs args = {ids, mem_calloc(count, sizeof *ids), count, out};
+    int code = mycall_do(r, MYCALL_READ, briefs_all, &args, NULL, st);
+    free(args.sorted);
+    return code;
 }
 
 struct list {

@@ -105,10 +105,18 @@ static const char mysql_2[] =
     "  task BIGINT UNSIGNED NOT NULL, position BIGINT UNSIGNED NOT NULL, amount BIGINT UNSIGNED NOT NULL,"
     "  finish TINYINT NOT NULL, packed MEDIUMBLOB, PRIMARY KEY(task, position, amount))" TABLE_OPTIONS;
 
+static const char sqlite_3[] = "ALTER TABLE tbl_resume_point ADD COLUMN number INTEGER NOT NULL DEFAULT 0;"
+                               "ALTER TABLE tbl_task_failure ADD COLUMN point INTEGER NOT NULL DEFAULT 0";
+
+static const char mysql_3[] =
+    "ALTER TABLE tbl_resume_point ADD COLUMN number BIGINT UNSIGNED NOT NULL DEFAULT 0;"
+    "ALTER TABLE tbl_task_failure ADD COLUMN point BIGINT UNSIGNED NOT NULL DEFAULT 0";
+
 // number, what it brings, SQLite's text, MySQL's text
 #define MIGRATIONS(M)                                                                                        \
     M(1, "tasks, history, failures, groups", sqlite_1, mysql_1)                                              \
-    M(2, "resume points, fed subtasks, asked stops, ids", sqlite_2, mysql_2)
+    M(2, "resume points, fed subtasks, asked stops, ids", sqlite_2, mysql_2)                                 \
+    M(3, "which point counts a failure", sqlite_3, mysql_3)
 
 #define NAME(number, name, sqlite, mysql) [(number)-1] = (name),
 #define SQLITE_TEXT(number, name, sqlite, mysql) [(number)-1] = (sqlite),

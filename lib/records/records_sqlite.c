@@ -130,11 +130,22 @@ static void set_status(struct litecall *c, const struct records_change *ch)
     litecall_run(c, BIND(c, SQL_FED_FORGET, "u", ch->task));
 }
 
+static struct records_brief read_brief(struct litecall *c, uint64_t task)
+{
+    struct records_brief b = {0};
+    sqlite3_stmt *stmt = BIND(c, SQL_TASK_BRIEF, "u", task);
+    if (litecall_step(c, stmt))
+        b = (struct records_brief){(enum model_status)db_i64(stmt, 0), db_i64(stmt, 1)};
+    db_done(stmt);
+    return b;
+}
+
 static void change_one(struct litecall *c, struct records_change *ch)
 {
-    enum model_status before =
-        (enum model_status)litecall_number(c, BIND(c, SQL_TASK_STATUS, "u", ch->task), 0);
-    enum model_status after = model_status_after(before, ch->event);
+    struct records_brief now = read_brief(c, ch->task);
+    enum model_status before = now.status;
+    bool meant = !ch->born_ms || ch->born_ms == now.created_ms;
+    enum model_status after = meant ? model_status_after(before, ch->event) : 0;
     ch->sequence = 0;
     ch->code = after ? NRPC_OK : before ? NRPC_FAILED_PRECONDITION : NRPC_NOT_FOUND;
     ch->changed = after && after != before;
@@ -156,6 +167,18 @@ static int records_change(struct records *r, struct records_change *changes, siz
         return code;
     for (size_t i = 0; i < count && !c.code; i++)
         change_one(&c, &changes[i]);
+    return litecall_end(&c);
+}
+
+static int records_briefs(struct records *r, const uint64_t *ids, size_t count, struct records_brief *out,
+                          struct nrpc_status *st)
+{
+    struct litecall c;
+    int code = litecall_begin(&c, r, DB_READ, NULL, st);
+    if (code)
+        return code;
+    for (size_t i = 0; i < count; i++)
+        out[i] = read_brief(&c, ids[i]);
     return litecall_end(&c);
 }
 
@@ -247,13 +270,13 @@ static int records_failures(struct records *r, uint64_t task, uint64_t after_seq
     return litecall_end(&c);
 }
 
-static int records_drop_failures(struct records *r, uint64_t task, uint64_t after_seq, struct nrpc_status *st)
+static int records_drop_failures(struct records *r, uint64_t task, struct nrpc_status *st)
 {
     struct litecall c;
     int code = litecall_begin(&c, r, DB_DURABLE, NULL, st);
     if (code)
         return code;
-    litecall_run(&c, BIND(&c, SQL_FAILURE_DROP, "uu", task, litecall_clamp(after_seq)));
+    litecall_run(&c, BIND(&c, SQL_FAILURE_DROP, "u", task));
     return litecall_end(&c);
 }
 
@@ -337,6 +360,7 @@ static const struct records_ops ops = {
     .create = records_create,
     .change = records_change,
     .get = records_get,
+    .briefs = records_briefs,
     .list = records_list,
     .unfinished = records_unfinished,
     .events = records_events,
@@ -347,6 +371,8 @@ static const struct records_ops ops = {
     .groups = records_groups,
     .trim = records_trim,
     .next_ids = records_sqlite_next_ids,
+    .marks = records_sqlite_marks,
+    .installation = records_sqlite_installation,
     .check = records_sqlite_check,
     .ask_stop = records_sqlite_ask_stop,
     .save_resumes = records_sqlite_save_resumes,

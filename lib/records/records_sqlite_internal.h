@@ -35,6 +35,12 @@ enum records_sql {
     SQL_GROUP_SET,
     SQL_GROUP_LIST,
     SQL_COUNTER_TAKE,
+    SQL_MARK_GET,
+    SQL_MARK_RAISE,
+    SQL_MARK_PUT,
+    SQL_TASK_BRIEF,
+    SQL_INSTALLATION_PUT,
+    SQL_INSTALLATION_GET,
     SQL_CHECK,
     SQL_RESUME_SAVE,
     SQL_RESUME_GET,
@@ -57,6 +63,9 @@ void records_sqlite_add_failure(struct litecall *c, uint64_t task, const struct 
 // records_sqlite_resume.c
 int records_sqlite_next_ids(struct records *r, const char *name, uint64_t count, uint64_t *first,
                             struct nrpc_status *st);
+int records_sqlite_marks(struct records *r, const struct model_marks *least, struct model_marks *were,
+                         struct nrpc_status *st);
+int records_sqlite_installation(struct records *r, uint64_t *id, struct nrpc_status *st);
 int records_sqlite_check(struct records *r, struct nrpc_status *st);
 int records_sqlite_ask_stop(struct records *r, uint64_t task, const char *message, int64_t now_ms,
                             struct nrpc_status *st);

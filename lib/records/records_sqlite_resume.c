@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // records_sqlite_resume.c: the SQLite record store: resume points, fed subtasks, asked stops, ids.
+#include "base/ids.h"
 #include "records/records_check.h"
 #include "records/records_sqlite_internal.h"
 
@@ -19,6 +20,38 @@ int records_sqlite_next_ids(struct records *r, const char *name, uint64_t count,
     if (!code)
         *first = taken;
     return code;
+}
+
+static uint64_t mark(struct litecall *c, const char *name, uint64_t least)
+{
+    uint64_t was = litecall_number(c, BIND(c, SQL_MARK_GET, "t", name), 0);
+    if (was < least)
+        litecall_run(c, BIND(c, was ? SQL_MARK_RAISE : SQL_MARK_PUT, "tu", name, least));
+    return was;
+}
+
+// Numbers of nodes are given by the state, which is in the same file.
+int records_sqlite_marks(struct records *r, const struct model_marks *least, struct model_marks *were,
+                         struct nrpc_status *st)
+{
+    struct litecall c;
+    int code = litecall_begin(&c, r, DB_DURABLE, NULL, st);
+    if (code)
+        return code;
+    *were = (struct model_marks){mark(&c, "tbl_task", least->task), mark(&c, "tbl_task_event", least->event),
+                                 least->node};
+    return litecall_end(&c);
+}
+
+int records_sqlite_installation(struct records *r, uint64_t *id, struct nrpc_status *st)
+{
+    struct litecall c;
+    int code = litecall_begin(&c, r, DB_DURABLE, NULL, st);
+    if (code)
+        return code;
+    litecall_run(&c, BIND(&c, SQL_INSTALLATION_PUT, "u", (ids_random() >> 1) | 1));
+    *id = litecall_number(&c, BIND(&c, SQL_INSTALLATION_GET, ""), 0);
+    return litecall_end(&c);
 }
 
 int records_sqlite_check(struct records *r, struct nrpc_status *st)

@@ -60,29 +60,43 @@ const char *const records_sql[SQL_COUNT] = {
     [SQL_EVENT_LAST] = "SELECT seq FROM sqlite_sequence WHERE name = 'tbl_task_event'",
     [SQL_EVENT_TRIM] = "DELETE FROM tbl_task_event WHERE sequence <= ?",
     [SQL_EVENT_FORGET] = "DELETE FROM tbl_task_event WHERE task = ?",
-    [SQL_FAILURE_INSERT] = "INSERT INTO tbl_task_failure SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 "
+    [SQL_FAILURE_INSERT] = "INSERT INTO tbl_task_failure SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+                           "1 + ifnull((SELECT number FROM tbl_resume_point WHERE task = ?1), 0) "
                            "WHERE EXISTS(SELECT 1 FROM tbl_task WHERE id = ?1) ON CONFLICT DO NOTHING",
     [SQL_FAILURE_AFTER] =
         "SELECT task, seq, attempt, kind, code, message, run_us, body, param FROM tbl_task_failure "
         "WHERE task = ? AND seq > ? ORDER BY seq LIMIT ?",
     [SQL_FAILURE_FORGET] = "DELETE FROM tbl_task_failure WHERE task = ?",
-    [SQL_FAILURE_DROP] = "DELETE FROM tbl_task_failure WHERE task = ? AND seq > ?",
+    [SQL_FAILURE_DROP] = "DELETE FROM tbl_task_failure WHERE task = ?1 AND point > "
+                         "ifnull((SELECT number FROM tbl_resume_point WHERE task = ?1), 0)",
     [SQL_GROUP_SET] = "REPLACE INTO tbl_quota_group VALUES(?,?)",
     [SQL_GROUP_LIST] = "SELECT name, quota FROM tbl_quota_group ORDER BY name",
     [SQL_COUNTER_TAKE] = "INSERT INTO tbl_counter VALUES(?1, 1 + ?2) "
                          "ON CONFLICT(name) DO UPDATE SET next_id = next_id + ?2 RETURNING next_id - ?2",
+    [SQL_MARK_GET] = "SELECT seq FROM sqlite_sequence WHERE name = ?",
+    [SQL_MARK_RAISE] = "UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1",
+    [SQL_MARK_PUT] = "INSERT INTO sqlite_sequence(name, seq) VALUES(?1, ?2)",
+    [SQL_TASK_BRIEF] = "SELECT task_status, start_time FROM tbl_task WHERE id = ?",
+    [SQL_INSTALLATION_PUT] = "INSERT INTO tbl_counter VALUES('tbl_installation', ?) ON CONFLICT DO NOTHING",
+    [SQL_INSTALLATION_GET] = "SELECT next_id FROM tbl_counter WHERE name = 'tbl_installation'",
     [SQL_CHECK] = "SELECT count(*) FROM tbl_counter",
     [SQL_RESUME_SAVE] =
-        "INSERT INTO tbl_resume_point(task, made, checkpoint, progress_percent, " COUNTERS ") "
-        "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 "
+        "INSERT INTO tbl_resume_point(task, made, checkpoint, progress_percent, " COUNTERS ", number) "
+        "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?6 + ?7 + ?8 + ?9 > 0 "
         "WHERE EXISTS(SELECT 1 FROM tbl_task WHERE id = ?1 AND task_status <= 3) "
-        "ON CONFLICT(task) DO UPDATE SET made = excluded.made, checkpoint = excluded.checkpoint, "
-        "progress_percent = excluded.progress_percent, generated = excluded.generated, "
-        "succeeded = excluded.succeeded, failed = excluded.failed, timed_out = excluded.timed_out, "
-        "cancelled = excluded.cancelled, retried = excluded.retried, redispatched = excluded.redispatched, "
-        "running = excluded.running, queued = excluded.queued, generation_done = excluded.generation_done "
-        "WHERE excluded.made > made OR "
-        "(excluded.made = made AND " SETTLED("excluded.") " >= " SETTLED("tbl_resume_point.") ")",
+        "ON CONFLICT(task) DO UPDATE SET number = number + (" SETTLED("excluded.") " > " SETTLED(
+            "tbl_resume_point.") "), made = excluded.made, checkpoint = excluded.checkpoint, "
+                                 "progress_percent = excluded.progress_percent, generated = "
+                                 "excluded.generated, "
+                                 "succeeded = excluded.succeeded, failed = excluded.failed, timed_out = "
+                                 "excluded.timed_out, "
+                                 "cancelled = excluded.cancelled, retried = excluded.retried, redispatched = "
+                                 "excluded.redispatched, "
+                                 "running = excluded.running, queued = excluded.queued, generation_done = "
+                                 "excluded.generation_done "
+                                 "WHERE excluded.made > made OR "
+                                 "(excluded.made = made AND " SETTLED("excluded.") " >= " SETTLED(
+                                     "tbl_resume_point.") ")",
     [SQL_RESUME_GET] =
         "SELECT made, checkpoint, progress_percent, " COUNTERS " FROM tbl_resume_point WHERE task = ?",
     [SQL_RESUME_FORGET] = "DELETE FROM tbl_resume_point WHERE task = ?",

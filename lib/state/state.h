@@ -15,6 +15,13 @@
 // other processes over the same store. A hint may be lost, repeated or come late; the truth is read back by a
 // call.
 //
+// A store may go back in time (a replica takes over that lagged, a power failure, an old copy is put in its
+// place), while all that it told of what it then forgets goes on. Each time that may have happened (the
+// server or the process that has the store started, or it was wiped), the store **begins anew**: numbers of
+// nodes from before are void (the nodes register again and say what they have: what the store knows of that
+// stays theirs), STATE_HINT_RESYNC is told, and a store that is `disposable` leases nothing until it was
+// compared with the records (`verified`).
+//
 // A subtask is named by its task and a number that counts from 1 within the task in the order of generation.
 // It is either queued (never dispatched: "fresh"; or waiting to be dispatched again: "retry"), or leased to a
 // node under an attempt number, or settled and gone. drained = generation done, nothing queued, nothing
@@ -50,6 +57,8 @@ struct state_task { // as admitted
     const char *type, *group;
     uint32_t priority;
     int64_t deadline_ms;
+    int64_t born_ms; // when it was created; with the id it is the task for good: an id may come again when
+                     // the records go back in time. 0: not known
     struct model_policy policy; // retries, backoff, tolerated failures
     uint32_t max_running;       // 0: no limit
     bool keep_results, fed;
@@ -98,9 +107,11 @@ struct state_progress {
     enum model_outcome outcome; // once stopping, closing or closed
     const char *message;
     struct model_counters counters;
-    int64_t deadline_ms;
+    int64_t deadline_ms, born_ms; // as admitted
     const char *type;
     int progress_percent; // as the generator said last; -1: it did not
+    // Of the point that it has reached (struct state_point); zero in a store that makes none.
+    uint64_t point_made, point_settled;
 };
 
 struct state_claim { // a generator's ownership of a task
@@ -133,6 +144,12 @@ struct state_ref {
     uint32_t attempt;
 };
 
+// Who holds, or held, a lease: a node's number, and the registration that got it: a number may come again
+// when stores go back in time, a session does not. node 0: anybody; session 0: not asked for.
+struct state_holder {
+    uint64_t node, session;
+};
+
 enum state_requeue_reason {
     STATE_RETURNED, // by its node, not run: counts as redispatched
     STATE_DECLINED, // by before_dispatch
@@ -140,7 +157,7 @@ enum state_requeue_reason {
 
 struct state_settle {
     struct state_ref ref;
-    uint64_t node;
+    struct state_holder by;
     enum model_kind kind;
     int32_t code;
     const char *message;
@@ -178,10 +195,22 @@ struct state_result {
 
 struct state_node {
     uint64_t id;
+    uint64_t session; // chosen by the node at random, for this registration; 0: it knows of none
     const char *name, *host, *types; // types: names separated by '\n'
     uint32_t pid, slots;
     int64_t lease_until_ms;
     uint64_t running, settled; // running: leases it holds
+};
+
+// What a node says it has, and what the store says to that.
+struct state_holding {
+    const struct state_ref *refs;
+    size_t count;
+    struct state_holder former; // of node_add: as whom it got them; node 0: it was nobody before
+    // out
+    bool *kept;      // one a ref: it is leased to the node (still, or now); any other the node must forget
+    uint64_t *stops; // the tasks of those kept that are stopping
+    size_t stop_count;
 };
 
 enum state_hint_kind {
@@ -227,14 +256,27 @@ struct state_ops {
     int (*lead)(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms,
                 bool *leads, struct nrpc_status *st);
 
+    // The time at which the store, or each part of it, began anew, as one number that changes with any of
+    // them; *verified: all of it was compared with the records since. Does no I/O.
+    uint64_t (*incarnation)(struct state *s, bool *verified);
+    // What it has was compared with the records, and made to agree, since it began anew as `incarnation`, but
+    // for these tasks: the parts that they are in stay unverified. No effect on a part that has begun anew
+    // meanwhile.
+    int (*verify)(struct state *s, uint64_t incarnation, const uint64_t *but, size_t but_count,
+                  struct nrpc_status *st);
+    // Raises the store's marks to at least these, and tells what they are.
+    int (*marks)(struct state *s, struct model_marks *inout, struct nrpc_status *st);
+
     // -- life of a task (the manager)
-    // Adds tasks that are not there yet; one that is there is left as it is.
+    // Adds tasks that are not there yet; one that is there is left as it is, unless it was born at another
+    // time: then it is stopped as MODEL_OUTCOME_DROPPED, and the new one can be admitted when it is removed.
     int (*admit)(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
     // Flags the task: no dispatch, no generation. NOT_FOUND if it is not here. Setting what is set is fine.
     int (*pause)(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);
     // generating, draining -> stopping, or at once closing/closed if nothing is leased. Drops everything
-    // queued (counted as cancelled). A task that is stopping or further keeps its first outcome. NOT_FOUND if
-    // it is not here.
+    // queued (counted as cancelled). A task that is stopping or further keeps its first outcome, but for
+    // MODEL_OUTCOME_DROPPED, which says that this is not the task's end, but the end of its place here: it
+    // passes over the closing callback, and what it kept goes with it. NOT_FOUND if it is not here.
     int (*stop)(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,
                 struct nrpc_status *st);
     // Up to max tasks that are not stopping yet and whose deadline has passed; *next_ms: the earliest
@@ -305,12 +347,13 @@ struct state_ops {
     // order; fewer if there are fewer, or max_running allows no more) to a node. NOT_FOUND when the node is
     // not registered. A task that is not here is passed over. Ends early when the params have used the
     // budget up (NULL: STATE_BATCH_BYTES); left, if not NULL: of each pick, how many found no room in it and
-    // may still be ready.
+    // may still be ready. FAILED_PRECONDITION until the store was verified (likewise `claim`).
     int (*lease)(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
                  size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
                  struct state_work **out, size_t *count, struct nrpc_status *st);
-    // Puts leased subtasks back in the queue, to be ready at ready_ms. Stale ones are passed over.
-    int (*requeue)(struct state *s, const struct state_ref *refs, size_t count,
+    // Puts leased subtasks back in the queue, to be ready at ready_ms. Stale ones, and those that `by` does
+    // not hold (NULL: anybody's count), are passed over.
+    int (*requeue)(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
                    enum state_requeue_reason reason, int64_t ready_ms, struct nrpc_status *st);
     // Nodes whose lease ran out (lease_until_ms <= now_ms) are removed and what they held is queued again,
     // counting a loss for each subtask; subtasks past their own limit (timeout and 30 s) likewise, counting a
@@ -322,9 +365,10 @@ struct state_ops {
                    struct nrpc_status *st);
 
     // -- results (the collector)
-    // For each ref, whether it is the current attempt, and of what.
-    int (*peek)(struct state *s, const struct state_ref *refs, size_t count, struct arena *a,
-                struct state_peek *out, struct nrpc_status *st);
+    // For each ref, whether it is the current attempt of its holder (by: one a ref; NULL: anybody's), and of
+    // what.
+    int (*peek)(struct state *s, const struct state_ref *refs, const struct state_holder *by, size_t count,
+                struct arena *a, struct state_peek *out, struct nrpc_status *st);
     // Settles results: removes the lease, counts, keeps the result, adds follow-ups, and moves the task on
     // when it is drained or has failed too often; in one step. verdicts has room for count. A cancelled
     // result is never retried. Of a task that is stopping nothing is retried and no follow-up is added, and
@@ -342,8 +386,16 @@ struct state_ops {
                     struct state_result **out, size_t *count, struct nrpc_status *st);
 
     // -- nodes (the scheduler)
-    // Adds a node, gives it an id never used before.
-    int (*node_add)(struct state *s, const struct state_node *node, uint64_t *id, struct nrpc_status *st);
+    // Adds a node, gives it an id that this store has never given before. The same session again gets the
+    // same id. What the store knows as leased to holding->former and the node says it has becomes its own,
+    // the rest of that is ready again, counted as redispatched, and the former number is gone. holding NULL:
+    // it has nothing.
+    int (*node_add)(struct state *s, const struct state_node *node, struct state_holding *holding,
+                    struct arena *a, uint64_t *id, struct nrpc_status *st);
+    // NOT_FOUND: no such number, or it is another's, or the store has begun anew since (state.h's head): the
+    // node must register again.
+    int (*node_get)(struct state *s, struct state_holder who, struct arena *a, struct state_node *out,
+                    struct nrpc_status *st);
     // Extends leases (never shortens one); *lost: those of ids that are not registered.
     int (*node_renew)(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
                       uint64_t **lost, size_t *lost_count, struct nrpc_status *st);
@@ -351,10 +403,10 @@ struct state_ops {
     int (*node_grace)(struct state *s, int64_t until_ms, struct nrpc_status *st);
     // `holding` is all the node has; anything else leased to it goes back to the queue, ready now, counted as
     // redispatched. NOT_FOUND.
-    int (*node_reconcile)(struct state *s, uint64_t id, const struct state_ref *holding, size_t count,
-                          struct nrpc_status *st);
+    int (*node_reconcile)(struct state *s, struct state_holder who, struct state_holding *holding,
+                          struct arena *a, struct nrpc_status *st);
     // Removes a node that said goodbye; what it held is ready again, counted as redispatched. NOT_FOUND.
-    int (*node_remove)(struct state *s, uint64_t id, struct nrpc_status *st);
+    int (*node_remove)(struct state *s, struct state_holder who, struct nrpc_status *st);
     int (*nodes)(struct state *s, struct arena *a, struct state_node **out, size_t *count,
                  struct nrpc_status *st);
 };

@@ -14,6 +14,9 @@ static const struct state_ops ops = {
     .watch = rs_watch,
     .check = rs_check,
     .lead = rs_lead,
+    .incarnation = rs_incarnation,
+    .verify = rs_verify,
+    .marks = rs_marks,
     .admit = rs_admit,
     .pause = rs_pause,
     .stop = rs_stop,
@@ -42,51 +45,13 @@ static const struct state_ops ops = {
     .results = rs_results,
     .failures = rs_failures,
     .node_add = rs_node_add,
+    .node_get = rs_node_get,
     .node_renew = rs_node_renew,
     .node_grace = rs_node_grace,
     .node_reconcile = rs_node_reconcile,
     .node_remove = rs_node_remove,
     .nodes = rs_nodes,
 };
-
-// ---- a new connection's first words
-
-static int run_id_of(struct redis_link *l, redisContext *c, char out[64], struct nrpc_status *st)
-{
-    redisReply *info;
-    int code = redis_command_on(l, c, 2, (const char *[]){"INFO", "server"}, (size_t[]){4, 6}, &info, st);
-    if (code)
-        return code;
-    const char *at = info->type == REDIS_REPLY_STRING ? strstr(info->str, "run_id:") : NULL;
-    bool found = at && sscanf(at, "run_id:%63[0-9a-f]", out) == 1;
-    freeReplyObject(info);
-    return found ? NRPC_OK
-                 : status_set(st, NRPC_FAILED_PRECONDITION, "Redis at %s does not say its run id",
-                              redis_link_name(l));
-}
-
-int rs_hello(void *user, redisContext *c, struct nrpc_status *st)
-{
-    struct rs_shard *shard = user;
-    char run_id[64], place[32];
-    redisReply *reply;
-    if (run_id_of(shard->link, c, run_id, st))
-        return st->code;
-    snprintf(place, sizeof place, "%u/%zu", shard->index, shard->store->shard_count);
-    const char *args[] = {NULL, NULL, "1", shard->prefix, shard->store->sender, "0", place, run_id};
-    size_t lengths[8] = {0}, count = sizeof args / sizeof *args;
-    for (size_t i = REDIS_SCRIPT_ARGS; i < count; i++)
-        lengths[i] = strlen(args[i]);
-    if (redis_script_on(shard->link, c, &redis_scripts[SCRIPT_hello], count, args, lengths, &reply, st))
-        return st->code;
-    int code = (int)rs_read_i64(rs_at(reply, 0));
-    if (code)
-        status_set(st, code, "Redis at %s: %s", redis_link_name(shard->link), rs_at(reply, 1)->str);
-    else
-        atomic_store(&shard->epoch, rs_read_u64(rs_at(reply, RS_REPLY)));
-    freeReplyObject(reply);
-    return code;
-}
 
 // ---- opening
 
@@ -147,6 +112,7 @@ int state_redis_open(const struct state_redis_options *o, struct state **out, st
     store->state = (struct state){.ops = &ops, .disposable = true};
     store->next_ids = o->next_ids;
     store->user = o->user;
+    store->installation = o->installation;
     store->shards = mem_calloc(o->url_count, sizeof *store->shards);
     snprintf(store->sender, sizeof store->sender, "%" PRIu64, ids_random());
     int code = NRPC_OK;

@@ -15,7 +15,8 @@ struct state_redis_options {
     // redis+unix://[user[:password]@]/path/to/socket[?db=number],
     // redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/master-name[?db=number].
     const char *const *urls;
-    size_t url_count; // 1..STATE_REDIS_SHARDS_MAX
+    size_t url_count;      // 1..STATE_REDIS_SHARDS_MAX
+    uint64_t installation; // whose state it is: another's is refused; 0: not known, anybody's will do
     // Gives `count` ids that were never given before, the first of them in *first: nodes are to have numbers
     // that stay unique when Redis was wiped. NULL: they are counted in Redis. Called from any thread.
     int (*next_ids)(void *user, uint64_t count, uint64_t *first, struct nrpc_status *st);
@@ -23,7 +24,8 @@ struct state_redis_options {
 };
 
 // Connects to every shard once: UNAVAILABLE if one does not answer (try again later), FAILED_PRECONDITION if
-// one is configured to throw keys away (maxmemory-policy) or holds another shard, INVALID_ARGUMENT for an
+// one is configured to throw keys away (maxmemory-policy) or holds another shard or another installation's
+// state, INVALID_ARGUMENT for an
 // address that is none. The options' strings are copied. While the store is watched, a thread a shard follows
 // what other processes change, and sets this process's clock (clock_follow) by the first shard's.
 int state_redis_open(const struct state_redis_options *o, struct state **out, struct nrpc_status *st);

@@ -160,8 +160,8 @@ int rs_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_
 
 // ---- coming back
 
-int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, enum state_requeue_reason reason,
-               int64_t ready_ms, struct nrpc_status *st)
+int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
+               enum state_requeue_reason reason, int64_t ready_ms, struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
     int code = NRPC_OK;
@@ -169,9 +169,11 @@ int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, enum
         struct rs_call c;
         size_t n;
         rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
-        struct rs_run *runs = rs_runs(&c, refs, count, &n);
+        struct rs_run *runs = rs_runs(&c, refs, NULL, count, &n);
         rs_u64(&c, reason);
         rs_time(&c, ready_ms);
+        rs_u64(&c, by ? by->node : 0);
+        rs_u64(&c, by ? by->session : 0);
         rs_put_runs(&c, runs, n);
         code = n ? rs_finish(&c, SCRIPT_requeue) : rs_end(&c);
     }

@@ -36,7 +36,8 @@ struct rs_shard {
     unsigned index;
     char prefix[24]; // "dtf:{0}"
     struct redis_link *link;
-    _Atomic uint64_t epoch; // of the server's data, as the newest connection was told
+    _Atomic uint64_t epoch;    // of the server's data, as the newest connection was told
+    _Atomic uint64_t verified; // the epoch in which it was compared with the records
     // The watching thread's:
     pthread_t thread;
     bool watching;
@@ -52,6 +53,7 @@ struct rs_store {
     char sender[24]; // who we are among those who read the hints
     int (*next_ids)(void *user, uint64_t count, uint64_t *first, struct nrpc_status *st);
     void *user;
+    uint64_t installation;  // 0: not known
     _Atomic int64_t now_ms; // the latest time any call was given: the time of calls that are given none
     _Atomic uint64_t keeps[RS_KEEPS]; // by task: id << 1 | whether it keeps results
 };
@@ -125,8 +127,9 @@ struct rs_run {
 };
 
 // Those of `count` refs that are a shard's, as runs in the caller's scratch. A run never holds a subtask
-// twice.
-struct rs_run *rs_runs(struct rs_call *c, const struct state_ref *refs, size_t count, size_t *run_count);
+// twice, and is of one holder (by: one a ref; NULL: not asked for).
+struct rs_run *rs_runs(struct rs_call *c, const struct state_ref *refs, const struct state_holder *by,
+                       size_t count, size_t *run_count);
 void rs_put_runs(struct rs_call *c, const struct rs_run *runs,
                  size_t count); // count; each: task, tile, attempt, mask
 // The ref of a run with this place in the tile.
@@ -142,6 +145,9 @@ void rs_tell(struct rs_store *store, const char *hints, size_t bytes);
 bool rs_read_view(const char **at, const char *end, struct state_hint *hint, unsigned *bits);
 void rs_watch(struct state *s, state_watch_fn fn, void *user);
 int rs_tick(struct rs_shard *shard, struct nrpc_status *st); // sets our clock by the server's, notices a wipe
+
+// ---- whether the server is still the same (state_redis_incarnation.c)
+
 int rs_hello(void *shard, redisContext *c, struct nrpc_status *st);
 
 // ---- the operations, each in the file of its noun; state.h documents them
@@ -150,6 +156,10 @@ void rs_close(struct state *s);
 int rs_check(struct state *s, struct nrpc_status *st);
 int rs_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms, bool *leads,
             struct nrpc_status *st);
+uint64_t rs_incarnation(struct state *s, bool *verified);
+int rs_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t but_count,
+              struct nrpc_status *st);
+int rs_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st);
 int rs_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
 int rs_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);
 int rs_stop(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,
@@ -186,27 +196,30 @@ int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct
 int rs_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
              size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
              struct state_work **out, size_t *count, struct nrpc_status *st);
-int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, enum state_requeue_reason reason,
-               int64_t ready_ms, struct nrpc_status *st);
+int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
+               enum state_requeue_reason reason, int64_t ready_ms, struct nrpc_status *st);
 int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count,
              int64_t *next_ms, struct nrpc_status *st);
 int rs_holders(struct state *s, uint64_t task, struct arena *a, uint64_t **nodes, size_t *count,
                struct nrpc_status *st);
-int rs_peek(struct state *s, const struct state_ref *refs, size_t count, struct arena *a,
-            struct state_peek *out, struct nrpc_status *st);
+int rs_peek(struct state *s, const struct state_ref *refs, const struct state_holder *by, size_t count,
+            struct arena *a, struct state_peek *out, struct nrpc_status *st);
 int rs_settle_batch(struct state *s, int64_t now_ms, const struct state_settle *entries, size_t count,
                     enum state_verdict *verdicts, struct nrpc_status *st);
 int rs_results(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
                struct state_result **out, size_t *count, bool *end, struct nrpc_status *st);
 int rs_failures(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
                 struct state_result **out, size_t *count, struct nrpc_status *st);
-int rs_node_add(struct state *s, const struct state_node *node, uint64_t *id, struct nrpc_status *st);
+int rs_node_add(struct state *s, const struct state_node *node, struct state_holding *holding,
+                struct arena *a, uint64_t *id, struct nrpc_status *st);
+int rs_node_get(struct state *s, struct state_holder who, struct arena *a, struct state_node *out,
+                struct nrpc_status *st);
 int rs_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
                   uint64_t **lost, size_t *lost_count, struct nrpc_status *st);
 int rs_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st);
-int rs_node_reconcile(struct state *s, uint64_t id, const struct state_ref *holding, size_t count,
-                      struct nrpc_status *st);
-int rs_node_remove(struct state *s, uint64_t id, struct nrpc_status *st);
+int rs_node_reconcile(struct state *s, struct state_holder who, struct state_holding *holding,
+                      struct arena *a, struct nrpc_status *st);
+int rs_node_remove(struct state *s, struct state_holder who, struct nrpc_status *st);
 int rs_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *count,
              struct nrpc_status *st);
 

@@ -31,6 +31,7 @@ static void put_admission(struct rs_call *c, const struct state_task *t)
     rs_u64(c, t->made);
     rs_optional(c, t->checkpoint.data, t->checkpoint.bytes);
     rs_u64(c, t->again);
+    rs_i64(c, t->born_ms);
 }
 
 static int admit_some(struct rs_shard *shard, const struct state_task *const *tasks, size_t count,
@@ -248,6 +249,9 @@ static void read_progress(struct rs_call *c, const redisReply *row, struct state
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         *counters[i] = rs_read_u64(rs_at(row, 7 + i));
     n->generation_done = rs_read_i64(rs_at(row, 16));
+    out->born_ms = rs_read_i64(rs_at(row, 17));
+    out->point_made = rs_read_u64(rs_at(row, 18));
+    out->point_settled = rs_read_u64(rs_at(row, 19));
 }
 
 static int progress_of(struct rs_shard *shard, const uint64_t *tasks, size_t count, struct arena *a,

@@ -5,33 +5,132 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int add_to(struct rs_shard *shard, const struct state_node *node, uint64_t *id, struct nrpc_status *st)
+// ---- what a node says it has
+
+// The refs that are this shard's, as arguments.
+static struct rs_run *put_holding(struct rs_call *c, const struct state_holding *h, size_t *count)
 {
+    struct rs_run *runs = rs_runs(c, h ? h->refs : NULL, NULL, h ? h->count : 0, count);
+    rs_put_runs(c, runs, *count);
+    return runs;
+}
+
+// A script's answer: a mask a run of what is kept, and the tasks that are stopping.
+static void read_holding(const struct rs_call *c, const struct rs_run *runs, size_t count, size_t at,
+                         struct state_holding *h, struct rs_ids *stops)
+{
+    const redisReply *masks = rs_at(c->reply, at);
+    for (size_t r = 0; r < count; r++)
+        for (size_t i = runs[r].first; i < runs[r].first + runs[r].count; i++)
+            h->kept[i] = (uint32_t)rs_read_i64(rs_at(masks, r)) >> (h->refs[i].seq - 1) % RS_TILE & 1;
+    rs_ids_add(stops, rs_at(c->reply, at + 1));
+}
+
+static int begin_holding(struct state_holding *h, struct arena *a, struct nrpc_status *st)
+{
+    if (!h)
+        return NRPC_OK;
+    h->stops = NULL;
+    h->stop_count = 0;
+    h->kept = arena_calloc(a, h->count + 1);
+    return h->kept ? NRPC_OK
+                   : status_set(st, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
+}
+
+static int end_holding(struct state_holding *h, struct rs_ids *stops, int code, struct arena *a,
+                       struct nrpc_status *st)
+{
+    if (h)
+        return rs_ids_give(stops, code, SIZE_MAX, a, &h->stops, &h->stop_count, st);
+    free(stops->at);
+    return code;
+}
+
+// ---- registering
+
+struct adding {
+    const struct state_node *node;
+    struct state_holding *holding;
+    struct rs_ids stops;
+    uint64_t id, taken; // taken: numbers up to this were given before
+};
+
+static int add_to(struct rs_shard *shard, struct adding *w, struct nrpc_status *st)
+{
+    const struct state_node *node = w->node;
+    const struct state_holder none = {0}, *former = w->holding ? &w->holding->former : &none;
     struct rs_call c;
+    size_t count;
     rs_begin(&c, shard, RS_SEEN, NULL, st);
-    rs_u64(&c, *id);
+    rs_u64(&c, w->id);
+    rs_u64(&c, shard->index > 0);
+    rs_u64(&c, node->session);
+    rs_u64(&c, former->node);
+    rs_u64(&c, former->session);
     rs_text(&c, node->name);
     rs_text(&c, node->host);
     rs_text(&c, node->types);
     rs_u64(&c, node->pid);
     rs_u64(&c, node->slots);
     rs_time(&c, node->lease_until_ms);
-    if (rs_do(&c, SCRIPT_node_add) == NRPC_OK)
-        *id = rs_read_u64(rs_at(c.reply, RS_REPLY));
+    struct rs_run *runs = put_holding(&c, w->holding, &count);
+    if (rs_do(&c, SCRIPT_node_add) == NRPC_OK) {
+        w->id = rs_read_u64(rs_at(c.reply, RS_REPLY));
+        w->taken = rs_read_u64(rs_at(c.reply, RS_REPLY + 1));
+        if (w->holding && w->id)
+            read_holding(&c, runs, count, RS_REPLY + 2, w->holding, &w->stops);
+    }
     return rs_end(&c);
 }
 
-int rs_node_add(struct state *s, const struct state_node *node, uint64_t *id, struct nrpc_status *st)
+// A number from the records that the state has not given before: the records may have gone back in time.
+static int next_number(struct rs_store *store, uint64_t taken, uint64_t *id, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
-    uint64_t given = 0;
-    int code = store->next_ids ? store->next_ids(store->user, 1, &given, st) : NRPC_OK;
-    if (code == NRPC_OK && given > UINT32_MAX) // what a stored lease has room for
-        code = status_set(st, NRPC_RESOURCE_EXHAUSTED, "4,294,967,295 nodes have been registered here");
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
-        code = add_to(&store->shards[i], node, &given, st);
-    *id = given;
+    uint64_t first = 0, count = taken > *id ? taken - *id : 1;
+    if (!store->next_ids)
+        return NRPC_OK;
+    if (count > UINT32_MAX)
+        return status_set(st, NRPC_DATA_LOSS, "node numbers up to %llu were given here before",
+                          (unsigned long long)taken);
+    int code = store->next_ids(store->user, count, &first, st);
+    *id = first + count - 1;
+    if (code == NRPC_OK && *id > UINT32_MAX) // what a stored lease has room for
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "4,294,967,295 nodes have been registered here");
     return code;
+}
+
+// Numbers above the marks of every shard. Only the first asks for one; the others take it as it is.
+static int add_to_all(struct rs_store *store, struct adding *w, struct nrpc_status *st)
+{
+    enum { TRIES = 5 }; // others register meanwhile
+    struct model_marks marks = {0};
+    uint64_t given = 0;
+    int code = rs_marks(&store->state, &marks, st);
+    for (int i = 0; code == NRPC_OK && !w->id && i < TRIES; i++) {
+        uint64_t taken = w->taken > marks.node ? w->taken : marks.node;
+        code = next_number(store, i ? taken : 0, &given, st);
+        if (code == NRPC_OK && store->next_ids && given <= taken)
+            code = next_number(store, taken + 1, &given, st);
+        w->id = given;
+        if (code == NRPC_OK)
+            code = add_to(&store->shards[0], w, st);
+    }
+    if (code == NRPC_OK && !w->id)
+        return status_set(st, NRPC_UNAVAILABLE, "others register too fast; try again");
+    for (size_t i = 1; code == NRPC_OK && i < store->shard_count; i++)
+        code = add_to(&store->shards[i], w, st);
+    return code;
+}
+
+int rs_node_add(struct state *s, const struct state_node *node, struct state_holding *holding,
+                struct arena *a, uint64_t *id, struct nrpc_status *st)
+{
+    struct adding w = {.node = node, .holding = holding};
+    int code = begin_holding(holding, a, st);
+    if (code == NRPC_OK)
+        code = add_to_all((struct rs_store *)s, &w, st);
+    *id = w.id;
+    return end_holding(holding, &w.stops, code, a, st);
 }
 
 int rs_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
@@ -67,32 +166,40 @@ int rs_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st)
     return code;
 }
 
-static int return_all(struct rs_store *store, uint64_t id, bool goes, const struct state_ref *holding,
-                      size_t count, struct nrpc_status *st)
+static int return_to(struct rs_shard *shard, struct state_holder who, bool goes, struct state_holding *h,
+                     struct rs_ids *stops, struct nrpc_status *st)
 {
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
-        struct rs_call c;
-        size_t n;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
-        struct rs_run *runs = rs_runs(&c, holding, count, &n);
-        rs_u64(&c, id);
-        rs_u64(&c, goes);
-        rs_put_runs(&c, runs, n);
-        code = rs_finish(&c, SCRIPT_node_return);
-    }
-    return code;
+    struct rs_call c;
+    size_t count;
+    rs_begin(&c, shard, RS_SEEN, NULL, st);
+    rs_u64(&c, who.node);
+    rs_u64(&c, who.session);
+    rs_u64(&c, goes);
+    struct rs_run *runs = put_holding(&c, h, &count);
+    if (rs_do(&c, SCRIPT_node_return) == NRPC_OK && h)
+        read_holding(&c, runs, count, RS_REPLY, h, stops);
+    return rs_end(&c);
 }
 
-int rs_node_reconcile(struct state *s, uint64_t id, const struct state_ref *holding, size_t count,
-                      struct nrpc_status *st)
+static int return_all(struct rs_store *store, struct state_holder who, bool goes, struct state_holding *h,
+                      struct arena *a, struct nrpc_status *st)
 {
-    return return_all((struct rs_store *)s, id, false, holding, count, st);
+    struct rs_ids stops = {0};
+    int code = begin_holding(h, a, st);
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
+        code = return_to(&store->shards[i], who, goes, h, &stops, st);
+    return end_holding(h, &stops, code, a, st);
 }
 
-int rs_node_remove(struct state *s, uint64_t id, struct nrpc_status *st)
+int rs_node_reconcile(struct state *s, struct state_holder who, struct state_holding *holding,
+                      struct arena *a, struct nrpc_status *st)
 {
-    return return_all((struct rs_store *)s, id, true, NULL, 0, st);
+    return return_all((struct rs_store *)s, who, false, holding, a, st);
+}
+
+int rs_node_remove(struct state *s, struct state_holder who, struct nrpc_status *st)
+{
+    return return_all((struct rs_store *)s, who, true, NULL, NULL, st);
 }
 
 // ---- listing
@@ -102,7 +209,7 @@ struct listing {
     size_t count, capacity;
 };
 
-static struct state_node *find(struct listing *l, uint64_t id)
+static struct state_node *find_listed(struct listing *l, uint64_t id)
 {
     for (size_t i = 0; i < l->count; i++)
         if (l->at[i].id == id)
@@ -115,7 +222,7 @@ static void read_node(struct rs_call *c, struct listing *l, const redisReply *ro
 {
     uint64_t id = rs_read_u64(rs_at(row, 0));
     int64_t until_ms = rs_read_time(rs_at(row, 1));
-    struct state_node *n = c->shard->index ? find(l, id) : NULL;
+    struct state_node *n = c->shard->index ? find_listed(l, id) : NULL;
     if (!n) {
         mem_grow(&l->at, &l->capacity, l->count + 1, sizeof *l->at);
         n = &l->at[l->count++];
@@ -125,7 +232,8 @@ static void read_node(struct rs_call *c, struct listing *l, const redisReply *ro
                                  .host = rs_out_text(c, rs_at(row, 3)),
                                  .types = rs_out_text(c, rs_at(row, 4)),
                                  .pid = (uint32_t)rs_read_u64(rs_at(row, 5)),
-                                 .slots = (uint32_t)rs_read_u64(rs_at(row, 6))};
+                                 .slots = (uint32_t)rs_read_u64(rs_at(row, 6)),
+                                 .session = rs_read_u64(rs_at(row, 9))};
     }
     if (until_ms < n->lease_until_ms)
         n->lease_until_ms = until_ms;
@@ -151,6 +259,27 @@ int rs_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *
         qsort(l.at, l.count, sizeof *l.at, rs_compare_ids); // a node begins with its id
     *count = code ? 0 : l.count;
     *out = code ? NULL : arena_dup(a, l.at, l.count * sizeof *l.at);
+    free(l.at);
+    return code;
+}
+
+int rs_node_get(struct state *s, struct state_holder who, struct arena *a, struct state_node *out,
+                struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    struct listing l = {0};
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], RS_SEEN, a, st);
+        rs_u64(&c, who.node);
+        rs_u64(&c, who.session);
+        if (rs_do(&c, SCRIPT_node_get) == NRPC_OK)
+            read_node(&c, &l, rs_at(rs_at(c.reply, RS_REPLY), 0));
+        code = rs_end(&c);
+    }
+    if (code == NRPC_OK)
+        *out = l.at[0];
     free(l.at);
     return code;
 }

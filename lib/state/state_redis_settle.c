@@ -13,7 +13,13 @@ static bool joins(const struct rs_run *run, const struct state_ref *ref, uint32_
            !(run->mask & place);
 }
 
-struct rs_run *rs_runs(struct rs_call *c, const struct state_ref *refs, size_t count, size_t *run_count)
+static bool is_same_holder(const struct state_holder *a, const struct state_holder *b)
+{
+    return a->node == b->node && a->session == b->session;
+}
+
+struct rs_run *rs_runs(struct rs_call *c, const struct state_ref *refs, const struct state_holder *by,
+                       size_t count, size_t *run_count)
 {
     struct rs_run *runs = rs_scratch(c, (count + 1) * sizeof *runs);
     size_t n = 0, last = SIZE_MAX;
@@ -22,7 +28,8 @@ struct rs_run *rs_runs(struct rs_call *c, const struct state_ref *refs, size_t c
         if (!ref->seq || rs_shard_of(c->shard->store, ref->task) != c->shard)
             continue;
         uint32_t place = UINT32_C(1) << (ref->seq - 1) % RS_TILE;
-        if (!n || last + 1 != i || !joins(&runs[n - 1], ref, place))
+        if (!n || last + 1 != i || !joins(&runs[n - 1], ref, place) ||
+            (by && !is_same_holder(&by[i], &by[last])))
             runs[n++] = (struct rs_run){ref->task, (ref->seq - 1) / RS_TILE, ref->attempt, 0, i, 0};
         runs[n - 1].mask |= place;
         runs[n - 1].count++;
@@ -32,15 +39,19 @@ struct rs_run *rs_runs(struct rs_call *c, const struct state_ref *refs, size_t c
     return runs;
 }
 
+static void put_run(struct rs_call *c, const struct rs_run *run)
+{
+    rs_u64(c, run->task);
+    rs_u64(c, run->tile);
+    rs_u64(c, run->attempt);
+    rs_i64(c, (int32_t)run->mask);
+}
+
 void rs_put_runs(struct rs_call *c, const struct rs_run *runs, size_t count)
 {
     rs_u64(c, count);
-    for (size_t i = 0; i < count; i++) {
-        rs_u64(c, runs[i].task);
-        rs_u64(c, runs[i].tile);
-        rs_u64(c, runs[i].attempt);
-        rs_i64(c, (int32_t)runs[i].mask);
-    }
+    for (size_t i = 0; i < count; i++)
+        put_run(c, &runs[i]);
 }
 
 size_t rs_run_find(const struct rs_run *run, const struct state_ref *refs, unsigned place)
@@ -100,17 +111,30 @@ static void add_peek(void *user, unsigned place, const void *data, size_t bytes)
     p->out[i].param = rs_out_blob(p->c, data, bytes);
 }
 
-static int peek_shard(struct rs_shard *shard, const struct state_ref *refs, size_t count, struct arena *a,
-                      struct state_peek *out, struct nrpc_status *st)
+static void put_questions(struct rs_call *c, const struct rs_run *runs, size_t count,
+                          const struct state_holder *by)
+{
+    const struct state_holder anybody = {0};
+    rs_u64(c, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct state_holder *who = by ? &by[runs[i].first] : &anybody;
+        put_run(c, &runs[i]);
+        rs_u64(c, who->node);
+        rs_u64(c, who->session);
+    }
+}
+
+static int peek_shard(struct rs_shard *shard, const struct state_ref *refs, const struct state_holder *by,
+                      size_t count, struct arena *a, struct state_peek *out, struct nrpc_status *st)
 {
     enum { RUN, TYPE, MASK, TIMEOUT, PIECES, FIELDS };
     struct rs_call c;
     size_t n;
     rs_begin(&c, shard, RS_SEEN, a, st);
-    struct rs_run *runs = rs_runs(&c, refs, count, &n);
+    struct rs_run *runs = rs_runs(&c, refs, by, count, &n);
     if (!n)
         return rs_end(&c);
-    rs_put_runs(&c, runs, n);
+    put_questions(&c, runs, n, by);
     rs_do(&c, SCRIPT_peek);
     const redisReply *parts = rs_at(c.reply, RS_REPLY);
     for (size_t i = 0; i + FIELDS <= rs_size(parts) && !c.code; i += FIELDS) {
@@ -122,14 +146,14 @@ static int peek_shard(struct rs_shard *shard, const struct state_ref *refs, size
     return rs_end(&c);
 }
 
-int rs_peek(struct state *s, const struct state_ref *refs, size_t count, struct arena *a,
-            struct state_peek *out, struct nrpc_status *st)
+int rs_peek(struct state *s, const struct state_ref *refs, const struct state_holder *by, size_t count,
+            struct arena *a, struct state_peek *out, struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
     int code = NRPC_OK;
     memset(out, 0, count * sizeof *out);
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
-        code = peek_shard(&store->shards[i], refs, count, a, out, st);
+        code = peek_shard(&store->shards[i], refs, by, count, a, out, st);
     return code;
 }
 
@@ -247,7 +271,7 @@ static void make_runs(struct settling *w, size_t first, size_t count)
             continue;
         uint32_t place = UINT32_C(1) << (e->ref.seq - 1) % RS_TILE;
         bool join = n && last + 1 == i && is_plain(e) && is_plain(&w->entries[last]) &&
-                    e->node == w->entries[last].node && joins(&runs[n - 1], &e->ref, place);
+                    is_same_holder(&e->by, &w->entries[last].by) && joins(&runs[n - 1], &e->ref, place);
         if (!join)
             runs[n++] = (struct rs_run){e->ref.task, (e->ref.seq - 1) / RS_TILE, e->ref.attempt, 0, i, 0};
         runs[n - 1].mask |= place;
@@ -292,7 +316,8 @@ static int settle_some(struct rs_shard *shard, int64_t now_ms, const struct stat
         rs_u64(&w.c, run->task);
         rs_u64(&w.c, run->tile);
         rs_u64(&w.c, run->attempt);
-        rs_u64(&w.c, entries[run->first].node);
+        rs_u64(&w.c, entries[run->first].by.node);
+        rs_u64(&w.c, entries[run->first].by.session);
         rs_text(&w.c, plain ? "many" : "one");
         (plain ? put_many : put_one)(&w, run);
     }

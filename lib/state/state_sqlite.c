@@ -2,11 +2,16 @@
 // state_sqlite.c: the embedded state store: opening it, its operations, and the frame of every call.
 #include "state/state_sqlite_internal.h"
 
+#include "base/ids.h"
+
 static const struct state_ops ops = {
     .close = sq_close,
     .watch = sq_watch,
     .check = sq_check,
     .lead = sq_lead,
+    .incarnation = sq_incarnation,
+    .verify = sq_verify,
+    .marks = sq_marks,
     .admit = sq_admit,
     .pause = sq_pause,
     .stop = sq_stop,
@@ -35,6 +40,7 @@ static const struct state_ops ops = {
     .results = sq_results,
     .failures = sq_failures,
     .node_add = sq_node_add,
+    .node_get = sq_node_get,
     .node_renew = sq_node_renew,
     .node_grace = sq_node_grace,
     .node_reconcile = sq_node_reconcile,
@@ -46,6 +52,7 @@ struct state *state_sqlite_open(struct db *db)
 {
     struct sq_store *store = mem_calloc(1, sizeof *store);
     store->state.ops = &ops;
+    store->incarnation = ids_random() >> 1;
     db_statements_init(&store->sql, db, sq_sql, SQ_SQL_COUNT);
     return &store->state;
 }
@@ -85,6 +92,27 @@ int sq_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, i
 {
     (void)s, (void)duty, (void)owner, (void)now_ms, (void)until_ms, (void)st;
     *leads = true;
+    return NRPC_OK;
+}
+
+// State and records are one file: what is recorded is on the disk no earlier than the state before it, and
+// numbers are given by both together.
+uint64_t sq_incarnation(struct state *s, bool *verified)
+{
+    *verified = true;
+    return ((const struct sq_store *)s)->incarnation;
+}
+
+int sq_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t but_count,
+              struct nrpc_status *st)
+{
+    (void)s, (void)incarnation, (void)but, (void)but_count, (void)st;
+    return NRPC_OK;
+}
+
+int sq_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st)
+{
+    (void)s, (void)inout, (void)st;
     return NRPC_OK;
 }
 

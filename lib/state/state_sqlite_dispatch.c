@@ -169,8 +169,8 @@ int sq_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_
 
 // ---- coming back
 
-int sq_requeue(struct state *s, const struct state_ref *refs, size_t count, enum state_requeue_reason reason,
-               int64_t ready_ms, struct nrpc_status *st)
+int sq_requeue(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
+               enum state_requeue_reason reason, int64_t ready_ms, struct nrpc_status *st)
 {
     struct sq_call c;
     int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
@@ -178,7 +178,7 @@ int sq_requeue(struct state *s, const struct state_ref *refs, size_t count, enum
         return code;
     for (size_t i = 0; i < count; i++) {
         struct sq_lease l;
-        if (!sq_lease_find(&c, &refs[i], &l))
+        if (!sq_lease_find(&c, &refs[i], &l) || (by && !sq_node_has(&c, by, l.subtask->node)))
             continue;
         sq_lease_return(&c, &l, ready_ms);
         if (reason == STATE_RETURNED && l.subtask->state == SQ_WAITING)

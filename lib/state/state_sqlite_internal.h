@@ -68,6 +68,8 @@ enum sq_sql {
     SQL_GONE_DUE,
     SQL_NODE_INSERT,
     SQL_NODE_GET,
+    SQL_NODE_SESSION,
+    SQL_NODE_OF_SESSION,
     SQL_NODE_UPDATE,
     SQL_NODE_RENEW,
     SQL_NODE_GRACE,
@@ -83,6 +85,7 @@ extern const char *const sq_sql[SQ_SQL_COUNT]; // state_sqlite_schema.c
 struct sq_store {
     struct state state; // first: the interface's pointer is ours
     struct db_statements sql;
+    uint64_t incarnation; // random, of this opening: nodes of an earlier one must register again
     // Guarded by the connection:
     int64_t now_ms;               // the latest time any call was given: the time of calls that are given none
     _Atomic int64_t due_floor_ms; // no leased subtask is due before it
@@ -116,6 +119,7 @@ struct sq_task {
     struct model_policy policy;
     uint32_t max_running;
     bool keep_results, fed, closing_callback;
+    int64_t born_ms;
 
     enum model_phase phase; // these three have indexes: see task_place
     int64_t claim_at_ms;    // when a generator may claim it; CLOCK_NEVER
@@ -179,6 +183,8 @@ struct sq_tile {
 struct sq_node {
     uint64_t id;
     int64_t running, settled; // changes
+    bool looked;              // session is what the row has; 0: there is none
+    uint64_t session;
     UT_hash_handle hh;
 };
 
@@ -304,8 +310,9 @@ enum state_verdict sq_settle(struct sq_call *c, const struct sq_lease *l, const 
 
 void sq_node_count(struct sq_call *c, uint64_t node, int running, int settled);
 void sq_node_flush_all(struct sq_call *c);
-bool sq_node_need(struct sq_call *c, uint64_t id); // fails with NOT_FOUND
-int64_t sq_node_next_ms(struct sq_call *c);        // the earliest end of a node's lease
+bool sq_node_need(struct sq_call *c, uint64_t id); // of this incarnation; fails with NOT_FOUND
+bool sq_node_has(struct sq_call *c, const struct state_holder *who, uint64_t node); // node is who
+int64_t sq_node_next_ms(struct sq_call *c); // the earliest end of a node's lease
 
 // ---- results (state_sqlite_results.c)
 
@@ -318,6 +325,10 @@ void sq_watch(struct state *s, state_watch_fn fn, void *user);
 int sq_check(struct state *s, struct nrpc_status *st);
 int sq_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms, bool *leads,
             struct nrpc_status *st);
+uint64_t sq_incarnation(struct state *s, bool *verified);
+int sq_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t but_count,
+              struct nrpc_status *st);
+int sq_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st);
 int sq_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
 int sq_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);
 int sq_stop(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,
@@ -354,27 +365,30 @@ int sq_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct
 int sq_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
              size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
              struct state_work **out, size_t *count, struct nrpc_status *st);
-int sq_requeue(struct state *s, const struct state_ref *refs, size_t count, enum state_requeue_reason reason,
-               int64_t ready_ms, struct nrpc_status *st);
+int sq_requeue(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
+               enum state_requeue_reason reason, int64_t ready_ms, struct nrpc_status *st);
 int sq_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count,
              int64_t *next_ms, struct nrpc_status *st);
 int sq_holders(struct state *s, uint64_t task, struct arena *a, uint64_t **nodes, size_t *count,
                struct nrpc_status *st);
-int sq_peek(struct state *s, const struct state_ref *refs, size_t count, struct arena *a,
-            struct state_peek *out, struct nrpc_status *st);
+int sq_peek(struct state *s, const struct state_ref *refs, const struct state_holder *by, size_t count,
+            struct arena *a, struct state_peek *out, struct nrpc_status *st);
 int sq_settle_batch(struct state *s, int64_t now_ms, const struct state_settle *entries, size_t count,
                     enum state_verdict *verdicts, struct nrpc_status *st);
 int sq_results(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
                struct state_result **out, size_t *count, bool *end, struct nrpc_status *st);
 int sq_failures(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
                 struct state_result **out, size_t *count, struct nrpc_status *st);
-int sq_node_add(struct state *s, const struct state_node *node, uint64_t *id, struct nrpc_status *st);
+int sq_node_add(struct state *s, const struct state_node *node, struct state_holding *holding,
+                struct arena *a, uint64_t *id, struct nrpc_status *st);
+int sq_node_get(struct state *s, struct state_holder who, struct arena *a, struct state_node *out,
+                struct nrpc_status *st);
 int sq_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
                   uint64_t **lost, size_t *lost_count, struct nrpc_status *st);
 int sq_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st);
-int sq_node_reconcile(struct state *s, uint64_t id, const struct state_ref *holding, size_t count,
-                      struct nrpc_status *st);
-int sq_node_remove(struct state *s, uint64_t id, struct nrpc_status *st);
+int sq_node_reconcile(struct state *s, struct state_holder who, struct state_holding *holding,
+                      struct arena *a, struct nrpc_status *st);
+int sq_node_remove(struct state *s, struct state_holder who, struct nrpc_status *st);
 int sq_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *count,
              struct nrpc_status *st);
 

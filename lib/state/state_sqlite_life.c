@@ -2,15 +2,38 @@
 // state_sqlite_life.c: the life of a task: admitted, paused, stopped, closed, removed; and how it is doing.
 #include "state/state_sqlite_internal.h"
 
+static void drop(struct sq_call *c, struct sq_task *t, const char *message)
+{
+    t->changed = true;
+    if (t->phase < MODEL_CLOSING) {
+        sq_task_stop(c, t, MODEL_OUTCOME_DROPPED, message);
+        return;
+    }
+    t->phase = MODEL_CLOSED; // no callback, and nothing is kept
+    t->outcome = MODEL_OUTCOME_DROPPED;
+}
+
+static void drop_another(struct sq_call *c, const struct state_task *task)
+{
+    struct sq_task *t = sq_task_find(c, task->id);
+    if (t && t->born_ms && task->born_ms && t->born_ms != task->born_ms && t->phase < MODEL_CLOSED)
+        drop(c, t, "another task has its number");
+}
+
 static void admit_one(struct sq_call *c, const struct state_task *task)
 {
-    sq_run(c, sq_bind(c, SQL_TASK_INSERT, "uttiiiiiiiii", task->id, task->type ? task->type : "",
-                      task->group ? task->group : "", (int64_t)task->priority, task->deadline_ms,
-                      (int64_t)task->policy.max_retries, (int64_t)task->policy.retry_backoff_ms,
-                      task->policy.tolerated_failures, (int64_t)task->max_running,
-                      (int64_t)task->keep_results, (int64_t)task->fed, (int64_t)task->closing_callback));
-    if (c->code || !db_changes(c->store->sql.db))
+    sq_run(c,
+           sq_bind(c, SQL_TASK_INSERT, "uttiiiiiiiiii", task->id, task->type ? task->type : "",
+                   task->group ? task->group : "", (int64_t)task->priority, task->deadline_ms,
+                   (int64_t)task->policy.max_retries, (int64_t)task->policy.retry_backoff_ms,
+                   task->policy.tolerated_failures, (int64_t)task->max_running, (int64_t)task->keep_results,
+                   (int64_t)task->fed, (int64_t)task->closing_callback, task->born_ms));
+    if (c->code)
         return;
+    if (!db_changes(c->store->sql.db)) {
+        drop_another(c, task);
+        return;
+    }
     sq_run(c, sq_bind(c, SQL_TASK_PARAM_PUT, "ub", task->id, task->param.data, task->param.bytes));
     sq_results_drop(c, task->id);
     struct sq_task *t = sq_task_find(c, task->id);
@@ -58,11 +81,13 @@ int sq_stop(struct state *s, uint64_t task, enum model_outcome outcome, const ch
             struct nrpc_status *st)
 {
     struct sq_call c;
-    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
+    int code = sq_begin(&c, s, DB_DURABLE, NULL, st); // who asked for it is told that it will happen
     if (code)
         return code;
     struct sq_task *t = sq_task_need(&c, task);
-    if (t && sq_task_is_live(t))
+    if (t && outcome == MODEL_OUTCOME_DROPPED)
+        drop(&c, t, message);
+    else if (t && sq_task_is_live(t))
         sq_task_stop(&c, t, outcome, message);
     return sq_end(&c);
 }
@@ -159,14 +184,17 @@ static void remove_one(struct sq_call *c, uint64_t task, int64_t results_until_m
     struct sq_task *t = sq_task_find(c, task);
     if (!t || t->phase != MODEL_CLOSED)
         return;
-    if (t->keep_results) // also when all were read: who comes next learns that these were all
+    bool keeps = t->keep_results && t->outcome != MODEL_OUTCOME_DROPPED;
+    if (keeps) // also when all were read: who comes next learns that these were all
         sq_run(c, sq_bind(c, SQL_GONE_INSERT, "ui", task, results_until_ms));
+    else if (t->keep_results)
+        sq_run(c, sq_bind(c, SQL_RESULT_FORGET, "uu", task, (uint64_t)INT64_MAX));
     sq_run(c, sq_bind(c, SQL_TASK_PARAM_DELETE, "u", task));
     sq_run(c, sq_bind(c, SQL_FAILURE_DELETE, "u", task));
     sq_run(c, sq_bind(c, SQL_TASK_DELETE, "u", task));
     forget_taken(c, task);
     t->hints |= SQ_HINT_GONE;
-    if (t->keep_results)
+    if (keeps)
         t->hints |= SQ_HINT_RESULTS; // who waits for more learns that this is all
 }
 
@@ -237,6 +265,7 @@ static void progress_one(struct sq_call *c, uint64_t task, struct state_progress
     out->message = sq_out_text(c, t->message);
     out->counters = t->counters;
     out->deadline_ms = t->deadline_ms;
+    out->born_ms = t->born_ms;
     out->progress_percent = t->progress_percent;
     out->type = sq_out_text(c, t->type);
 }

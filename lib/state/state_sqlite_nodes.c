@@ -4,7 +4,7 @@
 
 // ---- counting what a node holds: added up during the call, written once
 
-void sq_node_count(struct sq_call *c, uint64_t node, int running, int settled)
+static struct sq_node *node_seen(struct sq_call *c, uint64_t node)
 {
     struct sq_node *n;
     HASH_FIND(hh, c->nodes, &node, sizeof node, n);
@@ -13,6 +13,12 @@ void sq_node_count(struct sq_call *c, uint64_t node, int running, int settled)
         n->id = node;
         HASH_ADD(hh, c->nodes, id, sizeof n->id, n);
     }
+    return n;
+}
+
+void sq_node_count(struct sq_call *c, uint64_t node, int running, int settled)
+{
+    struct sq_node *n = node_seen(c, node);
     n->running += running;
     n->settled += settled;
 }
@@ -26,10 +32,36 @@ void sq_node_flush_all(struct sq_call *c)
 
 bool sq_node_need(struct sq_call *c, uint64_t id)
 {
-    sqlite3_stmt *stmt = sq_bind(c, SQL_NODE_GET, "u", id);
+    sqlite3_stmt *stmt = sq_bind(c, SQL_NODE_GET, "uu", id, c->store->incarnation);
     bool found = sq_step(c, stmt);
     db_done(stmt);
     return found || sq_fail(c, NRPC_NOT_FOUND, "node %llu is not registered", (unsigned long long)id);
+}
+
+// The registration that a number is of; 0: of none.
+static uint64_t session_of(struct sq_call *c, uint64_t node)
+{
+    struct sq_node *n = node_seen(c, node);
+    if (n->looked)
+        return n->session;
+    sqlite3_stmt *stmt = sq_bind(c, SQL_NODE_SESSION, "u", node);
+    n->session = sq_step(c, stmt) ? db_u64(stmt, 0) : 0;
+    n->looked = true;
+    db_done(stmt);
+    return n->session;
+}
+
+bool sq_node_has(struct sq_call *c, const struct state_holder *who, uint64_t node)
+{
+    return !who->node || (who->node == node && (!who->session || session_of(c, node) == who->session));
+}
+
+static bool need_holder(struct sq_call *c, struct state_holder who)
+{
+    if (!sq_node_need(c, who.node))
+        return false;
+    return sq_node_has(c, &who, who.node) ||
+           sq_fail(c, NRPC_NOT_FOUND, "node %llu is another one", (unsigned long long)who.node);
 }
 
 int64_t sq_node_next_ms(struct sq_call *c)
@@ -42,23 +74,7 @@ int64_t sq_node_next_ms(struct sq_call *c)
     return next_ms;
 }
 
-// ---- registration
-
-int sq_node_add(struct state *s, const struct state_node *node, uint64_t *id, struct nrpc_status *st)
-{
-    struct sq_call c;
-    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
-    if (code)
-        return code;
-    sqlite3_stmt *stmt = sq_bind(&c, SQL_NODE_INSERT, "tttiii", node->name, node->host, node->types,
-                                 (int64_t)node->pid, (int64_t)node->slots, node->lease_until_ms);
-    if (sq_step(&c, stmt))
-        *id = db_u64(stmt, 0);
-    db_done(stmt);
-    if (!c.code && *id > UINT32_MAX) // what a stored lease has room for
-        sq_fail(&c, NRPC_RESOURCE_EXHAUSTED, "4,294,967,295 nodes have been registered here");
-    return sq_end(&c);
-}
+// ---- leases
 
 int sq_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
                   uint64_t **lost, size_t *lost_count, struct nrpc_status *st)
@@ -69,7 +85,7 @@ int sq_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t un
     if (code)
         return code;
     for (size_t i = 0; i < count && !c.code; i++) {
-        sq_run(&c, sq_bind(&c, SQL_NODE_RENEW, "ui", ids[i], until_ms));
+        sq_run(&c, sq_bind(&c, SQL_NODE_RENEW, "uiu", ids[i], until_ms, c.store->incarnation));
         if (!db_changes(c.store->sql.db))
             sq_list_add(&list, ids[i]);
     }
@@ -89,15 +105,22 @@ int sq_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st)
 
 // ---- what it holds
 
-struct returning {
-    uint64_t node;
-    const struct state_ref *held; // sorted
-    size_t held_count;
+struct held {
+    struct state_ref ref;
+    size_t index; // in the holding
 };
 
-static int compare_refs(const void *a, const void *b)
+struct taking {
+    uint64_t node, heir;
+    const struct held *held; // sorted
+    size_t held_count;
+    struct state_holding *holding;
+    struct sq_list stops;
+};
+
+static int compare_held(const void *a, const void *b)
 {
-    const struct state_ref *x = a, *y = b;
+    const struct state_ref *x = &((const struct held *)a)->ref, *y = &((const struct held *)b)->ref;
     if (x->task != y->task)
         return x->task < y->task ? -1 : 1;
     if (x->seq != y->seq)
@@ -105,51 +128,147 @@ static int compare_refs(const void *a, const void *b)
     return x->attempt < y->attempt ? -1 : x->attempt > y->attempt;
 }
 
-static void return_one(struct sq_call *c, const struct sq_lease *l, void *user)
+static void keep_one(struct sq_call *c, const struct sq_lease *l, struct taking *w, size_t index)
 {
-    const struct returning *r = user;
-    struct state_ref ref = {l->task->id, l->seq, l->subtask->attempt};
-    if (l->subtask->node != r->node)
+    w->holding->kept[index] = true;
+    if (l->task->phase == MODEL_STOPPING)
+        sq_list_add(&w->stops, l->task->id);
+    if (w->heir == w->node)
         return;
-    if (r->held_count && bsearch(&ref, r->held, r->held_count, sizeof ref, compare_refs))
+    sq_node_count(c, w->node, -1, 0);
+    sq_node_count(c, w->heir, 1, 0);
+    l->subtask->node = (uint32_t)w->heir;
+    l->tile->dirty = true;
+}
+
+static void take_one(struct sq_call *c, const struct sq_lease *l, void *user)
+{
+    struct taking *w = user;
+    struct held wanted = {{l->task->id, l->seq, l->subtask->attempt}, 0}, *found = NULL;
+    if (l->subtask->node != w->node)
         return;
+    if (w->held_count)
+        found = bsearch(&wanted, w->held, w->held_count, sizeof wanted, compare_held);
+    if (found) {
+        keep_one(c, l, w, found->index);
+        return;
+    }
     sq_lease_return(c, l, 0);
     if (l->subtask->state == SQ_WAITING)
         l->task->counters.redispatched++;
 }
 
-static void return_all(struct sq_call *c, uint64_t node, const struct state_ref *held, size_t count)
+// What is leased to `node` and held becomes the heir's; what is not held goes back to the queue. holding may
+// be NULL: nothing is held.
+static void take_all(struct sq_call *c, uint64_t node, uint64_t heir, struct state_holding *holding)
 {
-    struct state_ref *sorted = mem_dup(held, count * sizeof *held);
+    size_t count = holding ? holding->count : 0;
+    struct held *held = mem_calloc(count + 1, sizeof *held);
+    for (size_t i = 0; i < count; i++)
+        held[i] = (struct held){holding->refs[i], i};
     if (count)
-        qsort(sorted, count, sizeof *sorted, compare_refs);
-    struct returning r = {node, sorted, count};
-    sq_lease_each(c, 0, return_one, &r);
-    free(sorted);
+        qsort(held, count, sizeof *held, compare_held);
+    struct taking w = {.node = node, .heir = heir, .held = held, .held_count = count, .holding = holding};
+    sq_lease_each(c, 0, take_one, &w);
+    sq_list_sort(&w.stops);
+    if (w.stops.count) {
+        holding->stops = sq_out(c, w.stops.count, sizeof *holding->stops);
+        if (holding->stops)
+            memcpy(holding->stops, w.stops.ids, w.stops.count * sizeof *holding->stops);
+        holding->stop_count = holding->stops ? w.stops.count : 0;
+    }
+    sq_list_free(&w.stops);
+    free(held);
 }
 
-int sq_node_reconcile(struct state *s, uint64_t id, const struct state_ref *holding, size_t count,
-                      struct nrpc_status *st)
+static void begin_holding(struct sq_call *c, struct state_holding *h)
+{
+    if (!h)
+        return;
+    h->stops = NULL;
+    h->stop_count = 0;
+    h->kept = sq_out(c, h->count + 1, sizeof *h->kept);
+    if (h->kept)
+        memset(h->kept, 0, h->count + 1);
+}
+
+int sq_node_reconcile(struct state *s, struct state_holder who, struct state_holding *holding,
+                      struct arena *a, struct nrpc_status *st)
 {
     struct sq_call c;
-    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
+    int code = sq_begin(&c, s, DB_RELAXED, a, st);
     if (code)
         return code;
-    if (sq_node_need(&c, id))
-        return_all(&c, id, holding, count);
+    begin_holding(&c, holding);
+    if (need_holder(&c, who) && !c.code)
+        take_all(&c, who.node, who.node, holding);
     return sq_end(&c);
 }
 
-int sq_node_remove(struct state *s, uint64_t id, struct nrpc_status *st)
+int sq_node_remove(struct state *s, struct state_holder who, struct nrpc_status *st)
 {
     struct sq_call c;
     int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
     if (code)
         return code;
-    if (sq_node_need(&c, id)) {
-        return_all(&c, id, NULL, 0);
-        sq_run(&c, sq_bind(&c, SQL_NODE_DELETE, "u", id));
+    if (need_holder(&c, who)) {
+        take_all(&c, who.node, who.node, NULL);
+        sq_run(&c, sq_bind(&c, SQL_NODE_DELETE, "u", who.node));
     }
+    return sq_end(&c);
+}
+
+// ---- registration
+
+static uint64_t insert_node(struct sq_call *c, const struct state_node *node)
+{
+    uint64_t id = 0;
+    sqlite3_stmt *stmt =
+        sq_bind(c, SQL_NODE_INSERT, "tttiiiuu", node->name, node->host, node->types, (int64_t)node->pid,
+                (int64_t)node->slots, node->lease_until_ms, node->session, c->store->incarnation);
+    if (sq_step(c, stmt))
+        id = db_u64(stmt, 0);
+    db_done(stmt);
+    if (!c->code && id > UINT32_MAX) // what a stored lease has room for
+        sq_fail(c, NRPC_RESOURCE_EXHAUSTED, "4,294,967,295 nodes have been registered here");
+    return id;
+}
+
+// The number that this session has already; *past: of an earlier incarnation.
+static uint64_t number_of(struct sq_call *c, uint64_t session, bool *past)
+{
+    sqlite3_stmt *stmt = sq_bind(c, SQL_NODE_OF_SESSION, "u", session);
+    uint64_t id = sq_step(c, stmt) ? db_u64(stmt, 0) : 0;
+    *past = id && db_u64(stmt, 1) != c->store->incarnation;
+    db_done(stmt);
+    return id;
+}
+
+static void inherit(struct sq_call *c, uint64_t former, uint64_t id, struct state_holding *holding)
+{
+    take_all(c, former, id, holding);
+    sq_run(c, sq_bind(c, SQL_NODE_DELETE, "u", former));
+}
+
+int sq_node_add(struct state *s, const struct state_node *node, struct state_holding *holding,
+                struct arena *a, uint64_t *id, struct nrpc_status *st)
+{
+    struct sq_call c;
+    struct state_holder former = holding ? holding->former : (struct state_holder){0};
+    bool past;
+    int code = sq_begin(&c, s, DB_RELAXED, a, st);
+    if (code)
+        return code;
+    begin_holding(&c, holding);
+    uint64_t known = number_of(&c, node->session, &past);
+    *id = known && !past ? known : c.code ? 0 : insert_node(&c, node);
+    if (known && holding && !c.code)
+        take_all(&c, *id, *id, holding);
+    if (known && past && !c.code)
+        inherit(&c, known, *id, holding);
+    if (former.session && former.node != *id && former.node != known &&
+        sq_node_has(&c, &former, former.node) && !c.code)
+        inherit(&c, former.node, *id, holding);
     return sq_end(&c);
 }
 
@@ -163,7 +282,8 @@ static void node_row(struct sq_call *c, sqlite3_stmt *stmt, struct state_node *o
                                .slots = (uint32_t)db_u64(stmt, 5),
                                .lease_until_ms = db_i64(stmt, 6),
                                .running = db_u64(stmt, 7),
-                               .settled = db_u64(stmt, 8)};
+                               .settled = db_u64(stmt, 8),
+                               .session = db_u64(stmt, 9)};
 }
 
 int sq_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *count, struct nrpc_status *st)
@@ -184,5 +304,21 @@ int sq_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *
     if (*out && n)
         memcpy(*out, rows, n * sizeof **out);
     free(rows);
+    return sq_end(&c);
+}
+
+int sq_node_get(struct state *s, struct state_holder who, struct arena *a, struct state_node *out,
+                struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_READ, a, st);
+    if (code)
+        return code;
+    if (need_holder(&c, who)) {
+        sqlite3_stmt *stmt = sq_bind(&c, SQL_NODE_GET, "uu", who.node, c.store->incarnation);
+        if (sq_step(&c, stmt))
+            node_row(&c, stmt, out);
+        db_done(stmt);
+    }
     return sq_end(&c);
 }

@@ -48,7 +48,12 @@ static const char *const tables =
     "  slots INTEGER NOT NULL, lease_until INTEGER NOT NULL, running INTEGER NOT NULL DEFAULT 0,"
     "  settled INTEGER NOT NULL DEFAULT 0)";
 
-static const char *const steps[] = {tables};
+static const char *const births = "ALTER TABLE task ADD COLUMN born INTEGER NOT NULL DEFAULT 0;"
+                                  "ALTER TABLE node ADD COLUMN session INTEGER NOT NULL DEFAULT 0;"
+                                  "ALTER TABLE node ADD COLUMN incarnation INTEGER NOT NULL DEFAULT 0;"
+                                  "CREATE INDEX node_session ON node(session) WHERE session <> 0";
+
+static const char *const steps[] = {tables, births};
 const struct db_migrations state_migrations = {"state", steps, sizeof steps / sizeof *steps};
 
 #define TASK_COLUMNS                                                                                         \
@@ -57,12 +62,14 @@ const struct db_migrations state_migrations = {"state", steps, sizeof steps / si
     "fed, closing_callback, phase, claim_at, owner, owner_until, fence, version, paused, outcome, message, " \
     "generated, succeeded, failed, timed_out, cancelled, retried, redispatched, running, queued, "           \
     "generation_done, "                                                                                      \
-    "made, cursor, results, results_read, progress"
+    "made, cursor, results, results_read, progress, born"
+
+#define NODE_COLUMNS "id, name, host, types, pid, slots, lease_until, running, settled, session"
 
 const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_TASK_INSERT] = "INSERT OR IGNORE INTO task(id, type, task_group, priority, deadline, max_retries, "
-                        "retry_backoff, tolerated, max_running, keep_results, fed, closing_callback) "
-                        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
+                        "retry_backoff, tolerated, max_running, keep_results, fed, closing_callback, born) "
+                        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [SQL_TASK_GET] = "SELECT " TASK_COLUMNS " FROM task WHERE id = ?",
     [SQL_TASK_UPDATE] =
         "UPDATE task SET owner_until = ?2, fence = ?3, version = ?4, paused = ?5, outcome = ?6, "
@@ -112,15 +119,17 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_GONE_GET] = "SELECT 1 FROM gone WHERE task = ?",
     [SQL_GONE_DELETE] = "DELETE FROM gone WHERE task = ?",
     [SQL_GONE_DUE] = "SELECT task FROM gone WHERE until <= ?",
-    [SQL_NODE_INSERT] = "INSERT INTO node(name, host, types, pid, slots, lease_until) VALUES(?,?,?,?,?,?) "
-                        "RETURNING id",
-    [SQL_NODE_GET] = "SELECT 1 FROM node WHERE id = ?",
+    [SQL_NODE_INSERT] = "INSERT INTO node(name, host, types, pid, slots, lease_until, session, incarnation) "
+                        "VALUES(?,?,?,?,?,?,?,?) RETURNING id",
+    [SQL_NODE_GET] = "SELECT " NODE_COLUMNS " FROM node WHERE id = ? AND incarnation = ?",
+    [SQL_NODE_SESSION] = "SELECT session FROM node WHERE id = ?",
+    [SQL_NODE_OF_SESSION] = "SELECT id, incarnation FROM node WHERE session = ? AND session <> 0",
     [SQL_NODE_UPDATE] = "UPDATE node SET running = running + ?2, settled = settled + ?3 WHERE id = ?1",
-    [SQL_NODE_RENEW] = "UPDATE node SET lease_until = max(lease_until, ?2) WHERE id = ?1",
+    [SQL_NODE_RENEW] = "UPDATE node SET lease_until = max(lease_until, ?2) "
+                       "WHERE id = ?1 AND incarnation = ?3",
     [SQL_NODE_GRACE] = "UPDATE node SET lease_until = max(lease_until, ?)",
     [SQL_NODE_DELETE] = "DELETE FROM node WHERE id = ?",
     [SQL_NODE_LOST] = "SELECT id FROM node WHERE lease_until <= ? ORDER BY id",
     [SQL_NODE_NEXT] = "SELECT min(lease_until) FROM node",
-    [SQL_NODE_LIST] =
-        "SELECT id, name, host, types, pid, slots, lease_until, running, settled FROM node ORDER BY id",
+    [SQL_NODE_LIST] = "SELECT " NODE_COLUMNS " FROM node ORDER BY id",
 };

@@ -4,11 +4,13 @@
 
 // ---- peeking
 
-static void peek_one(struct sq_call *c, const struct state_ref *ref, struct state_peek *out)
+static void peek_one(struct sq_call *c, const struct state_ref *ref, const struct state_holder *by,
+                     struct state_peek *out)
 {
     struct sq_lease l;
     *out = (struct state_peek){0};
-    if (!sq_lease_find(c, ref, &l) || !sq_params_get(c, l.tile, l.seq, &out->timeout_ms, &out->param))
+    if (!sq_lease_find(c, ref, &l) || !sq_node_has(c, by, l.subtask->node) ||
+        !sq_params_get(c, l.tile, l.seq, &out->timeout_ms, &out->param))
         return;
     if (!l.task->type_out)
         l.task->type_out = sq_out_text(c, l.task->type);
@@ -16,15 +18,16 @@ static void peek_one(struct sq_call *c, const struct state_ref *ref, struct stat
     out->current = true;
 }
 
-int sq_peek(struct state *s, const struct state_ref *refs, size_t count, struct arena *a,
-            struct state_peek *out, struct nrpc_status *st)
+int sq_peek(struct state *s, const struct state_ref *refs, const struct state_holder *by, size_t count,
+            struct arena *a, struct state_peek *out, struct nrpc_status *st)
 {
     struct sq_call c;
     int code = sq_begin(&c, s, DB_READ, a, st);
     if (code)
         return code;
+    const struct state_holder anybody = {0};
     for (size_t i = 0; i < count; i++)
-        peek_one(&c, &refs[i], &out[i]);
+        peek_one(&c, &refs[i], by ? &by[i] : &anybody, &out[i]);
     return sq_end(&c);
 }
 
@@ -122,7 +125,7 @@ static struct sq_report report_of(const struct state_settle *e)
 static enum state_verdict settle_entry(struct sq_call *c, const struct state_settle *e)
 {
     struct sq_lease l;
-    if (!sq_lease_find(c, &e->ref, &l) || (e->node && l.subtask->node != e->node))
+    if (!sq_lease_find(c, &e->ref, &l) || !sq_node_has(c, &e->by, l.subtask->node))
         return STATE_STALE;
     struct sq_report r = report_of(e);
     sq_node_count(c, l.subtask->node, 0, 1);

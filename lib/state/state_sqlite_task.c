@@ -41,6 +41,7 @@ struct sq_task *sq_task_row(sqlite3_stmt *stmt, struct arena *a)
     t->results = db_u64(stmt, i++);
     t->results_read = db_u64(stmt, i++);
     t->progress_percent = (int)db_i64(stmt, i++);
+    t->born_ms = db_i64(stmt, i++);
     t->stored.phase = t->phase;
     t->stored.claim_at_ms = t->claim_at_ms;
     t->stored.owner = t->owner;
@@ -110,11 +111,11 @@ static const char *failure_text(struct sq_call *c, const struct sq_task *t)
 static void task_advance(struct sq_call *c, struct sq_task *t)
 {
     enum model_outcome outcome;
-    enum model_phase next =
-        model_phase_next(t->phase, &t->counters, &t->policy, t->closing_callback, &outcome);
+    bool callback = t->closing_callback && t->outcome != MODEL_OUTCOME_DROPPED;
+    enum model_phase next = model_phase_next(t->phase, &t->counters, &t->policy, callback, &outcome);
     if (outcome == MODEL_OUTCOME_FAILED) {
         sq_task_stop(c, t, outcome, failure_text(c, t));
-        next = model_phase_next(t->phase, &t->counters, &t->policy, t->closing_callback, &outcome);
+        next = model_phase_next(t->phase, &t->counters, &t->policy, callback, &outcome);
     } else if (outcome) {
         t->outcome = outcome;
     }

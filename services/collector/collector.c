@@ -124,12 +124,12 @@ static int check_result(const Dtf__V1__Result *r, struct nrpc_status *st)
 }
 
 // A result is not to be lost for the sake of its message's last character: what is not UTF-8 becomes '?'.
-static struct state_settle read_result(uint64_t node, uint64_t task, const Dtf__V1__Result *r)
+static struct state_settle read_result(struct state_holder by, uint64_t task, const Dtf__V1__Result *r)
 {
     utf8_repair(r->message);
     return (struct state_settle){
         .ref = {task, r->subtask_id, r->attempt},
-        .node = node,
+        .by = by,
         .kind = (enum model_kind)r->kind,
         .code = r->code,
         .message = r->message,
@@ -179,7 +179,7 @@ static void add_plain(struct collector *c, struct batch *b, const Dtf__V1__TaskR
     mem_grow(&c->owners, &c->owner_capacity, need, sizeof(struct batch *));
     for (size_t i = 0; i < t->n_results; i++) {
         c->owners[c->entry_count] = b;
-        c->entries[c->entry_count++] = read_result(b->x->request->node_id, t->task_id, t->results[i]);
+        c->entries[c->entry_count++] = read_result(exchange_holder(b->x), t->task_id, t->results[i]);
     }
 }
 
@@ -196,7 +196,7 @@ static int post_review(struct collector *c, struct batch *b, const struct dtf_ta
     r->entries = entries;
     r->count = t->n_results;
     for (size_t i = 0; i < t->n_results; i++)
-        entries[i] = read_result(b->x->request->node_id, t->task_id, t->results[i]);
+        entries[i] = read_result(exchange_holder(b->x), t->task_id, t->results[i]);
     b->reviews++;
     strands_post(c->strands, t->task_id, &r->job);
     return NRPC_OK;

@@ -36,9 +36,12 @@ static int review_all(struct review *r, struct arena *a, size_t *kept)
 {
     struct state_ref *refs = arena_alloc(a, r->count * sizeof *refs);
     struct state_peek *peeks = arena_calloc(a, r->count * sizeof *peeks);
-    for (size_t i = 0; i < r->count; i++)
+    struct state_holder *by = arena_alloc(a, r->count * sizeof *by);
+    for (size_t i = 0; i < r->count; i++) {
         refs[i] = r->entries[i].ref;
-    int code = r->env->state->ops->peek(r->env->state, refs, r->count, a, peeks, &r->st);
+        by[i] = r->entries[i].by;
+    }
+    int code = r->env->state->ops->peek(r->env->state, refs, by, r->count, a, peeks, &r->st);
     *kept = 0;
     for (size_t i = 0; code == NRPC_OK && i < r->count; i++) {
         struct state_settle *e = &r->entries[i];

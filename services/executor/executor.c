@@ -40,6 +40,7 @@ enum exchange_kind { POLL, REPORT, EXCHANGE_KINDS };
 struct flight { // a call under way; guarded by executor.mu
     struct executor *owner;
     bool out;
+    uint64_t session;         // in which it was sent
     uint32_t want;            // subtasks that its answer may bring
     struct item_list results; // that it carries
     struct item_list returned;
@@ -54,7 +55,9 @@ struct executor {
     struct slots *slots;
     pthread_mutex_t mu; // of what follows: calls end on nng's threads
     enum stage stage;
-    uint64_t node_id;
+    uint64_t node_id, session;          // as whom it is registered
+    uint64_t former_id, former_session; // as whom it was, while it registers again; 0: nobody
+    uint64_t next_session;              // of the registration under way; 0: none is
     int64_t poll_ms;
     struct flight flights[EXCHANGE_KINDS];
     bool resync;          // an answer was lost
@@ -111,35 +114,43 @@ static void back_off(struct executor *e, const struct nrpc_status *st, const cha
              (unsigned long long)e->node_id, what, st->text, nrpc_code_name(st->code));
 }
 
-// The coordinator does not know this node (any more): what it runs is dispatched elsewhere.
+// The number is void: the lease has ended, or the stores have begun anew. What this node has may still be its
+// own: it says so when it registers again. What it was giving back is dispatched again in any case.
 static void start_anew(struct executor *e)
 {
-    log_warn("node %llu: the coordinator has given it up; registering again", (unsigned long long)e->node_id);
-    slots_abandon(e->slots, false);
+    log_warn("node %llu: its number is void; registering again", (unsigned long long)e->node_id);
     drop(&e->give_back);
     e->stage = UNREGISTERED;
+    e->former_id = e->node_id;
+    e->former_session = e->session;
     e->resync = false;
     e->resync_at_ms = CLOCK_NEVER;
 }
 
 static void exchange_failed(struct executor *e, struct flight *f, const struct nrpc_status *st)
 {
-    if (st->code == NRPC_NOT_FOUND && e->stage == REGISTERED) {
-        drop(&f->results);
-        drop(&f->returned);
-        start_anew(e);
-        return;
-    }
+    bool is_void = st->code == NRPC_NOT_FOUND && e->stage == REGISTERED && f->session == e->session;
     slots_put_back_done(e->slots, &f->results);
     item_list_append(&e->give_back, &f->returned);
-    if (e->stage != REGISTERED)
-        return; // leaving ends the calls under way
+    if (is_void)
+        start_anew(e);
+    if (e->stage != REGISTERED || f->session != e->session)
+        return; // leaving ends the calls under way; one of a former registration says nothing of this one
     e->resync = true;
     e->resync_at_ms = e->options.now_ms() + e->poll_ms + CALL_SLACK_MS;
     back_off(e, st, "an exchange failed");
 }
 
 // ---- answers (on nng's threads)
+
+// What was dispatched again, or settled, without this node: nothing of it is handed in.
+static void forget(struct executor *e, Dtf__V1__SubtaskRef *const *refs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        slots_forget(e->slots, refs[i]->task_id, refs[i]->subtask_id, refs[i]->attempt);
+    if (count)
+        log_info("node %llu: %zu subtasks are not its own any more", (unsigned long long)e->node_id, count);
+}
 
 // Returns how many subtasks came.
 static size_t take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
@@ -159,6 +170,7 @@ static size_t take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
         item_list_append(&e->give_back, &items);
     else if (count)
         slots_queue(e->slots, &items);
+    forget(e, r->dropped, r->n_dropped);
     for (size_t i = 0; i < r->n_cancel_tasks; i++)
         slots_cancel_task(e->slots, r->cancel_tasks[i], e->options.now_ms());
     return count;
@@ -176,12 +188,23 @@ static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__E
         e->backoff_ms = 0;
         drop(&f->results);
         drop(&f->returned);
-        size_t count = e->stage == REGISTERED ? take_work(e, r) : 0;
+        bool current = e->stage == REGISTERED && f->session == e->session;
+        size_t count = current ? take_work(e, r) : 0;         // what came under a void number is nobody's
         if (f == &e->flights[REPORT] && e->flights[POLL].out) // what it did not bring, the poll may
             e->flights[POLL].want += f->want > count ? f->want - (uint32_t)count : 0;
     }
     pthread_mutex_unlock(&e->mu);
     loop_wake(&e->loop);
+}
+
+// What is left of the former registration. A coordinator that knows of no sessions has not looked at it.
+static void take_over(struct executor *e, const Dtf__V1__RegisterResponse *r)
+{
+    if (!r->session)
+        slots_abandon(e->slots, false);
+    forget(e, r->dropped, r->n_dropped);
+    for (size_t i = 0; i < r->n_cancel_tasks; i++)
+        slots_cancel_task(e->slots, r->cancel_tasks[i], e->options.now_ms());
 }
 
 static void registered(void *user, const struct nrpc_status *st, const Dtf__V1__RegisterResponse *r)
@@ -195,9 +218,12 @@ static void registered(void *user, const struct nrpc_status *st, const Dtf__V1__
         e->stage = REGISTERED;
         e->backoff_ms = 0;
         e->node_id = r->node_id;
+        e->session = r->session;
+        e->former_id = e->former_session = e->next_session = 0;
         e->poll_ms = r->poll_ms >= 10 ? (int64_t)r->poll_ms : 10;
         log_info("node %llu: registered as %s with %u slots", (unsigned long long)r->node_id, e->options.name,
                  e->options.slots);
+        take_over(e, r);
     }
     pthread_mutex_unlock(&e->mu);
     loop_wake(&e->loop);
@@ -217,30 +243,11 @@ static void left(void *user, const struct nrpc_status *st, const Dtf__V1__LeaveR
 
 // ---- calls
 
-static void send_register(struct executor *e)
-{
-    char host[256] = "";
-    gethostname(host, sizeof host - 1);
-    Dtf__V1__RegisterRequest r = DTF__V1__REGISTER_REQUEST__INIT;
-    size_t count = registry_count();
-    char **types = mem_calloc(count, sizeof *types);
-    for (size_t i = 0; i < count; i++)
-        types[i] = (char *)registry_at(i)->name;
-    r.name = (char *)e->options.name;
-    r.slots = e->options.slots;
-    r.n_types = count;
-    r.types = types;
-    r.host = host;
-    r.pid = (uint32_t)getpid();
-    struct nrpc_call_options o = {.timeout_ms = CALL_SLACK_MS};
-    dtf_v1_node_service_register_async(e->channel, &o, &r, registered, e);
-    free(types);
-}
-
 static void send_leave(struct executor *e)
 {
     Dtf__V1__LeaveRequest r = DTF__V1__LEAVE_REQUEST__INIT;
     r.node_id = e->node_id;
+    r.session = e->session;
     struct nrpc_call_options o = {.timeout_ms = 2000};
     dtf_v1_node_service_leave_async(e->channel, &o, &r, left, e);
 }
@@ -308,6 +315,40 @@ static Dtf__V1__SubtaskRef **take_refs(struct draft *d, size_t *count)
     return refs;
 }
 
+static char **type_names(size_t *count)
+{
+    *count = registry_count();
+    char **types = mem_calloc(*count + 1, sizeof *types);
+    for (size_t i = 0; i < *count; i++)
+        types[i] = (char *)registry_at(i)->name;
+    return types;
+}
+
+// With what this node still has: a call that is repeated says the same session, and what it has by then.
+static void send_register(struct executor *e, uint64_t session, uint64_t former_id, uint64_t former_session)
+{
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    Dtf__V1__RegisterRequest r = DTF__V1__REGISTER_REQUEST__INIT;
+    struct draft d = {0};
+    arena_init(&d.arena, 0);
+    r.types = type_names(&r.n_types);
+    r.name = (char *)e->options.name;
+    r.slots = e->options.slots;
+    r.host = host;
+    r.pid = (uint32_t)getpid();
+    r.session = session;
+    r.former_id = former_id;
+    r.former_session = former_session;
+    slots_each(e->slots, draft_ref, &d);
+    r.holding = take_refs(&d, &r.n_holding);
+    struct nrpc_call_options o = {.timeout_ms = CALL_SLACK_MS};
+    dtf_v1_node_service_register_async(e->channel, &o, &r, registered, e);
+    free(r.types);
+    free(d.refs);
+    arena_fini(&d.arena);
+}
+
 static void send_exchange(struct executor *e, struct flight *f, struct draft *d, int64_t wait_ms)
 {
     struct nrpc_call_options o = {.timeout_ms = wait_ms + CALL_SLACK_MS};
@@ -373,8 +414,8 @@ static enum act decide(struct executor *e, int64_t now_ms)
     bool to_report = l.done || e->give_back.count;
     if (now_ms < e->backoff_until_ms && e->backoff_ms)
         return ACT_NONE;
-    if (e->stage == UNREGISTERED)
-        return ACT_REGISTER;
+    if (e->stage == UNREGISTERED) // results on their way would be missing from what it has
+        return e->flights[REPORT].out ? ACT_NONE : ACT_REGISTER;
     if (e->stage != REGISTERED)
         return ACT_NONE;
     if (e->draining && !to_report && (!l.running || now_ms >= e->grace_until_ms) && !e->flights[REPORT].out)
@@ -408,8 +449,10 @@ static void exchange(struct executor *e, enum act act)
     dtf__v1__exchange_request__init(&d.request);
     exchanges[act].prepare(e, f, &d);
     f->out = true;
+    f->session = e->session;
     int64_t wait_ms = exchanges[act].waits ? e->poll_ms : 0;
     d.request.node_id = e->node_id;
+    d.request.session = e->session;
     d.request.want = f->want;
     d.request.wait_ms = (uint64_t)wait_ms;
     pthread_mutex_unlock(&e->mu);
@@ -417,19 +460,33 @@ static void exchange(struct executor *e, enum act act)
     pthread_mutex_lock(&e->mu);
 }
 
+static void do_register(struct executor *e)
+{
+    e->stage = REGISTERING;
+    while (!e->next_session)
+        e->next_session = ids_random();
+    uint64_t session = e->next_session, former_id = e->former_id, former_session = e->former_session;
+    pthread_mutex_unlock(&e->mu);
+    send_register(e, session, former_id, former_session);
+    pthread_mutex_lock(&e->mu);
+}
+
+static void do_leave(struct executor *e)
+{
+    e->stage = LEAVING;
+    pthread_mutex_unlock(&e->mu);
+    send_leave(e);
+    pthread_mutex_lock(&e->mu);
+}
+
 static void carry_out(struct executor *e, enum act act)
 {
-    if (act != ACT_REGISTER && act != ACT_LEAVE) {
-        exchange(e, act);
-        return;
-    }
-    e->stage = act == ACT_REGISTER ? REGISTERING : LEAVING;
-    pthread_mutex_unlock(&e->mu);
     if (act == ACT_REGISTER)
-        send_register(e);
+        do_register(e);
+    else if (act == ACT_LEAVE)
+        do_leave(e);
     else
-        send_leave(e);
-    pthread_mutex_lock(&e->mu);
+        exchange(e, act);
 }
 
 // While draining: what has not begun goes back; when the grace period is over, what runs is stopped, and goes
@@ -438,7 +495,7 @@ static void drain(struct executor *e, int64_t now_ms)
 {
     slots_take_queued(e->slots, &e->give_back);
     if (e->stage == UNREGISTERED || e->stage == REGISTERING)
-        e->stage = LEFT; // it holds nothing of anybody
+        e->stage = LEFT; // it holds nothing under a number that counts
     if (e->stage == REGISTERED && e->backoff_ms && now_ms >= e->grace_until_ms)
         e->stage = LEFT; // nobody to say goodbye to; its lease will run out
     if (now_ms >= e->grace_until_ms)

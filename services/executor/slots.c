@@ -408,6 +408,39 @@ void slots_abandon(struct slots *o, bool keep_done)
     pthread_mutex_unlock(&o->mu);
 }
 
+static bool is_item(const struct item *i, uint64_t task, uint64_t seq, uint32_t attempt)
+{
+    return i->task == task && i->seq == seq && i->attempt == attempt;
+}
+
+static void remove_item(struct item_list *l, uint64_t task, uint64_t seq, uint32_t attempt)
+{
+    struct item_list all;
+    item_list_init(&all);
+    item_list_append(&all, l);
+    for (struct item *i; (i = item_list_pop(&all));)
+        if (is_item(i, task, seq, attempt))
+            item_destroy(i);
+        else
+            item_list_add(l, i);
+}
+
+void slots_forget(struct slots *o, uint64_t task, uint64_t seq, uint32_t attempt)
+{
+    pthread_mutex_lock(&o->mu);
+    remove_item(&o->queued, task, seq, attempt);
+    remove_item(&o->done, task, seq, attempt);
+    for (unsigned k = 0; k < o->count; k++) {
+        struct slot *s = &o->slots[k];
+        if (!s->item || s->abandoned || !is_item(s->item, task, seq, attempt))
+            continue;
+        s->abandoned = true;
+        execution_cancel(&s->execution);
+    }
+    tell(o);
+    pthread_mutex_unlock(&o->mu);
+}
+
 int64_t slots_expire(struct slots *o, int64_t now_ms)
 {
     int64_t next_ms = CLOCK_NEVER;

@@ -65,6 +65,8 @@ void slots_load(struct slots *s, struct slots_load *out);
 void slots_cancel_task(struct slots *s, uint64_t task, int64_t now_ms);
 // Stops everything and forgets it: no results come of it. keep_done: those that are there stay.
 void slots_abandon(struct slots *s, bool keep_done);
+// Stops one subtask and forgets it: no result comes of it. One that is not here is passed over.
+void slots_forget(struct slots *s, uint64_t task, uint64_t seq, uint32_t attempt);
 // Ends what has run too long (its result is made here; a late one is dropped); returns when to look again.
 int64_t slots_expire(struct slots *s, int64_t now_ms);
 

@@ -174,7 +174,8 @@ static void claim(struct generator *g, int64_t now_ms)
     arena_reset(&g->arena);
     if (g->env->state->ops->claim(g->env->state, g->owner_id, now_ms, now_ms + LEASE_MS, room, &g->arena,
                                   &claims, &count, &st)) {
-        log_warn("generator: cannot take tasks, will try again: %s", st.text);
+        log_line(st.code == NRPC_FAILED_PRECONDITION ? LOG_DEBUG : LOG_WARN, // it is just being verified
+                 "generator: cannot take tasks, will try again: %s", st.text);
         g->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
         g->excused = true;
         return;

@@ -145,6 +145,10 @@ static int prepare_ends(struct manager *m, const uint64_t *ids, size_t *count, s
     for (size_t i = 0; code == NRPC_OK && i < *count; i++) {
         if (!p[i].found || p[i].phase != MODEL_CLOSED)
             continue; // done already
+        if (p[i].outcome == MODEL_OUTCOME_DROPPED) {
+            m->dropped[m->dropped_count++] = ids[i];
+            continue;
+        }
         const struct model_counters *c = &p[i].counters;
         if (c->failed || c->timed_out)
             code = manager_record_failures(m, ids[i], UINT64_MAX, st);
@@ -152,6 +156,7 @@ static int prepare_ends(struct manager *m, const uint64_t *ids, size_t *count, s
             .task = ids[i],
             .event = model_outcome_event(p[i].outcome),
             .now_ms = now_ms,
+            .born_ms = p[i].born_ms,
             .message = p[i].message,
             .counters = c,
         };
@@ -176,11 +181,35 @@ static void announce_end(struct manager *m, const struct records_change *c, int6
     manager_signal(m, c->task, PARKED_END, now_ms);
 }
 
+// What the state gave up goes, and is admitted again where its record says that it is under way.
+static int remove_dropped(struct manager *m, struct nrpc_status *st)
+{
+    int code = m->dropped_count
+                   ? m->env->state->ops->remove(m->env->state, m->dropped, m->dropped_count, 0, st)
+                   : NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < m->dropped_count; i++)
+        code = repair_task(m, m->dropped[i], st);
+    return code;
+}
+
+// Where the records mean another task by the number, that one has waited for the number to be free.
+static int admit_others(struct manager *m, const struct records_change *changes, size_t count,
+                        struct nrpc_status *st)
+{
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < count; i++)
+        if (changes[i].code == NRPC_FAILED_PRECONDITION && !model_status_is_terminal(changes[i].status))
+            code = repair_task(m, changes[i].task, st);
+    return code;
+}
+
 // Records the ends of all closed tasks, forgets them, tells who waits.
 static int finish_all(struct manager *m, int64_t now_ms, struct nrpc_status *st)
 {
     size_t count = m->closed_count;
     struct records_change *changes = arena_alloc(&m->arena, (count + 1) * sizeof *changes);
+    m->dropped = arena_alloc(&m->arena, (count + 1) * sizeof *m->dropped);
+    m->dropped_count = 0;
     int code = prepare_ends(m, m->closed, &count, changes, now_ms, st);
     if (code == NRPC_OK && count)
         code = m->env->records->ops->change(m->env->records, changes, count, st);
@@ -189,6 +218,10 @@ static int finish_all(struct manager *m, int64_t now_ms, struct nrpc_status *st)
         ids[i] = changes[i].task;
     if (code == NRPC_OK && count)
         code = m->env->state->ops->remove(m->env->state, ids, count, now_ms + RESULTS_KEPT_MS, st);
+    if (code == NRPC_OK)
+        code = remove_dropped(m, st);
+    if (code == NRPC_OK)
+        code = admit_others(m, changes, count, st);
     if (code)
         return code;
     m->closed_count = 0;
@@ -368,8 +401,13 @@ static int64_t answer_overdue(struct manager *m, int64_t now_ms)
 // What other managers have done, and no hint told of.
 static void look_around(struct manager *m, int64_t now_ms)
 {
+    struct nrpc_status st;
     m->next_look_ms = now_ms + LOOK_MS;
     manager_signal(m, 0, PARKED_EVENT, now_ms);
+    if (m->leads && compare_numbers(m, &st))
+        log_debug("manager: cannot compare the stores' numbers, will try again: %s", st.text);
+    if (m->compare_asked)
+        m->next_repair_ms = now_ms;
 }
 
 int64_t manager_step(void *self, int64_t now_ms)

@@ -25,23 +25,45 @@ struct manager {
     size_t creation_count, creation_capacity, new_task_capacity;
     uint64_t *closed; // tasks whose end is to be recorded, taken from the state
     size_t closed_count, closed_capacity;
+    uint64_t *dropped; // of a step: tasks that the state gave up
+    size_t dropped_count;
     bool stopping;
     uint64_t owner_id;
     bool leads;           // is the one manager that does what is to be done once
     bool look_for_closed; // there may be some
     bool excused;         // the state did not answer: what is found next was told of, perhaps
     struct finds finds;
-    bool repair_asked;       // by what failed here, whoever leads
-    struct noted *noted;     // failures that were recorded, of tasks under way
-    int64_t repair_pause_ms; // before the next try, if this one fails
+    bool repair_asked;        // by what failed here, whoever leads
+    bool compare_asked;       // one of the stores has gone back in time: look at all that the state has
+    struct model_marks marks; // the highest numbers that either store has given
+    struct noted *noted;      // failures that were recorded, of tasks under way
+    int64_t repair_pause_ms;  // before the next try, if this one fails
     int64_t next_lead_ms, next_look_ms, next_overdue_ms, next_repair_ms, next_finish_ms, next_points_ms;
 };
 
 // Runs the requests that waited for this.
 void manager_signal(struct manager *m, uint64_t task, unsigned signals, int64_t now_ms);
 void manager_announce(struct manager *m, const Dtf__V1__Event *event, int64_t now_ms);
+// A walk through what is recorded, and what the state has.
+struct repair {
+    struct manager *m;
+    bool thorough;    // the state may be older than the records, or they than it
+    uint64_t *failed; // tasks that could not be looked at
+    size_t failed_count, failed_capacity;
+    struct nrpc_status unheard; // a server of the state that did not answer
+};
+
 // What a crash, or a state store that lost what it had, has left half done (repair.c).
 int repair_all(struct manager *m, struct nrpc_status *st);
+// The same for one task, which somebody has met.
+int repair_task(struct manager *m, uint64_t task, struct nrpc_status *st);
+// Gives up what the state has of a task.
+int repair_drop(struct manager *m, uint64_t task, const char *why, struct nrpc_status *st);
+void repair_failed(struct repair *r, uint64_t task);
+// Gives up what the state has and the records do not (compare.c).
+int compare_all(struct repair *r, struct nrpc_status *st);
+// Sees to it that neither store gives numbers again.
+int compare_numbers(struct manager *m, struct nrpc_status *st);
 // Gives a fed task what was recorded of it and is not in the state.
 int repair_feed(struct manager *m, uint64_t task, struct nrpc_status *st);
 // Records how far tasks have got for good, with what failed of that; *more: there are further ones.

@@ -121,21 +121,21 @@ int param_to_record(const Dtf__V1__TaskParam *p, int64_t now_ms, struct arena *a
     return NRPC_OK;
 }
 
-void param_to_state(const Dtf__V1__TaskParam *p, uint64_t id, int64_t deadline_ms, struct records_blob packed,
-                    struct state_task *out)
+void param_to_state(const Dtf__V1__TaskParam *p, const struct param_task *t, struct state_task *out)
 {
     const struct dtf_task_type *type = registry_find(p->type);
     *out = (struct state_task){
-        .id = id,
+        .id = t->id,
+        .born_ms = t->created_ms,
         .type = p->type,
         .group = group_of(p),
         .priority = priority_of(p),
-        .deadline_ms = deadline_ms,
+        .deadline_ms = t->deadline_ms,
         .policy = {p->max_retries, p->retry_backoff_ms, p->tolerated_failures},
         .max_running = p->max_running,
         .keep_results = p->keep_results,
         .fed = p->fed,
         .closing_callback = type && type->collector && type->collector->after_task_completed,
-        .param = {packed.data, packed.bytes},
+        .param = {t->packed.data, t->packed.bytes},
     };
 }

@@ -13,8 +13,12 @@ int param_check(const Dtf__V1__TaskParam *p, struct nrpc_status *st);
 int param_to_record(const Dtf__V1__TaskParam *p, int64_t now_ms, struct arena *a,
                     struct records_new_task *out, struct nrpc_status *st);
 
-// Fills what the state admits.
-void param_to_state(const Dtf__V1__TaskParam *p, uint64_t id, int64_t deadline_ms, struct records_blob packed,
-                    struct state_task *out);
+// Fills what the state admits of a task that is recorded.
+struct param_task {
+    uint64_t id;
+    int64_t created_ms, deadline_ms;
+    struct records_blob packed;
+};
+void param_to_state(const Dtf__V1__TaskParam *p, const struct param_task *t, struct state_task *out);
 
 #endif

@@ -4,7 +4,8 @@
 // A task that is recorded as unfinished and not in the state is admitted again, from its newest point: the
 // points of tasks under way are recorded as they come (repair_points), after the failures that they count.
 // What clients fed is recorded, too, and fed again. A state that loses nothing has no points, and nothing fed
-// is recorded.
+// is recorded. A state that began anew may be older than its records: what it has of a task is given up then
+// if the recorded point is ahead of it (and in compare.c, if the record says otherwise of it).
 #include "base/log.h"
 #include "dtf/v1/task.pb-c.h"
 #include "manager_internal.h"
@@ -142,21 +143,11 @@ int repair_feed(struct manager *m, uint64_t task, struct nrpc_status *st)
 
 // ---- admitting again
 
-// Failures are recorded a moment before the point that counts them. Without follow-ups a point is everything
-// up to a number; what failed above it is run again, and may end otherwise.
-static int drop_newer_failures(struct manager *m, uint64_t task, const struct records_resume *r,
-                               struct nrpc_status *st)
-{
-    if (r->counters.generated != r->made)
-        return NRPC_OK;
-    return m->env->records->ops->drop_failures(m->env->records, task, r->made, st);
-}
-
 static int admit_again(struct manager *m, const struct records_task *t, const Dtf__V1__TaskParam *p,
                        const struct records_resume *r, struct nrpc_status *st)
 {
     struct state_task task;
-    param_to_state(p, t->id, t->deadline_ms, t->param, &task);
+    param_to_state(p, &(struct param_task){t->id, t->created_ms, t->deadline_ms, t->param}, &task);
     task.again = true;
     if (r->found) {
         task.counters = r->counters;
@@ -166,7 +157,9 @@ static int admit_again(struct manager *m, const struct records_task *t, const Dt
     }
     log_info("task %llu was recorded but not under way: admitted, %llu subtasks are settled",
              (unsigned long long)t->id, (unsigned long long)r->counters.generated);
-    int code = m->env->state->disposable ? drop_newer_failures(m, t->id, r, st) : NRPC_OK;
+    repair_forget(m, t->id);
+    int code =
+        m->env->state->disposable ? m->env->records->ops->drop_failures(m->env->records, t->id, st) : NRPC_OK;
     return code ? code : m->env->state->ops->admit(m->env->state, &task, 1, st);
 }
 
@@ -186,6 +179,37 @@ static int agree_on_pause(struct manager *m, const struct records_task *t, bool 
     return code;
 }
 
+int repair_drop(struct manager *m, uint64_t task, const char *why, struct nrpc_status *st)
+{
+    log_warn("task %llu: what the state has of it is given up: %s", (unsigned long long)task, why);
+    int code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_DROPPED, why, st);
+    return code == NRPC_NOT_FOUND ? NRPC_OK : code;
+}
+
+// Why what the state has of a task cannot go on; NULL: it can. The point was read before the state was asked.
+static const char *why_older(const struct records_task *t, const struct state_progress *p,
+                             const struct records_resume *r)
+{
+    const struct model_counters *n = &r->counters;
+    uint64_t settled = n->succeeded + n->failed + n->timed_out + n->cancelled;
+    if (p->born_ms && p->born_ms != t->created_ms)
+        return "it is another task, which had this number";
+    if (p->phase < MODEL_CLOSING && r->found &&
+        (p->point_made < r->made || (p->point_made == r->made && p->point_settled < settled)))
+        return "it is older than the recorded point";
+    return NULL;
+}
+
+static int admit_unless_ended(struct manager *m, const struct records_task *t, const Dtf__V1__TaskParam *p,
+                              const struct records_resume *resume, struct arena *a, struct nrpc_status *st)
+{
+    struct records_task now; // it may have ended, and been removed, since the page was read
+    int code = m->env->records->ops->get(m->env->records, t->id, a, &now, st);
+    if (code || model_status_is_terminal(now.status))
+        return code ? code : NRPC_NOT_FOUND;
+    return admit_again(m, t, p, resume, st);
+}
+
 // Makes the state agree with the record.
 static int repair_one(struct manager *m, const struct records_task *t, struct state_progress *progress,
                       const struct records_resume *resume, struct arena *a, struct nrpc_status *st)
@@ -196,13 +220,13 @@ static int repair_one(struct manager *m, const struct records_task *t, struct st
     if (!p)
         return status_set(st, NRPC_DATA_LOSS, "the stored parameters of task %llu cannot be read",
                           (unsigned long long)t->id);
-    if (!progress->found) {
-        struct records_task now; // it may have ended, and been removed, since the page was read
-        code = m->env->records->ops->get(m->env->records, t->id, a, &now, st);
-        if (code || model_status_is_terminal(now.status))
-            return code == NRPC_NOT_FOUND ? NRPC_OK : code;
-        code = admit_again(m, t, p, resume, st);
-    }
+    const char *why = progress->found ? why_older(t, progress, resume) : NULL;
+    if (progress->found && progress->outcome == MODEL_OUTCOME_DROPPED)
+        return NRPC_OK; // it is admitted again when it is gone
+    if (why)
+        return repair_drop(m, t->id, why, st);
+    if (!progress->found)
+        code = admit_unless_ended(m, t, p, resume, a, st);
     if (code == NRPC_OK)
         code = agree_on_pause(m, t, progress->paused, a, st);
     if (code == NRPC_OK && t->stop_asked && (!progress->found || progress->phase < MODEL_STOPPING))
@@ -212,48 +236,101 @@ static int repair_one(struct manager *m, const struct records_task *t, struct st
     return code == NRPC_NOT_FOUND ? NRPC_OK : code; // it ended meanwhile
 }
 
+// The points are read first: what the state says after that is older than a point only if it has gone back in
+// time. Unless it began anew, that need not be asked; a task that is missing needs its point in any case.
+static int read_points(struct repair *r, const uint64_t *ids, size_t count, struct arena *a,
+                       struct state_progress *progress, struct records_resume *resumes,
+                       struct nrpc_status *st)
+{
+    struct manager *m = r->m;
+    const struct records_ops *records = m->env->records->ops;
+    bool missing = false;
+    if (r->thorough && records->resumes(m->env->records, ids, count, a, resumes, st))
+        return st->code;
+    m->env->state->ops->progress(m->env->state, ids, count, a, progress, &r->unheard);
+    for (size_t i = 0; i < count; i++)
+        missing |= !progress[i].found && !progress[i].unknown;
+    return missing && !r->thorough ? records->resumes(m->env->records, ids, count, a, resumes, st) : NRPC_OK;
+}
+
 // One task that cannot be repaired, or a server of the state that does not answer, keeps no other task from
 // it.
-static int repair_some(struct manager *m, const struct records_task *tasks, size_t count, struct arena *a,
-                       struct nrpc_status *unheard, struct nrpc_status *st)
+static int repair_some(struct repair *r, const struct records_task *tasks, size_t count, struct arena *a,
+                       struct nrpc_status *st)
 {
     uint64_t ids[RESUMES_PAGE];
     struct state_progress progress[RESUMES_PAGE];
     struct records_resume resumes[RESUMES_PAGE] = {0};
-    bool lost = false;
     for (size_t i = 0; i < count; i++)
         ids[i] = tasks[i].id;
-    int code = NRPC_OK;
-    m->env->state->ops->progress(m->env->state, ids, count, a, progress, unheard);
-    for (size_t i = 0; i < count; i++)
-        lost |= !progress[i].found && !progress[i].unknown;
-    if (lost && m->env->records->ops->resumes(m->env->records, ids, count, a, resumes, st))
-        return st->code;
-    for (size_t i = 0; code != NRPC_UNAVAILABLE && i < count; i++)
-        if (!progress[i].unknown && (code = repair_one(m, &tasks[i], &progress[i], &resumes[i], a, st)))
+    int code = read_points(r, ids, count, a, progress, resumes, st);
+    for (size_t i = 0; code != NRPC_UNAVAILABLE && i < count; i++) {
+        code = progress[i].unknown ? NRPC_OK : repair_one(r->m, &tasks[i], &progress[i], &resumes[i], a, st);
+        if (code)
             log_error("task %llu cannot be repaired: %s", (unsigned long long)tasks[i].id, st->text);
+        if (progress[i].unknown)
+            repair_failed(r, ids[i]);
+    }
     return code == NRPC_UNAVAILABLE ? code : NRPC_OK;
 }
 
-int repair_all(struct manager *m, struct nrpc_status *st)
+static int repair_unfinished(struct repair *r, struct nrpc_status *st)
 {
     uint64_t after = 0;
     size_t count = 1;
     int code = NRPC_OK;
-    struct nrpc_status unheard = {0};
+    struct records *records = r->m->env->records;
     struct arena a;
     arena_init(&a, 0);
     while (code == NRPC_OK && count) {
         struct records_task *page;
         arena_reset(&a);
-        code = m->env->records->ops->unfinished(m->env->records, after, PAGE, &a, &page, &count, st);
+        code = records->ops->unfinished(records, after, PAGE, &a, &page, &count, st);
         for (size_t i = 0; code == NRPC_OK && i < count; i += RESUMES_PAGE)
-            code = repair_some(m, &page[i], count - i < RESUMES_PAGE ? count - i : RESUMES_PAGE, &a, &unheard,
-                               st);
+            code = repair_some(r, &page[i], count - i < RESUMES_PAGE ? count - i : RESUMES_PAGE, &a, st);
         after = code == NRPC_OK && count ? page[count - 1].id : after;
     }
     arena_fini(&a);
-    if (code == NRPC_OK && unheard.code)
-        *st = unheard;
-    return code ? code : unheard.code;
+    return code;
+}
+
+void repair_failed(struct repair *r, uint64_t task)
+{
+    mem_grow(&r->failed, &r->failed_capacity, r->failed_count + 1, sizeof *r->failed);
+    r->failed[r->failed_count++] = task;
+}
+
+int repair_all(struct manager *m, struct nrpc_status *st)
+{
+    bool verified;
+    struct state *s = m->env->state;
+    uint64_t incarnation = s->ops->incarnation(s, &verified);
+    struct repair r = {.m = m, .thorough = s->disposable && (!verified || m->compare_asked)};
+    m->compare_asked = false;
+    int code = repair_unfinished(&r, st);
+    if (code == NRPC_OK && r.thorough)
+        code = compare_all(&r, st);
+    if (code == NRPC_OK && !verified)
+        code = s->ops->verify(s, incarnation, r.failed, r.failed_count, st);
+    if (code == NRPC_OK && r.thorough && !r.failed_count)
+        log_info("the state was compared with the records");
+    m->compare_asked |= r.thorough && code;
+    free(r.failed);
+    if (code == NRPC_OK && r.unheard.code)
+        *st = r.unheard;
+    return code ? code : r.unheard.code;
+}
+
+int repair_task(struct manager *m, uint64_t task, struct nrpc_status *st)
+{
+    struct repair r = {.m = m};
+    struct records_task t;
+    struct arena a;
+    arena_init(&a, 0);
+    int code = m->env->records->ops->get(m->env->records, task, &a, &t, st);
+    if (code == NRPC_OK && !model_status_is_terminal(t.status))
+        code = repair_some(&r, &t, 1, &a, st);
+    arena_fini(&a);
+    free(r.failed);
+    return code == NRPC_NOT_FOUND ? NRPC_OK : code;
 }

@@ -78,23 +78,40 @@ static void run_create(struct manager *m, struct request *r, int64_t now_ms, boo
     }
 }
 
+static void ask_repair(struct manager *m, int64_t at_ms)
+{
+    m->repair_asked = true;
+    m->next_repair_ms = at_ms < m->next_repair_ms ? at_ms : m->next_repair_ms;
+}
+
+static void admit_existing(struct manager *m, uint64_t task, int64_t now_ms)
+{
+    struct nrpc_status st;
+    if (repair_task(m, task, &st) == NRPC_OK)
+        return;
+    log_warn("manager: cannot admit task %llu, will try again: %s", (unsigned long long)task, st.text);
+    ask_repair(m, now_ms + ENV_STORE_RETRY_MS);
+}
+
 static void admit_all(struct manager *m, int64_t now_ms)
 {
     struct state_task *tasks = arena_alloc(&m->arena, m->creation_count * sizeof *tasks);
     size_t count = 0;
     for (size_t i = 0; i < m->creation_count; i++) {
         const struct records_new_task *t = &m->new_tasks[i];
-        if (t->existed)
+        if (t->existed) { // whoever recorded it may not have come to admit it
+            admit_existing(m, t->id, now_ms);
             continue;
-        param_to_state(m->creations[i].param, t->id, t->deadline_ms, t->param, &tasks[count++]);
+        }
+        param_to_state(m->creations[i].param,
+                       &(struct param_task){t->id, t->created_ms, t->deadline_ms, t->param}, &tasks[count++]);
         if (t->deadline_ms < m->next_overdue_ms)
             m->next_overdue_ms = t->deadline_ms;
     }
     struct nrpc_status st;
     if (count && m->env->state->ops->admit(m->env->state, tasks, count, &st)) {
         log_warn("manager: cannot admit %zu new tasks, will try again: %s", count, st.text);
-        m->repair_asked = true;
-        m->next_repair_ms = now_ms + ENV_STORE_RETRY_MS;
+        ask_repair(m, now_ms + ENV_STORE_RETRY_MS);
     }
 }
 
@@ -238,11 +255,7 @@ static int set_paused(struct manager *m, uint64_t task, bool paused, int64_t now
         manager_announce(m, &e, now_ms);
     }
     code = m->env->state->ops->pause(m->env->state, task, paused, st);
-    if (code != NRPC_NOT_FOUND)
-        return code;
-    m->repair_asked = true; // it is just ending, or being admitted again
-    m->next_repair_ms = now_ms;
-    return NRPC_OK;
+    return code == NRPC_NOT_FOUND ? repair_task(m, task, st) : code; // it is just ending, or not admitted yet
 }
 
 static void run_pause(struct manager *m, struct request *r, int64_t now_ms, bool last)
@@ -290,12 +303,10 @@ static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t 
         code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, message, st);
     if (code != NRPC_NOT_FOUND)
         return code;
-    m->repair_asked = true;
-    m->next_repair_ms = now_ms;
-    if (m->env->state->disposable) // it is recorded: repair will stop it
-        return NRPC_OK;
-    return status_set(st, NRPC_UNAVAILABLE, "task %llu is being admitted again; try again",
-                      (unsigned long long)task);
+    code = repair_task(m, task, st); // it is just ending, or not admitted yet
+    if (code == NRPC_OK)
+        code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, message, st);
+    return code == NRPC_NOT_FOUND ? NRPC_OK : code;
 }
 
 static void run_cancel(struct manager *m, struct request *r, int64_t now_ms, bool last)
@@ -380,7 +391,7 @@ static int record_fed(struct manager *m, const Dtf__V1__FeedRequest *q, struct n
 
 // A task that the state does not know, or not as far as the client, while its record says that it is under
 // way, is being restored.
-static int explain_feed(struct manager *m, uint64_t task, int code, int64_t now_ms, struct nrpc_status *st)
+static int explain_feed(struct manager *m, uint64_t task, int code, struct nrpc_status *st)
 {
     struct records_task t;
     struct nrpc_status own;
@@ -389,10 +400,7 @@ static int explain_feed(struct manager *m, uint64_t task, int code, int64_t now_
     if (m->env->records->ops->get(m->env->records, task, &m->arena, &t, &own) ||
         model_status_is_terminal(t.status))
         return code;
-    if (code == NRPC_NOT_FOUND) {
-        m->repair_asked = true;
-        m->next_repair_ms = now_ms;
-    } else if (repair_feed(m, task, &own)) {
+    if (code == NRPC_NOT_FOUND ? repair_task(m, task, &own) : repair_feed(m, task, &own)) {
         *st = own;
         return own.code;
     }
@@ -413,7 +421,7 @@ static void run_feed(struct manager *m, struct request *r, int64_t now_ms, bool 
     if (code == NRPC_OK)
         code = m->env->state->ops->feed(m->env->state, q->task_id, q->at, subtasks, q->n_subtasks, q->finish,
                                         &response.fed, &st);
-    code = code ? explain_feed(m, q->task_id, code, now_ms, &st) : record_fed(m, q, &st);
+    code = code ? explain_feed(m, q->task_id, code, &st) : record_fed(m, q, &st);
     if (code == NRPC_OK && last)
         finds_suspect(&m->finds, q->task_id, STATE_HINT_GENERATE - 1, STATE_HINT_GENERATE,
                       "its queue has room", now_ms);

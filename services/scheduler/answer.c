@@ -51,6 +51,17 @@ bool answer_add(struct answer *a, const struct state_work *work, size_t count)
     return a->task_count > before || !count;
 }
 
+Dtf__V1__SubtaskRef **answer_dropped(struct arena *arena, Dtf__V1__SubtaskRef *const *refs, const bool *kept,
+                                     size_t count, size_t *dropped)
+{
+    Dtf__V1__SubtaskRef **out = arena_alloc(arena, (count + 1) * sizeof *out);
+    *dropped = 0;
+    for (size_t i = 0; kept && i < count; i++)
+        if (!kept[i])
+            out[(*dropped)++] = refs[i];
+    return out;
+}
+
 void answer_send(struct answer *a, struct exchange *x, const uint64_t *cancels, size_t cancel_count)
 {
     Dtf__V1__ExchangeResponse r = DTF__V1__EXCHANGE_RESPONSE__INIT;
@@ -59,6 +70,7 @@ void answer_send(struct answer *a, struct exchange *x, const uint64_t *cancels, 
     r.n_cancel_tasks = cancel_count;
     r.cancel_tasks = (uint64_t *)cancels;
     r.stale = x->stale;
+    r.dropped = answer_dropped(a->arena, x->request->holding, x->kept, x->request->n_holding, &r.n_dropped);
     dtf_v1_node_service_exchange_reply(x->call, &r);
     free(a->tasks);
     *a = (struct answer){0};

@@ -21,4 +21,8 @@ bool answer_add(struct answer *a, const struct state_work *work, size_t count);
 void answer_send(struct answer *a, struct exchange *x, const uint64_t *cancels,
                  size_t cancel_count); // ends a and x
 
+// Those of a node's refs that are not its own any more (kept: one a ref; NULL: all are its own).
+Dtf__V1__SubtaskRef **answer_dropped(struct arena *arena, Dtf__V1__SubtaskRef *const *refs, const bool *kept,
+                                     size_t count, size_t *dropped);
+
 #endif

@@ -154,6 +154,9 @@ static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const s
     unpick(s, picks, pick_count, *work, count, left);
     if (code == NRPC_NOT_FOUND) {
         exchange_drop_node(s, n, "its lease has ended");
+    } else if (code == NRPC_FAILED_PRECONDITION) { // the state is being verified: nothing was done
+        log_debug("scheduler: cannot lease subtasks yet: %s", st.text);
+        s->next_refresh_ms = s->next_dispatch_ms = now_ms + ENV_STORE_RETRY_MS;
     } else if (code) { // it may have been done
         log_warn("scheduler: cannot lease subtasks, will try again: %s", st.text);
         s->next_refresh_ms = s->next_dispatch_ms = now_ms + ENV_STORE_RETRY_MS;
@@ -203,25 +206,30 @@ void exchange_dispatch(struct scheduler *s, int64_t now_ms)
 
 // ---- exchanges that arrive
 
-// The node of an exchange; one that registered elsewhere, or before a restart, is looked up in the state.
-static struct node *node_of(struct scheduler *s, uint64_t id, struct nrpc_status *st)
+// A node that registered elsewhere, or before a restart of this process: it must say what it holds, since
+// what it was to be told may have gone to nobody.
+static struct node *adopt(struct scheduler *s, struct state_holder who, struct nrpc_status *st)
 {
-    struct node *n = node_table_find(&s->nodes, id);
-    struct state_node *all;
-    size_t count = 0;
-    if (n)
-        return n;
-    if (s->env->state->ops->nodes(s->env->state, &s->arena, &all, &count, st))
+    struct state_node found;
+    if (s->env->state->ops->node_get(s->env->state, who, &s->arena, &found, st))
         return NULL;
-    for (size_t i = 0; i < count; i++)
-        if (all[i].id == id)
-            return node_table_add(&s->nodes, id, all[i].types, all[i].slots);
-    status_set(st, NRPC_NOT_FOUND, "node %llu is not registered, or its lease has ended",
-               (unsigned long long)id);
-    return NULL;
+    struct node *n = node_table_add(&s->nodes, who, found.types, found.slots);
+    n->doubted = true;
+    return n;
 }
 
-static struct state_ref *copy_refs(struct arena *a, Dtf__V1__SubtaskRef *const *in, size_t count)
+// The node of an exchange. A number that another registration had when we heard of it last is looked up anew.
+static struct node *node_of(struct scheduler *s, struct state_holder who, struct nrpc_status *st)
+{
+    struct node *n = node_table_find(&s->nodes, who.node);
+    if (n && (!who.session || n->session == who.session))
+        return n;
+    if (n)
+        exchange_drop_node(s, n, "it registered again");
+    return adopt(s, who, st);
+}
+
+struct state_ref *exchange_refs(struct arena *a, Dtf__V1__SubtaskRef *const *in, size_t count)
 {
     struct state_ref *refs = arena_alloc(a, (count + 1) * sizeof *refs);
     for (size_t i = 0; i < count; i++)
@@ -229,20 +237,38 @@ static struct state_ref *copy_refs(struct arena *a, Dtf__V1__SubtaskRef *const *
     return refs;
 }
 
-static int reconcile(struct scheduler *s, struct node *n, const Dtf__V1__ExchangeRequest *r, int64_t now_ms,
+// What a node has, said by itself, against what the state knows: it learns what of that it must forget, and
+// stop.
+static int compare(struct scheduler *s, struct node *n, struct exchange *x, struct nrpc_status *st)
+{
+    const Dtf__V1__ExchangeRequest *r = x->request;
+    struct state_holding h = {.refs = exchange_refs(&s->arena, r->holding, r->n_holding),
+                              .count = r->n_holding};
+    exchange_free_outbox(n);
+    int code = s->env->state->ops->node_reconcile(s->env->state, exchange_holder(x), &h, &s->arena, st);
+    bool *kept = code ? NULL : nrpc_call_alloc(x->call, r->n_holding + 1);
+    if (code == NRPC_OK && !kept)
+        code = status_set(st, NRPC_RESOURCE_EXHAUSTED, "the request is too large");
+    if (code)
+        return code;
+    x->kept = memcpy(kept, h.kept, r->n_holding);
+    for (size_t i = 0; i < h.stop_count; i++)
+        node_add_cancel(n, h.stops[i]);
+    n->doubted = false;
+    return NRPC_OK;
+}
+
+static int reconcile(struct scheduler *s, struct node *n, struct exchange *x, int64_t now_ms,
                      struct nrpc_status *st)
 {
-    const struct state_ops *ops = s->env->state->ops;
+    const Dtf__V1__ExchangeRequest *r = x->request;
+    struct state_holder who = exchange_holder(x);
     int code = NRPC_OK;
     if (r->n_returned)
-        code = ops->requeue(s->env->state, copy_refs(&s->arena, r->returned, r->n_returned), r->n_returned,
-                            STATE_RETURNED, now_ms, st);
-    if (code == NRPC_OK && r->resync) {
-        exchange_free_outbox(n);
-        code = ops->node_reconcile(s->env->state, n->id, copy_refs(&s->arena, r->holding, r->n_holding),
-                                   r->n_holding, st);
-    }
-    return code;
+        code =
+            s->env->state->ops->requeue(s->env->state, exchange_refs(&s->arena, r->returned, r->n_returned),
+                                        r->n_returned, &who, STATE_RETURNED, now_ms, st);
+    return code == NRPC_OK && r->resync ? compare(s, n, x, st) : code;
 }
 
 // A call that does not wait, beside the parked one: it brought results, and takes what is ready now. What it
@@ -269,13 +295,14 @@ void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms)
 {
     const Dtf__V1__ExchangeRequest *r = x->request;
     struct nrpc_status st;
-    struct node *n = node_of(s, r->node_id, &st);
-    if (!n || reconcile(s, n, r, now_ms, &st)) {
+    struct node *n = node_of(s, exchange_holder(x), &st);
+    if (!n || reconcile(s, n, x, now_ms, &st)) {
+        if (n && st.code == NRPC_NOT_FOUND)
+            exchange_drop_node(s, n, st.text);
         nrpc_reply_status(x->call, &st);
         return;
     }
     n->seen = true;
-    n->doubted &= !r->resync;
     if (n->doubted) {
         nrpc_reply_error(x->call, NRPC_ABORTED, "node %llu is to say what it holds",
                          (unsigned long long)n->id);

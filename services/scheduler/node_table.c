@@ -20,10 +20,11 @@ struct node *node_table_find(struct node_table *t, uint64_t id)
     return n;
 }
 
-struct node *node_table_add(struct node_table *t, uint64_t id, const char *types, uint32_t slots)
+struct node *node_table_add(struct node_table *t, struct state_holder who, const char *types, uint32_t slots)
 {
     struct node *n = mem_calloc(1, sizeof *n);
-    n->id = id;
+    n->id = who.node;
+    n->session = who.session;
     n->slots = slots;
     size_t size = strlen(types) + 3;
     n->types = mem_alloc(size);

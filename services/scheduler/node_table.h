@@ -12,11 +12,11 @@
 struct node {
     struct heap_node wait; // in table.waits while a call is parked, by the time it must be answered
     UT_hash_handle hh;
-    uint64_t id;
+    uint64_t id, session;
     char *types; // '\n' + name + '\n' + name ... + '\n'
     uint32_t slots;
     bool seen;               // since its lease was renewed last
-    bool doubted;            // it is to say what it holds
+    bool doubted;            // it must say what it holds
     struct exchange *parked; // NULL: none
     uint32_t want;           // of the parked call
     struct node *next_hungry,
@@ -35,7 +35,7 @@ struct node_table {
 
 void node_table_init(struct node_table *t);
 void node_table_fini(struct node_table *t); // no call may be parked
-struct node *node_table_add(struct node_table *t, uint64_t id, const char *types, uint32_t slots);
+struct node *node_table_add(struct node_table *t, struct state_holder who, const char *types, uint32_t slots);
 struct node *node_table_find(struct node_table *t, uint64_t id);
 void node_table_remove(struct node_table *t, struct node *n); // its call must have been taken out
 

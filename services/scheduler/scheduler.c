@@ -6,6 +6,7 @@
 // call parked here, through which it can also be told to stop something. Every call renews the node's lease.
 #include "scheduler_internal.h"
 
+#include "answer.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -17,7 +18,7 @@
 
 enum {
     REFRESH_MS = 5000, // hints are hints: everything is read again this often
-    STOPPING_MAX = 1000,
+    STOPPING_PAGE = 1000,
 };
 
 struct call_mail {
@@ -177,57 +178,83 @@ static int check_register(const Dtf__V1__RegisterRequest *r, struct nrpc_status 
     return NRPC_OK;
 }
 
+static void answer_registered(struct scheduler *s, const struct call_mail *m, struct state_holder who,
+                              const struct state_holding *h)
+{
+    const Dtf__V1__RegisterRequest *r = m->request;
+    Dtf__V1__RegisterResponse response = DTF__V1__REGISTER_RESPONSE__INIT;
+    response.node_id = who.node;
+    response.session = who.session;
+    response.lease_ms = (uint64_t)s->env->node_lease_ms;
+    response.poll_ms = (uint64_t)s->env->node_lease_ms / 3;
+    response.dropped = answer_dropped(&s->arena, r->holding, h->kept, h->count, &response.n_dropped);
+    response.cancel_tasks = h->stops;
+    response.n_cancel_tasks = h->stop_count;
+    dtf_v1_node_service_register_reply(m->call, &response);
+}
+
 static void take_register(struct scheduler *s, const struct call_mail *m, int64_t now_ms)
 {
     const Dtf__V1__RegisterRequest *r = m->request;
     struct nrpc_status st;
     struct state_node n = {
+        .session = r->session,
         .name = r->name,
         .host = r->host,
         .pid = r->pid,
         .slots = r->slots,
         .lease_until_ms = now_ms + s->env->node_lease_ms,
     };
+    struct state_holding h = {.refs = exchange_refs(&s->arena, r->holding, r->n_holding),
+                              .count = r->n_holding,
+                              .former = {r->former_id, r->former_session}};
     uint64_t id;
-    if (check_register(r, &st) || (n.types = join_types(&s->arena, r->types, r->n_types),
-                                   s->env->state->ops->node_add(s->env->state, &n, &id, &st))) {
+    if (check_register(r, &st) ||
+        (n.types = join_types(&s->arena, r->types, r->n_types),
+         s->env->state->ops->node_add(s->env->state, &n, &h, &s->arena, &id, &st))) {
         nrpc_reply_status(m->call, &st);
         return;
     }
-    node_table_add(&s->nodes, id, n.types, n.slots);
+    struct node *known = node_table_find(&s->nodes, id); // the call was repeated, or the number came again
+    if (known)
+        exchange_drop_node(s, known, "it registered again");
+    struct state_holder who = {id, r->session};
+    node_table_add(&s->nodes, who, n.types, n.slots);
     log_info("node %llu (%s, %u slots) registered", (unsigned long long)id, r->name, r->slots);
-    Dtf__V1__RegisterResponse response = DTF__V1__REGISTER_RESPONSE__INIT;
-    response.node_id = id;
-    response.lease_ms = (uint64_t)s->env->node_lease_ms;
-    response.poll_ms = (uint64_t)s->env->node_lease_ms / 3;
-    dtf_v1_node_service_register_reply(m->call, &response);
+    answer_registered(s, m, who, &h);
 }
 
 static void take_leave(struct scheduler *s, const struct call_mail *m)
 {
     const Dtf__V1__LeaveRequest *r = m->request;
     struct nrpc_status st;
+    struct state_holder who = {r->node_id, r->session};
     struct node *n = node_table_find(&s->nodes, r->node_id);
-    int code = s->env->state->ops->node_remove(s->env->state, r->node_id, &st);
+    int code = s->env->state->ops->node_remove(s->env->state, who, &st);
     if (code && code != NRPC_NOT_FOUND) {
         nrpc_reply_status(m->call, &st);
         return;
     }
-    if (n)
+    if (n && (!who.session || n->session == who.session))
         exchange_drop_node(s, n, "it left");
     Dtf__V1__LeaveResponse response = DTF__V1__LEAVE_RESPONSE__INIT;
     dtf_v1_node_service_leave_reply(m->call, &response);
 }
 
-// Tells the nodes that run something of a task to stop it.
-static void stop_task(struct scheduler *s, uint64_t task)
+// Tells the nodes that run something of a task to stop it. Those that this process has not heard of learn it
+// when they are next heard of, wherever that is: they must say what they hold then.
+static void stop_task(struct scheduler *s, uint64_t task, int64_t now_ms)
 {
     uint64_t *holders;
     size_t count = 0;
     struct nrpc_status st;
     views_forget(&s->views, task);
-    if (s->env->state->ops->holders(s->env->state, task, &s->arena, &holders, &count, &st))
-        log_warn("task %llu: cannot find out who runs it: %s", (unsigned long long)task, st.text);
+    if (s->env->state->ops->holders(s->env->state, task, &s->arena, &holders, &count, &st)) {
+        log_warn("task %llu: cannot find out who runs it, will try again: %s", (unsigned long long)task,
+                 st.text);
+        s->started = false; // asks for all that are stopping
+        s->next_refresh_ms = now_ms + ENV_STORE_RETRY_MS;
+    }
     for (size_t i = 0; i < count; i++) {
         struct node *n = node_table_find(&s->nodes, holders[i]);
         if (!n)
@@ -238,12 +265,37 @@ static void stop_task(struct scheduler *s, uint64_t task)
     }
 }
 
-static void take_vetted(struct scheduler *s, struct vet *v)
+// Whether what was vetted may go: its task may have been stopped or paused meanwhile.
+static bool may_go(struct scheduler *s, const struct vet *v)
+{
+    struct state_progress p;
+    struct nrpc_status st;
+    if (s->env->state->ops->progress(s->env->state, &v->work->task, 1, &s->arena, &p, &st))
+        return false;
+    return p.found && p.phase < MODEL_STOPPING && !p.paused;
+}
+
+static void give_back(struct scheduler *s, const struct vet *v, int64_t now_ms)
+{
+    struct nrpc_status st;
+    struct state_ref *refs = arena_alloc(&s->arena, v->count * sizeof *refs);
+    for (size_t i = 0; i < v->count; i++)
+        refs[i] = (struct state_ref){v->work[i].task, v->work[i].seq, v->work[i].attempt};
+    const struct state_holder by = {.node = v->node};
+    struct node *n = node_table_find(&s->nodes, v->node);
+    if (s->env->state->ops->requeue(s->env->state, refs, v->count, &by, STATE_RETURNED, now_ms, &st))
+        exchange_doubt(s, n, st.text);
+}
+
+static void take_vetted(struct scheduler *s, struct vet *v, int64_t now_ms)
 {
     struct node *n = node_table_find(&s->nodes, v->node);
     if (n && n->parked)
         node_set_want(&s->nodes, n, n->want + (uint32_t)v->declined);
-    if (!n || !v->count) { // its node is gone, and its lease with it; or all was declined
+    bool goes = n && v->count && may_go(s, v);
+    if (n && v->count && !goes)
+        give_back(s, v, now_ms);
+    if (!goes) { // or its node is gone, and its lease with it; or all was declined
         vet_destroy(v);
         return;
     }
@@ -261,6 +313,7 @@ static void resync(struct scheduler *s)
     s->next_refresh_ms = s->next_renew_ms = s->next_sweep_ms = s->next_dispatch_ms =
         0; // the clock may have jumped
     s->started = false;
+    s->leads = false;       // who leads gives all nodes time to be heard of
     views_reset(&s->views); // a version may come again, with another meaning
     for (struct node *n = s->nodes.all, *next; n; n = next) {
         next = n->hh.next;
@@ -268,7 +321,7 @@ static void resync(struct scheduler *s)
     }
 }
 
-static void take_hint(struct scheduler *s, const struct hint_mail *m)
+static void take_hint(struct scheduler *s, const struct hint_mail *m, int64_t now_ms)
 {
     const struct state_hint *h = &m->hint;
     if (m->mail.kind == MAIL_RESYNC)
@@ -278,7 +331,7 @@ static void take_hint(struct scheduler *s, const struct hint_mail *m)
     else if (m->mail.kind == MAIL_GONE)
         views_forget(&s->views, h->task);
     else if (m->mail.kind == MAIL_STOP)
-        stop_task(s, h->task);
+        stop_task(s, h->task, now_ms);
     else
         sched_used(s->views.sched, h->task, h->count, h->run_us);
 }
@@ -294,14 +347,14 @@ static void take_mail(struct scheduler *s, int64_t now_ms)
         } else if (m->kind == MAIL_LEAVE) {
             take_leave(s, (struct call_mail *)m);
         } else if (m->kind == MAIL_VETTED) {
-            take_vetted(s, (struct vet *)((char *)m - offsetof(struct vet, mail)));
+            take_vetted(s, (struct vet *)((char *)m - offsetof(struct vet, mail)), now_ms);
         } else if (m->kind == MAIL_GROUPS) {
             groups_read(s);
             free(m);
         } else if (m->kind == MAIL_GROUPS_READ) {
             groups_take(s);
         } else {
-            take_hint(s, (struct hint_mail *)m);
+            take_hint(s, (struct hint_mail *)m, now_ms);
             free(m);
         }
     }
@@ -309,20 +362,26 @@ static void take_mail(struct scheduler *s, int64_t now_ms)
 
 // ---- what is due
 
+// Sees to it that whoever runs something of a task that is stopping is told.
 static void start(struct scheduler *s, int64_t now_ms)
 {
     struct nrpc_status st;
-    uint64_t *stopping;
-    size_t count;
+    uint64_t *stopping, after = 0;
+    size_t count = STOPPING_PAGE;
     const struct state_ops *ops = s->env->state->ops;
-    if (ops->in_phase(s->env->state, MODEL_STOPPING, 0, STOPPING_MAX, &s->arena, &stopping, &count, &st)) {
-        log_warn("scheduler: cannot start yet: %s", st.text);
-        s->next_refresh_ms = now_ms + ENV_STORE_RETRY_MS;
-        return;
-    }
     s->started = true;
-    for (size_t i = 0; i < count; i++)
-        stop_task(s, stopping[i]);
+    while (count == STOPPING_PAGE) {
+        if (ops->in_phase(s->env->state, MODEL_STOPPING, after, STOPPING_PAGE, &s->arena, &stopping, &count,
+                          &st)) {
+            log_warn("scheduler: cannot start yet: %s", st.text);
+            s->started = false;
+            s->next_refresh_ms = now_ms + ENV_STORE_RETRY_MS;
+            return;
+        }
+        for (size_t i = 0; i < count; i++)
+            stop_task(s, stopping[i], now_ms);
+        after = count ? stopping[count - 1] : after;
+    }
 }
 
 static void refresh(struct scheduler *s, int64_t now_ms)

@@ -63,5 +63,6 @@ void exchange_doubt(struct scheduler *s, struct node *n, const char *why);
 // Forgets a node; its parked call, if any, is answered NOT_FOUND.
 void exchange_drop_node(struct scheduler *s, struct node *n, const char *why);
 void exchange_free_outbox(struct node *n);
+struct state_ref *exchange_refs(struct arena *a, Dtf__V1__SubtaskRef *const *in, size_t count);
 
 #endif

@@ -12,7 +12,8 @@ static void put_back(struct vet *v, const struct state_ref *declined, size_t cou
 {
     struct nrpc_status st;
     int64_t ready_ms = v->env->now_ms() + ASK_AGAIN_MS;
-    if (count && v->env->state->ops->requeue(v->env->state, declined, count, STATE_DECLINED, ready_ms, &st))
+    if (count &&
+        v->env->state->ops->requeue(v->env->state, declined, count, NULL, STATE_DECLINED, ready_ms, &st))
         log_warn("task %llu: cannot put back %zu declined subtasks; they come back when their lease ends: %s",
                  (unsigned long long)declined->task, count, st.text);
 }

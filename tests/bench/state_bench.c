@@ -91,7 +91,7 @@ static void settle(const struct state_work *works, size_t count)
     struct nrpc_status st;
     for (size_t i = 0; i < count; i++)
         entries[i] = (struct state_settle){.ref = {works[i].task, works[i].seq, works[i].attempt},
-                                           .node = node,
+                                           .by.node = node,
                                            .kind = MODEL_SUCCESS,
                                            .message = "",
                                            .run_us = 10};
@@ -233,7 +233,7 @@ static void measure_all(void)
     store->ops->watch(store, watch, NULL);
     struct state_node about = {
         .name = "bench", .host = "here", .types = "bench", .lease_until_ms = CLOCK_NEVER};
-    must(store->ops->node_add(store, &about, &node, &st), &st);
+    must(store->ops->node_add(store, &about, NULL, NULL, &node, &st), &st);
     measure("push 1000, lease 500, settle 500", one_task);
     measure("the same, 100 tasks interleaved", interleaved);
     latency();
@@ -287,6 +287,8 @@ static void redis(void)
     const char *url = server_url(server);
     struct nrpc_status st;
     must(state_redis_open(&(struct state_redis_options){.urls = &url, .url_count = 1}, &store, &st), &st);
+    bool verified;
+    must(store->ops->verify(store, store->ops->incarnation(store, &verified), NULL, 0, &st), &st);
     measure_all();
     memory_per_subtask(server);
     store->ops->close(store);

@@ -86,6 +86,20 @@ static void start_server(struct site *s, const struct fault *f)
     server_start(server_of(s, f));
 }
 
+// It goes back in time by as long as the fault lasts: as with an old dump, a replica that lagged, or after a
+// power failure.
+static void save_server(struct site *s, const struct fault *f)
+{
+    server_save(server_of(s, f));
+}
+
+static void go_back(struct site *s, const struct fault *f)
+{
+    server_kill(server_of(s, f));
+    server_go_back(server_of(s, f));
+    server_start(server_of(s, f));
+}
+
 static void stop_server(struct site *s, const struct fault *f)
 {
     server_resume(server_of(s, f)); // server_pause waits until it stops
@@ -162,6 +176,7 @@ static const struct fault_kind kinds[] = {
     {"kill Redis", SHARD, kill_server, start_server, 0, 1500, true, 2},
     {"wipe Redis", SHARD, wipe_server, start_server, 0, 1500, true, 3},
     {"flush Redis", SHARD, flush_server, nothing, 0, 0, true, 3},
+    {"step back Redis", SHARD, save_server, go_back, 100, 2500, true, 5},
     {"stop Redis", SHARD, stop_server, continue_server, 300, 3000, false, 2},
     {"kill MySQL", DATABASE, kill_server, start_server, 0, 1500, false, 3},
     {"stop MySQL", DATABASE, stop_server, continue_server, 300, 3000, false, 2},

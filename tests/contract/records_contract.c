@@ -330,21 +330,104 @@ static void putting_failures(void **state)
     records_assert_change(f, "");
 }
 
-static void failures_above_a_number_are_dropped(void **state)
+static void point_is_saved(struct records_fixture *f, uint64_t task, uint64_t made, uint64_t failed)
+{
+    struct records_resume p = {.task = task, .made = made, .counters = {.generated = made, .failed = failed}};
+    OK(f->r->ops->save_resumes(f->r, &p, 1, &records_status));
+}
+
+static void failures_are_put(struct records_fixture *f, uint64_t task, uint64_t first, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct records_failure e = {.task = task, .seq = first + i, .attempt = 1, .kind = MODEL_FAILURE};
+        OK(f->r->ops->put_failures(f->r, &e, 1, &records_status));
+    }
+}
+
+static void last_failure_is(struct records_fixture *f, uint64_t task, size_t expected, uint64_t seq)
+{
+    struct records_failure *out;
+    size_t count;
+    OK(f->r->ops->failures(f->r, task, 0, 99, &f->arena, &out, &count, &records_status));
+    assert_int_equal(count, expected);
+    if (count)
+        assert_int_equal(out[count - 1].seq, seq);
+}
+
+// Failures are put a moment before the point that counts them. Whatever their numbers are, those that no
+// point counts go when the task goes on from its newest point.
+static void failures_that_no_point_counts_are_dropped(void **state)
 {
     struct records_fixture *f = *state;
-    struct records_failure e[4], *out;
-    size_t count;
-    for (size_t i = 0; i < LENGTH(e); i++)
-        e[i] = (struct records_failure){.task = 5, .seq = 10 + 10 * i, .attempt = 1, .kind = MODEL_FAILURE};
-    OK(f->r->ops->put_failures(f->r, e, LENGTH(e), &records_status));
-    OK(f->r->ops->drop_failures(f->r, 5, 20, &records_status));
-    OK(f->r->ops->drop_failures(f->r, 99, 0, &records_status));
-    OK(f->r->ops->failures(f->r, 5, 0, 9, &f->arena, &out, &count, &records_status));
-    assert_int_equal(count, 2);
-    assert_int_equal(out[1].seq, 20);
-    OK(f->r->ops->failures(f->r, 3, 0, 9, &f->arena, &out, &count, &records_status));
-    assert_true(count > 0);
+    failures_are_put(f, 1, 10, 2); // 1 runs
+    OK(f->r->ops->drop_failures(f->r, 99, &records_status));
+    last_failure_is(f, 1, 2, 11);
+    OK(f->r->ops->drop_failures(f->r, 1, &records_status)); // there is no point
+    last_failure_is(f, 1, 0, 0);
+    point_is_saved(f, 1, 5, 0); // one that counts nothing
+    failures_are_put(f, 1, 20, 2);
+    OK(f->r->ops->drop_failures(f->r, 1, &records_status));
+    last_failure_is(f, 1, 0, 0);
+    failures_are_put(f, 1, 20, 2);
+    point_is_saved(f, 1, 30, 2);
+    OK(f->r->ops->drop_failures(f->r, 1, &records_status));
+    last_failure_is(f, 1, 2, 21);
+    failures_are_put(f, 1, 3, 1); // a lower number: a retry that came late
+    failures_are_put(f, 1, 30, 3);
+    point_is_saved(f, 1, 30, 2); // the same point once more does not count them
+    OK(f->r->ops->drop_failures(f->r, 1, &records_status));
+    last_failure_is(f, 1, 2, 21);
+    failures_are_put(f, 1, 3, 1);
+    point_is_saved(f, 1, 31, 3);
+    failures_are_put(f, 1, 40, 1);
+    OK(f->r->ops->drop_failures(f->r, 1, &records_status));
+    last_failure_is(f, 1, 3, 21);
+}
+
+static void briefs_tell_what_there_is(void **state)
+{
+    struct records_fixture *f = *state;
+    struct records_task t;
+    struct records_brief b[4];
+    const uint64_t ids[4] = {5, 4711, 1, 5};
+    OK(f->r->ops->get(f->r, 5, &f->arena, &t, &records_status));
+    OK(f->r->ops->briefs(f->r, ids, 4, b, &records_status));
+    assert_true(b[0].status == t.status && b[0].created_ms == t.created_ms);
+    assert_true(b[1].status == 0 && b[1].created_ms == 0);
+    assert_true(b[2].status == MODEL_RUNNING);
+    assert_true(b[3].status == t.status);
+    OK(f->r->ops->briefs(f->r, ids, 0, b, &records_status));
+}
+
+// Numbers go on above what somebody has seen, also if these records have forgotten it.
+static void numbers_go_on_above_the_marks(void **state)
+{
+    struct records_fixture *f = *state;
+    struct model_marks now, least = {0}, seen;
+    uint64_t id, again;
+    OK(f->r->ops->installation(f->r, &id, &records_status));
+    OK(f->r->ops->installation(f->r, &again, &records_status));
+    assert_true(id && id == again);
+    OK(f->r->ops->marks(f->r, &least, &now, &records_status));
+    assert_true(now.task >= 5 && now.event > 0);
+    least = (struct model_marks){.task = now.task + 1000, .event = now.event - 1};
+    OK(f->r->ops->marks(f->r, &least, &seen, &records_status));
+    assert_true(seen.task == now.task && seen.event == now.event);
+    struct records_new_task t = {.name = "new", .type = "t", .created_ms = 1, .deadline_ms = 2};
+    OK(f->r->ops->create(f->r, &t, 1, &records_status));
+    assert_true(t.id == now.task + 1001 && t.sequence == now.event + 1);
+    least = (struct model_marks){.event = now.event + 50};
+    OK(f->r->ops->marks(f->r, &least, &seen, &records_status));
+    assert_true(seen.task == t.id && seen.event == now.event + 1);
+    struct records_change pause = {.task = t.id, .event = MODEL_PAUSE, .now_ms = 3};
+    OK(f->r->ops->change(f->r, &pause, 1, &records_status));
+    assert_true(pause.sequence == now.event + 51);
+    struct records_change other = {.task = t.id, .event = MODEL_RESUME, .now_ms = 4, .born_ms = 2};
+    OK(f->r->ops->change(f->r, &other, 1, &records_status)); // another task had that number
+    assert_true(other.code == NRPC_FAILED_PRECONDITION && !other.changed && other.status == MODEL_PAUSED);
+    other.born_ms = 1;
+    OK(f->r->ops->change(f->r, &other, 1, &records_status));
+    assert_true(other.code == NRPC_OK && other.changed && other.status == MODEL_RUNNING);
 }
 
 static void failures_page_by_number(void **state)
@@ -639,7 +722,9 @@ int records_contract_run(const struct records_contract *c)
         SEEDED(events_page_by_sequence),
         SEEDED(a_small_budget_is_an_error),
         SEEDED(putting_failures),
-        SEEDED(failures_above_a_number_are_dropped),
+        SEEDED(failures_that_no_point_counts_are_dropped),
+        SEEDED(briefs_tell_what_there_is),
+        SEEDED(numbers_go_on_above_the_marks),
         SEEDED(failures_page_by_number),
         EMPTY(large_bytes_come_back_as_they_were),
         SEEDED(setting_groups),

@@ -90,7 +90,7 @@ void both_requeue(struct walk *w, struct store *s, dice *d)
 {
     struct state_ref ref = any_ref(w, s, d, true);
     enum state_requeue_reason reason = roll(d, 2) ? STATE_RETURNED : STATE_DECLINED;
-    succeeds(s, s->ops->requeue(s->s, &ref, 1, reason, w->now_ms + (int64_t)roll(d, 100), &s->st));
+    succeeds(s, s->ops->requeue(s->s, &ref, 1, NULL, reason, w->now_ms + (int64_t)roll(d, 100), &s->st));
 }
 
 static void say_node(struct store *s, uint64_t id)
@@ -164,7 +164,7 @@ void both_peek(struct walk *w, struct store *s, dice *d)
     struct state_peek peeks[5];
     for (size_t i = 0; i < 5; i++)
         refs[i] = any_ref(w, s, d, false);
-    if (succeeds(s, s->ops->peek(s->s, refs, 5, &s->arena, peeks, &s->st)))
+    if (succeeds(s, s->ops->peek(s->s, refs, NULL, 5, &s->arena, peeks, &s->st)))
         for (size_t i = 0; i < 5; i++) {
             both_say(s, "\n%d", peeks[i].current);
             if (peeks[i].current) {
@@ -210,7 +210,7 @@ void both_node_add(struct walk *w, struct store *s, dice *d)
     if (s->nodes[i])
         return;
     uint64_t id = 0;
-    if (succeeds(s, s->ops->node_add(s->s, &node, &id, &s->st)))
+    if (succeeds(s, s->ops->node_add(s->s, &node, NULL, NULL, &id, &s->st)))
         s->nodes[i] = id;
 }
 
@@ -235,10 +235,12 @@ void both_node_leave(struct walk *w, struct store *s, dice *d)
         struct state_ref keep[3];
         for (size_t k = 0; k < 3; k++)
             keep[k] = any_ref(w, s, d, false);
-        succeeds(s, s->ops->node_reconcile(s->s, s->nodes[i], keep, roll(d, 4), &s->st));
+        struct state_holding h = {.refs = keep, .count = roll(d, 4)};
+        struct state_holder who = {.node = s->nodes[i]};
+        succeeds(s, s->ops->node_reconcile(s->s, who, &h, &s->arena, &s->st));
         return;
     }
-    succeeds(s, s->ops->node_remove(s->s, s->nodes[i], &s->st));
+    succeeds(s, s->ops->node_remove(s->s, (struct state_holder){.node = s->nodes[i]}, &s->st));
     s->nodes[i] = 0;
 }
 

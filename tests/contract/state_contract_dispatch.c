@@ -216,11 +216,11 @@ static void test_requeue(void **state)
     char *others = snapshot_except(f, 1);
     struct state_ref refs[] = {ref_of(&w.at[0]), {1, 33, 1}, {1, 1, 1}, {1, 40, 1},
                                {7, 1, 1},        {1, 2, 9},  {1, 0, 0}};
-    must(f, f->ops->requeue(f->s, refs, 7, STATE_RETURNED, f->now_ms, &f->st));
+    must(f, f->ops->requeue(f->s, refs, 7, NULL, STATE_RETURNED, f->now_ms, &f->st));
     assert_told(f, "view:1");
     assert_look(f, 1, "draining gen=40 redispatched=2 run=33 queued=7 done ready=7");
     struct state_ref declined[] = {ref_of(&w.at[1])};
-    must(f, f->ops->requeue(f->s, declined, 1, STATE_DECLINED, f->now_ms + 100, &f->st));
+    must(f, f->ops->requeue(f->s, declined, 1, NULL, STATE_DECLINED, f->now_ms + 100, &f->st));
     assert_look(f, 1, "draining gen=40 redispatched=2 run=32 queued=8 done ready=7 next=100");
     assert_string_equal(snapshot_except(f, 1), others);
     assert_int_equal(settle(f, &w.at[0], MODEL_SUCCESS), STATE_STALE);
@@ -241,7 +241,7 @@ static void test_returns_do_not_use_up_retries(void **state)
         struct works w = lease(f, node, 1, 1);
         assert_int_equal(w.at[0].attempt, i + 1);
         struct state_ref ref = ref_of(&w.at[0]);
-        must(f, f->ops->requeue(f->s, &ref, 1, STATE_RETURNED, 0, &f->st));
+        must(f, f->ops->requeue(f->s, &ref, 1, NULL, STATE_RETURNED, 0, &f->st));
     }
     assert_look(f, 1, "draining gen=1 redispatched=20 queued=1 done ready=1");
     struct works w = lease(f, node, 1, 1);

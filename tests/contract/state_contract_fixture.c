@@ -121,13 +121,36 @@ void admit(struct fixture *f, uint64_t id)
     admit_task(f, &task);
 }
 
+static uint64_t register_node(struct fixture *f, int64_t until_ms, struct state_holding *holding)
+{
+    struct state_node node = {.session = 7000 + ++f->sessions,
+                              .name = "n",
+                              .host = "h",
+                              .types = "count\nsum",
+                              .pid = 77,
+                              .slots = 4,
+                              .lease_until_ms = until_ms};
+    uint64_t id = 0;
+    must(f, f->ops->node_add(f->s, &node, holding, &f->arena, &id, &f->st));
+    assert_true(id < sizeof f->session_of / sizeof *f->session_of);
+    f->session_of[id] = node.session;
+    return id;
+}
+
 uint64_t node_make(struct fixture *f, int64_t until_ms)
 {
-    struct state_node node = {
-        .name = "n", .host = "h", .types = "count\nsum", .pid = 77, .slots = 4, .lease_until_ms = until_ms};
-    uint64_t id = 0;
-    must(f, f->ops->node_add(f->s, &node, &id, &f->st));
-    return id;
+    return register_node(f, until_ms, NULL);
+}
+
+struct state_holder holder(struct fixture *f, uint64_t node)
+{
+    return (struct state_holder){node, f->session_of[node]};
+}
+
+uint64_t node_again(struct fixture *f, uint64_t node, int64_t until_ms, struct state_holding *holding)
+{
+    holding->former = holder(f, node);
+    return register_node(f, until_ms, holding);
 }
 
 // ---- looking

@@ -28,6 +28,8 @@ struct fixture {
     int64_t now_ms;
     char told[4096];
     uint64_t made[TASKS_SEEN + 1]; // pushed so far, by task
+    uint64_t sessions;             // given so far
+    uint64_t session_of[4096];     // by node
 };
 
 int fixture_setup(void **state);
@@ -39,6 +41,9 @@ task_sample(uint64_t id); // never due, tolerates any number of failures, one re
 void admit(struct fixture *f, uint64_t id);
 void admit_task(struct fixture *f, const struct state_task *task);
 uint64_t node_make(struct fixture *f, int64_t until_ms);
+struct state_holder holder(struct fixture *f, uint64_t node);
+// The node registers again, and says what it has. The new number.
+uint64_t node_again(struct fixture *f, uint64_t node, int64_t until_ms, struct state_holding *holding);
 
 // What the watcher was told since the last call, each thing once and sorted: "closed:1 settled:1(2,30us)
 // view:1".

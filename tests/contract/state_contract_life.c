@@ -139,7 +139,7 @@ static void test_stop_while_running(void **state)
     assert_int_equal(settle_entry(f, follow), STATE_SETTLED);
     assert_look(f, 1, "stopping timed_out 'late' gen=70 ok=2 cancelled=34 retried=1 run=34 done");
     struct state_ref back = ref_of(&w.at[6]);
-    must(f, f->ops->requeue(f->s, &back, 1, STATE_RETURNED, 0, &f->st));
+    must(f, f->ops->requeue(f->s, &back, 1, NULL, STATE_RETURNED, 0, &f->st));
     assert_look(f, 1, "stopping timed_out 'late' gen=70 ok=2 cancelled=35 retried=1 run=33 done");
     f->now_ms += 1000;
     assert_string_equal(snapshot_except(f, 1), others);
@@ -261,6 +261,74 @@ static void test_remove(void **state)
     assert_look(f, 1, "generating");
 }
 
+// Dropped: it ends here, but this is not its end: no callback, nothing kept; and it can be admitted again.
+static void test_drop(void **state)
+{
+    struct fixture *f = *state;
+    struct state_result *r;
+    bool end;
+    size_t count;
+    uint64_t ids[3] = {1, 2, 3};
+    seed_bystander(f);
+    char *others = snapshot(f);
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    for (uint64_t id = 1; id <= 3; id++) {
+        struct state_task task = task_sample(id);
+        task.closing_callback = task.keep_results = true;
+        admit_task(f, &task);
+        push(f, id, 2, true);
+    }
+    struct works one = lease(f, node, 1, 2), two = lease(f, node, 2, 2);
+    settle(f, &one.at[0], MODEL_SUCCESS);
+    settle_all(f, two, MODEL_SUCCESS);
+    assert_look(f, 2, "closing completed gen=2 ok=2 done");
+    must(f, stop(f, 3, MODEL_OUTCOME_CANCELLED, "first"));
+    told(f);
+    must(f, stop(f, 1, MODEL_OUTCOME_DROPPED, "older than the records"));
+    assert_told(f, "stop:1 view:1");
+    assert_look(f, 1, "stopping dropped 'older than the records' gen=2 ok=1 run=1 done");
+    must(f, stop(f, 2, MODEL_OUTCOME_DROPPED, ""));
+    must(f, stop(f, 3, MODEL_OUTCOME_DROPPED, ""));
+    settle(f, &one.at[1], MODEL_CANCELLED_RESULT);
+    assert_non_null(strstr(look(f, 1), "closed dropped"));
+    assert_non_null(strstr(look(f, 2), "closed dropped"));
+    assert_non_null(strstr(look(f, 3), "closed dropped"));
+    must(f, f->ops->remove(f->s, ids, 3, f->now_ms + 1000, &f->st));
+    for (uint64_t id = 1; id <= 3; id++)
+        assert_code(f, NRPC_NOT_FOUND, f->ops->results(f->s, id, 0, 10, &f->arena, &r, &count, &end, &f->st));
+    must(f, f->ops->node_remove(f->s, holder(f, node), &f->st));
+    assert_unchanged(f, others);
+    admit(f, 1);
+    assert_look(f, 1, "generating");
+}
+
+// A number that comes again, for another task, does not get the first one's work.
+static void test_born_again(void **state)
+{
+    struct fixture *f = *state;
+    struct state_progress p;
+    uint64_t ids[1] = {1};
+    struct state_task first = task_sample(1), second = task_sample(1), same = task_sample(1);
+    first.born_ms = same.born_ms = 1000;
+    second.born_ms = 2000;
+    admit_task(f, &first);
+    push(f, 1, 3, true);
+    char *before = snapshot(f);
+    admit_task(f, &same);
+    assert_unchanged(f, before);
+    must(f, f->ops->progress(f->s, ids, 1, &f->arena, &p, &f->st));
+    assert_int_equal(p.born_ms, 1000);
+    admit_task(f, &second);
+    assert_look(f, 1, "closed dropped 'another task has its number' gen=3 cancelled=3 done");
+    admit_task(f, &second); // not before it is gone
+    assert_non_null(strstr(look(f, 1), "closed dropped"));
+    must(f, f->ops->remove(f->s, ids, 1, 0, &f->st));
+    admit_task(f, &second);
+    assert_look(f, 1, "generating");
+    must(f, f->ops->progress(f->s, ids, 1, &f->arena, &p, &f->st));
+    assert_int_equal(p.born_ms, 2000);
+}
+
 const struct CMUnitTest state_life_tests[] = {
     TEST(test_admit),
     TEST(test_progress_of_unknown),
@@ -272,5 +340,7 @@ const struct CMUnitTest state_life_tests[] = {
     TEST(test_in_phase),
     TEST(test_close),
     TEST(test_remove),
+    TEST(test_drop),
+    TEST(test_born_again),
 };
 const size_t state_life_count = sizeof state_life_tests / sizeof *state_life_tests;

@@ -22,7 +22,7 @@ static void test_node_add(void **state)
     assert_string_equal(n[0].host, "h");
     assert_string_equal(n[0].types, "count\nsum");
     assert_true(n[0].running == 0 && n[0].settled == 0);
-    must(f, f->ops->node_remove(f->s, b, &f->st));
+    must(f, f->ops->node_remove(f->s, (struct state_holder){b, 0}, &f->st));
     uint64_t c = node_make(f, 0);
     assert_true(c != a && c != b); // never used again
 }
@@ -122,9 +122,17 @@ static void test_sweep_overdue_subtask(void **state)
     assert_look(f, 1, "closed completed gen=2 ok=1 timed_out=1 retried=1 done");
 }
 
+static int reconcile(struct fixture *f, struct state_holder who, const struct state_ref *refs, size_t count,
+                     struct state_holding *h)
+{
+    *h = (struct state_holding){.refs = refs, .count = count};
+    return f->ops->node_reconcile(f->s, who, h, &f->arena, &f->st);
+}
+
 static void test_reconcile(void **state)
 {
     struct fixture *f = *state;
+    struct state_holding h;
     uint64_t a = node_make(f, CLOCK_NEVER), b = node_make(f, CLOCK_NEVER);
     admit(f, 1);
     admit(f, 2);
@@ -134,22 +142,101 @@ static void test_reconcile(void **state)
     lease(f, a, 2, 1);
     lease(f, b, 1, 5);
     char *before = snapshot(f);
-    assert_code(f, NRPC_NOT_FOUND, f->ops->node_reconcile(f->s, b + 7, NULL, 0, &f->st));
+    assert_code(f, NRPC_NOT_FOUND, reconcile(f, (struct state_holder){b + 7, 0}, NULL, 0, &h));
     assert_unchanged(f, before);
     struct state_ref held[] = {ref_of(&w.at[34]), {2, 1, 1}, {1, 2, 9}, ref_of(&w.at[0]), {5, 5, 5}};
     told(f);
-    must(f, f->ops->node_reconcile(f->s, a, held, 5, &f->st));
+    must(f, reconcile(f, (struct state_holder){a, 0}, held, 5, &h));
+    assert_true(h.kept[0] && h.kept[1] && !h.kept[2] && h.kept[3] && !h.kept[4] && !h.stop_count);
     assert_told(f, "view:1");
     assert_look(f, 1, "draining gen=60 redispatched=33 run=7 queued=53 done ready=53");
     assert_look(f, 2, "draining gen=4 run=1 queued=3 done ready=3");
     assert_int_equal(settle(f, &w.at[1], MODEL_SUCCESS), STATE_STALE);
     assert_int_equal(settle(f, &w.at[0], MODEL_SUCCESS), STATE_SETTLED);
-    must(f, f->ops->node_reconcile(f->s, a, NULL, 0, &f->st));
+    must(f, reconcile(f, (struct state_holder){a, 0}, NULL, 0, &h));
     assert_look(f, 1, "draining gen=60 ok=1 redispatched=34 run=5 queued=54 done ready=54");
     assert_look(f, 2, "draining gen=4 redispatched=1 queued=4 done ready=4");
     struct state_node *n;
     assert_int_equal(node_list(f, &n), 2);
     assert_true(n[0].running == 0 && n[0].settled == 1 && n[1].running == 5);
+}
+
+static void test_session(void **state)
+{
+    struct fixture *f = *state;
+    struct state_node found;
+    uint64_t a = node_make(f, CLOCK_NEVER), id;
+    struct state_holder right = holder(f, a), wrong = {a, right.session + 1}, unknown = {a, 0};
+    must(f, f->ops->node_get(f->s, right, &f->arena, &found, &f->st));
+    assert_true(found.id == a && found.session == right.session && found.slots == 4);
+    assert_string_equal(found.types, "count\nsum");
+    must(f, f->ops->node_get(f->s, unknown, &f->arena, &found, &f->st));
+    assert_code(f, NRPC_NOT_FOUND, f->ops->node_get(f->s, wrong, &f->arena, &found, &f->st));
+    struct state_node again = found; // the answer was lost, the call is repeated
+    again.slots = 9;
+    must(f, f->ops->node_add(f->s, &again, NULL, &f->arena, &id, &f->st));
+    assert_true(id == a);
+
+    admit(f, 1);
+    push(f, 1, 6, true);
+    struct works w = lease(f, a, 1, 6);
+    char *before = snapshot(f);
+    struct state_ref refs[2] = {ref_of(&w.at[0]), ref_of(&w.at[1])};
+    struct state_holding h;
+    assert_code(f, NRPC_NOT_FOUND, reconcile(f, wrong, refs, 2, &h));
+    assert_code(f, NRPC_NOT_FOUND, f->ops->node_remove(f->s, wrong, &f->st));
+    must(f, f->ops->requeue(f->s, refs, 2, &wrong, STATE_RETURNED, 0, &f->st));
+    assert_int_equal(
+        settle_entry(f, (struct state_settle){.ref = refs[0], .by = wrong, .kind = MODEL_SUCCESS}),
+        STATE_STALE);
+    struct state_peek peeks[2];
+    must(f, f->ops->peek(f->s, refs, (struct state_holder[]){wrong, right}, 2, &f->arena, peeks, &f->st));
+    assert_true(!peeks[0].current && peeks[1].current);
+    assert_unchanged(f, before);
+    must(f, f->ops->requeue(f->s, refs, 1, &right, STATE_RETURNED, 0, &f->st));
+    assert_int_equal(
+        settle_entry(f, (struct state_settle){.ref = refs[1], .by = right, .kind = MODEL_SUCCESS}),
+        STATE_SETTLED);
+    assert_look(f, 1, "draining gen=6 ok=1 redispatched=1 run=4 queued=1 done ready=1");
+}
+
+static void test_node_again(void **state)
+{
+    struct fixture *f = *state;
+    struct state_node found;
+    admit(f, 1);
+    admit(f, 2);
+    push(f, 1, 70, true);
+    push(f, 2, 3, true);
+    uint64_t a = node_make(f, CLOCK_NEVER), other = node_make(f, CLOCK_NEVER);
+    struct works w = lease(f, a, 1, 40), second = lease(f, a, 2, 2), others = lease(f, other, 1, 1);
+    must(f, f->ops->stop(f->s, 2, MODEL_OUTCOME_CANCELLED, "no", &f->st));
+    struct state_ref refs[] = {ref_of(&w.at[31]), ref_of(&w.at[32]),     ref_of(&second.at[0]),
+                               {1, 2, 9},         ref_of(&others.at[0]), {1, 60, 1}};
+    struct state_holder former = holder(f, a);
+    struct state_holding h = {.refs = refs, .count = 6};
+    uint64_t b = node_again(f, a, CLOCK_NEVER, &h);
+    assert_true(b > other);
+    assert_true(h.kept[0] && h.kept[1] && h.kept[2] && !h.kept[3] && !h.kept[4] && !h.kept[5]);
+    assert_true(h.stop_count == 1 && h.stops[0] == 2); // whoever runs something of it is told
+    assert_code(f, NRPC_NOT_FOUND, f->ops->node_get(f->s, former, &f->arena, &found, &f->st));
+    assert_look(f, 1, "draining gen=70 redispatched=38 run=3 queued=67 done ready=67");
+    assert_int_equal(
+        settle_entry(f, (struct state_settle){.ref = refs[0], .by = former, .kind = MODEL_SUCCESS}),
+        STATE_STALE);
+    assert_int_equal(
+        settle_entry(f, (struct state_settle){.ref = refs[0], .by = holder(f, b), .kind = MODEL_SUCCESS}),
+        STATE_SETTLED);
+    struct state_node *n;
+    assert_int_equal(node_list(f, &n), 2);
+    assert_true(n[0].running == 1 && n[1].running == 2 && n[1].settled == 1);
+    struct state_holding stolen = {.refs = &refs[1], .count = 1, .former = {b, former.session}};
+    struct state_node thief = {
+        .session = 1, .name = "t", .host = "h", .types = "count", .slots = 1, .lease_until_ms = CLOCK_NEVER};
+    uint64_t id;
+    must(f, f->ops->node_add(f->s, &thief, &stolen, &f->arena, &id, &f->st)); // b, but not its session
+    assert_true(!stolen.kept[0]);
+    must(f, f->ops->node_get(f->s, holder(f, b), &f->arena, &found, &f->st));
 }
 
 static void test_node_remove(void **state)
@@ -162,19 +249,19 @@ static void test_node_remove(void **state)
     lease(f, a, 1, 4);
     lease(f, b, 1, 1);
     char *before = snapshot(f);
-    assert_code(f, NRPC_NOT_FOUND, f->ops->node_remove(f->s, b + 1, &f->st));
+    assert_code(f, NRPC_NOT_FOUND, f->ops->node_remove(f->s, (struct state_holder){b + 1, 0}, &f->st));
     assert_unchanged(f, before);
-    must(f, f->ops->node_remove(f->s, a, &f->st));
+    must(f, f->ops->node_remove(f->s, (struct state_holder){a, 0}, &f->st));
     assert_look(f, 1, "draining gen=10 redispatched=4 run=1 queued=9 done ready=9");
     assert_int_equal(node_list(f, &n), 1);
     assert_true(n[0].id == b && n[0].running == 1);
-    assert_code(f, NRPC_NOT_FOUND, f->ops->node_remove(f->s, a, &f->st));
+    assert_code(f, NRPC_NOT_FOUND, f->ops->node_remove(f->s, (struct state_holder){a, 0}, &f->st));
     assert_int_equal(lease(f, b, 1, 20).count, 9);
 }
 
 const struct CMUnitTest state_node_tests[] = {
     TEST(test_node_add),        TEST(test_node_renew),  TEST(test_sweep_lost_node),
     TEST(test_sweep_losses_up), TEST(test_node_remove), TEST(test_sweep_overdue_subtask),
-    TEST(test_reconcile),
+    TEST(test_reconcile),       TEST(test_session),     TEST(test_node_again),
 };
 const size_t state_node_count = sizeof state_node_tests / sizeof *state_node_tests;

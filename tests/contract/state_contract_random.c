@@ -402,8 +402,8 @@ static void do_requeue(struct walk *w)
     struct state_ref ref = any_held(w);
     bool returned = roll(w, 2);
     int64_t ready_ms = w->f->now_ms + (int64_t)roll(w, 100);
-    must(w->f, w->f->ops->requeue(w->f->s, &ref, 1, returned ? STATE_RETURNED : STATE_DECLINED, ready_ms,
-                                  &w->f->st));
+    must(w->f, w->f->ops->requeue(w->f->s, &ref, 1, NULL, returned ? STATE_RETURNED : STATE_DECLINED,
+                                  ready_ms, &w->f->st));
     if (!current(w, &ref, &t, &s))
         return;
     model_return(t, s, ready_ms, returned);
@@ -455,13 +455,46 @@ static void do_node_leave(struct walk *w)
         return;
     if (w->held_count && roll(w, 2)) {
         struct state_ref keep = w->held[roll(w, w->held_count)];
-        must(w->f, w->f->ops->node_reconcile(w->f->s, w->nodes[i].id, &keep, 1, &w->f->st));
+        struct state_holding h = {.refs = &keep, .count = 1};
+        struct state_holder who = {.node = w->nodes[i].id};
+        must(w->f, w->f->ops->node_reconcile(w->f->s, who, &h, &w->f->arena, &w->f->st));
         model_leave(w, w->nodes[i].id, &keep);
         return;
     }
-    must(w->f, w->f->ops->node_remove(w->f->s, w->nodes[i].id, &w->f->st));
+    must(w->f, w->f->ops->node_remove(w->f->s, (struct state_holder){.node = w->nodes[i].id}, &w->f->st));
     model_leave(w, w->nodes[i].id, NULL);
     w->nodes[i].id = 0;
+}
+
+// The node registers again, and has forgotten some of what it had.
+static void register_again(struct walk *w, uint64_t i)
+{
+    struct state_ref refs[SLOTS * 64];
+    struct state_holding h = {.refs = refs};
+    for (int k = 0; k < SLOTS; k++) {
+        struct task *t = &w->tasks[k];
+        for (uint64_t n = 0; t->as.id && n < t->n.generated && h.count < SLOTS * 64; n++)
+            if (t->subtasks[n].state == LEASED && t->subtasks[n].node == w->nodes[i].id && roll(w, 4))
+                refs[h.count++] = (struct state_ref){t->as.id, n + 1, t->subtasks[n].attempt};
+    }
+    w->nodes[i].until_ms = w->f->now_ms + 1000;
+    uint64_t former = w->nodes[i].id;
+    w->nodes[i].id = node_again(w->f, former, w->nodes[i].until_ms, &h);
+    for (size_t k = 0; k < h.count; k++) {
+        struct task *t = NULL;
+        struct subtask *s = NULL;
+        assert_true(h.kept[k]);
+        assert_true(current(w, &refs[k], &t, &s));
+        s->node = w->nodes[i].id;
+    }
+    model_leave(w, former, NULL);
+}
+
+static void do_node_again(struct walk *w)
+{
+    uint64_t i = roll(w, NODES);
+    if (w->nodes[i].id && !roll(w, 3))
+        register_again(w, i);
 }
 
 static void do_sweep(struct walk *w)
@@ -519,6 +552,12 @@ static void do_reopen(struct walk *w)
         return;
     w->f->s = w->f->contract->reopen(w->f->contract->user, s);
     w->f->ops->watch(w->f->s, watch, user);
+    for (uint64_t i = 0; i < NODES; i++) { // it may have begun anew
+        struct state_node found;
+        if (w->nodes[i].id && w->f->ops->node_get(w->f->s, holder(w->f, w->nodes[i].id), &w->f->arena, &found,
+                                                  &w->f->st) == NRPC_NOT_FOUND)
+            register_again(w, i);
+    }
 }
 
 // ---- comparing
@@ -583,10 +622,10 @@ static void compare_all(struct walk *w)
 void state_random_test(void **state)
 {
     static void (*const steps[])(struct walk *) = {
-        do_admit,      do_admit,      do_pause,  do_stop,   do_close,  do_claim,   do_claim,
-        do_push,       do_push,       do_push,   do_feed,   do_feed,   do_lease,   do_lease,
-        do_lease,      do_settle,     do_settle, do_settle, do_settle, do_requeue, do_node_add,
-        do_node_renew, do_node_leave, do_sweep,  do_read,   do_time,   do_time,    do_reopen,
+        do_admit,  do_admit,  do_pause,  do_stop,    do_close,      do_claim,      do_claim,      do_push,
+        do_push,   do_push,   do_feed,   do_feed,    do_lease,      do_lease,      do_lease,      do_settle,
+        do_settle, do_settle, do_settle, do_requeue, do_node_add,   do_node_renew, do_node_leave, do_sweep,
+        do_read,   do_time,   do_time,   do_reopen,  do_node_again,
     };
     struct walk *w = mem_calloc(1, sizeof *w);
     const char *seed = getenv("DTF_SEED"), *length = getenv("DTF_OPERATIONS");

@@ -13,7 +13,7 @@ static void test_peek(void **state)
     char *before = snapshot(f);
     struct state_ref refs[] = {{1, 40, 1}, {1, 2, 1}, {1, 41, 1}, {1, 1, 2}, {1, 1, 1}, {5, 1, 1}, {1, 0, 0}};
     struct state_peek p[7];
-    must(f, f->ops->peek(f->s, refs, 7, &f->arena, p, &f->st));
+    must(f, f->ops->peek(f->s, refs, NULL, 7, &f->arena, p, &f->st));
     assert_unchanged(f, before);
     static const bool current[7] = {true, false, false, false, true};
     for (int i = 0; i < 7; i++)

@@ -13,6 +13,31 @@ static void reopen(struct fixture *f)
     f->ops = f->s->ops;
 }
 
+// A store may have begun anew when it was opened: then the node's number is void, and it registers again.
+static uint64_t node_after_reopening(struct fixture *f, uint64_t node, const struct works *w)
+{
+    struct state_node found;
+    struct state_ref refs[64];
+    struct state_holding h = {.refs = refs};
+    int code = f->ops->node_get(f->s, holder(f, node), &f->arena, &found, &f->st);
+    if (code == NRPC_OK)
+        return node;
+    assert_code(f, NRPC_NOT_FOUND, code);
+    for (size_t i = 2; i < w->count; i++)
+        refs[h.count++] = ref_of(&w->at[i]);
+    struct state_pick pick = {1, 1};
+    struct state_work *works;
+    size_t count;
+    assert_code(
+        f, NRPC_NOT_FOUND,
+        f->ops->lease(f->s, node, f->now_ms, &pick, 1, NULL, NULL, &f->arena, &works, &count, &f->st));
+    uint64_t again = node_again(f, node, f->now_ms + 100000, &h);
+    for (size_t i = 0; i < h.count; i++)
+        assert_true(h.kept[i]);
+    assert_true(again > node);
+    return again;
+}
+
 static void test_reopen(void **state)
 {
     struct fixture *f = *state;
@@ -35,6 +60,7 @@ static void test_reopen(void **state)
     char *before = snapshot(f);
     reopen(f);
     assert_unchanged(f, before);
+    node = node_after_reopening(f, node, &w);
     must(f, push_raw(f, 1, fence, 1, false)); // the generator goes on
     assert_int_equal(settle(f, &w.at[2], MODEL_SUCCESS), STATE_SETTLED);
     assert_int_equal(settle(f, &w.at[0], MODEL_SUCCESS), STATE_STALE);

@@ -175,6 +175,8 @@ static struct state *open_redis(struct server *const *at, size_t count)
         urls[i] = server_url(at[i]);
     state_redis_open(&(struct state_redis_options){.urls = urls, .url_count = count}, &s, &st);
     assert_string_equal(st.text, "");
+    bool verified;
+    assert_int_equal(s->ops->verify(s, s->ops->incarnation(s, &verified), NULL, 0, &st), NRPC_OK);
     return s;
 }
 

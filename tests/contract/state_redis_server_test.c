@@ -41,14 +41,22 @@ static int open_url(struct place *p, const char *url)
     return state_redis_open(&(struct state_redis_options){.urls = &url, .url_count = 1}, &p->s, &p->st);
 }
 
+// As a manager does once it has compared the state with the records.
+static int verify(struct place *p)
+{
+    bool verified;
+    return p->ops->verify(p->s, p->ops->incarnation(p->s, &verified), NULL, 0, &p->st);
+}
+
 static void open_place(struct place *p, const struct server_redis_options *o)
 {
     *p = (struct place){.server = server_redis(o), .now_ms = 1000000};
     arena_init(&p->a, 0);
     must(p, open_url(p, server_url(p->server)));
     p->ops = p->s->ops;
+    must(p, verify(p));
     struct state_node node = {.name = "n", .host = "h", .types = "count", .lease_until_ms = CLOCK_NEVER};
-    must(p, p->ops->node_add(p->s, &node, &p->node, &p->st));
+    must(p, p->ops->node_add(p->s, &node, NULL, NULL, &p->node, &p->st));
 }
 
 static void close_place(struct place *p)
@@ -122,7 +130,7 @@ static int settle(struct place *p, const struct state_work *works, size_t count,
     enum state_verdict *verdicts = arena_calloc(&p->a, (count + 1) * sizeof *verdicts);
     for (size_t i = 0; i < count; i++)
         entries[i] = (struct state_settle){.ref = {works[i].task, works[i].seq, works[i].attempt},
-                                           .node = p->node,
+                                           .by.node = p->node,
                                            .kind = kind,
                                            .followups = more,
                                            .followup_count = followups};
@@ -260,6 +268,7 @@ static void test_wiped(void **state)
     server_ask(p.server, "FLUSHALL", answer, sizeof answer);
     wait_until(was_resynced, &p, "the wipe was noticed");
     p.ops->watch(p.s, NULL, NULL);
+    must(&p, verify(&p));
     assert_int_equal(push(&p, 1, fence, 600, 1, false), NRPC_NOT_FOUND);
     struct state_task again = {.id = 1,
                                .type = "count",
@@ -277,7 +286,7 @@ static void test_wiped(void **state)
     assert_int_equal(push(&p, 1, fence, 600, 1, false), NRPC_ABORTED);
     must(&p, push(&p, 1, newer, 600, 3, true));
     struct state_node node = {.name = "n", .host = "h", .types = "count", .lease_until_ms = CLOCK_NEVER};
-    must(&p, p.ops->node_add(p.s, &node, &p.node, &p.st));
+    must(&p, p.ops->node_add(p.s, &node, NULL, NULL, &p.node, &p.st));
     assert_int_equal(lease(&p, 1, 10, &w), 3);
     assert_int_equal(w->seq, 601);
     must(&p, settle(&p, w, 3, MODEL_SUCCESS, 0));
@@ -286,6 +295,150 @@ static void test_wiped(void **state)
     assert_int_equal(count, 3);
     must(&p, p.ops->results(p.s, 1, results[2].position, 10, &p.a, &results, &count, &end, &p.st));
     assert_int_equal(count, 0);
+    close_place(&p);
+}
+
+// ---- a server that goes back in time
+
+static bool has_lease(struct place *p, struct state_holder by, struct state_ref ref)
+{
+    struct state_peek peek;
+    must(p, p->ops->peek(p->s, &ref, &by, 1, &p->a, &peek, &p->st));
+    return peek.current;
+}
+
+static int try_lease(struct place *p, uint64_t task, struct state_work **works, size_t *count)
+{
+    return p->ops->lease(p->s, p->node, p->now_ms, &(struct state_pick){task, 9}, 1, NULL, NULL, &p->a, works,
+                         count, &p->st);
+}
+
+// What was leased after the moment to which it goes back comes again, under the same numbers: the node that
+// has it is recognised as another, and must say what it has.
+static void test_older(void **state)
+{
+    (void)state;
+    struct place p;
+    struct state_work *first, *second, *w;
+    struct state_claim *claims;
+    struct state_node found,
+        node = {.session = 70, .name = "n", .host = "h", .types = "count", .lease_until_ms = CLOCK_NEVER};
+    uint64_t made, id;
+    size_t count;
+    bool verified;
+    open_place(&p, &(struct server_redis_options){.aof = true});
+    must(&p, p.ops->node_add(p.s, &node, NULL, &p.a, &p.node, &p.st));
+    struct state_holder old = {p.node, 70};
+    admit(&p, 1, false, false);
+    must(&p, push(&p, 1, claim(&p, &made), 0, 3, false));
+    assert_int_equal(lease(&p, 1, 1, &first), 1);
+    assert_int_equal(lease(&p, 1, 1, &second), 1);
+    uint64_t before = p.ops->incarnation(p.s, &verified);
+    assert_true(verified);
+    server_save(p.server);
+    must(&p, settle(&p, first, 1, MODEL_SUCCESS, 2));
+    assert_int_equal(lease(&p, 1, 9, &w), 3); // 3, and the follow-ups 4 and 5
+    assert_true(w[2].seq == 5 && w[2].attempt == 1);
+    server_kill(p.server);
+    server_go_back(p.server);
+    server_start(p.server);
+
+    assert_int_equal(p.ops->node_get(p.s, old, &p.a, &found, &p.st), NRPC_UNAVAILABLE); // the old connection
+    assert_int_equal(p.ops->node_get(p.s, old, &p.a, &found, &p.st), NRPC_NOT_FOUND);
+    uint64_t after = p.ops->incarnation(p.s, &verified);
+    assert_true(after != before && !verified);
+    assert_int_equal(try_lease(&p, 1, &w, &count), NRPC_NOT_FOUND);
+    assert_int_equal(p.ops->claim(p.s, 7, p.now_ms + 2000, p.now_ms + 3000, 1, &p.a, &claims, &count, &p.st),
+                     NRPC_FAILED_PRECONDITION);
+
+    // It has 2@1, which the state knows, and of what came later 3@1 and 5@1, which it does not.
+    struct state_ref refs[] = {{1, 2, 1}, {1, 3, 1}, {1, 5, 1}};
+    struct state_holding h = {.refs = refs, .count = 3, .former = old};
+    node.session = 71;
+    must(&p, p.ops->node_add(p.s, &node, &h, &p.a, &id, &p.st));
+    assert_true(id > p.node && h.kept[0] && !h.kept[1] && !h.kept[2]);
+    p.node = id;
+    struct state_holder now = {id, 71};
+    assert_int_equal(try_lease(&p, 1, &w, &count), NRPC_FAILED_PRECONDITION);
+    must(&p, p.ops->verify(p.s, before, NULL, 0, &p.st)); // that was before it began anew
+    assert_int_equal(try_lease(&p, 1, &w, &count), NRPC_FAILED_PRECONDITION);
+    must(&p, p.ops->verify(p.s, after, (uint64_t[]){1}, 1, &p.st)); // but for task 1
+    assert_int_equal(try_lease(&p, 1, &w, &count), NRPC_FAILED_PRECONDITION);
+    must(&p, p.ops->verify(p.s, after, NULL, 0, &p.st));
+    must(&p, try_lease(&p, 1, &w, &count));
+    assert_int_equal(count, 2);
+    assert_true(w[0].seq == 1 && w[0].attempt == 2 && w[1].seq == 3 && w[1].attempt == 1);
+    assert_true(has_lease(&p, now, refs[0]) && has_lease(&p, now, refs[1]));
+    assert_false(has_lease(&p, old, refs[1])); // what it brings of the other 3@1
+    must(&p, settle(&p, second, 1, MODEL_SUCCESS, 0));
+    must(&p, settle(&p, w, 2, MODEL_SUCCESS, 0));
+    close_place(&p);
+}
+
+static int count_ids(void *user, uint64_t count, uint64_t *first, struct nrpc_status *st)
+{
+    (void)st;
+    uint64_t *next = user;
+    *first = *next;
+    *next += count;
+    return NRPC_OK;
+}
+
+// Numbers of nodes come from the records: when those go back, the state knows what it gave.
+static void test_numbers_again(void **state)
+{
+    (void)state;
+    struct place p;
+    uint64_t next = 1, id = 0;
+    const char *urls[2];
+    struct server *second = server_redis(NULL);
+    struct state_node node = {.name = "n", .host = "h", .types = "count", .lease_until_ms = CLOCK_NEVER};
+    open_place(&p, NULL);
+    p.ops->close(p.s);
+    urls[0] = server_url(second);
+    urls[1] = server_url(p.server);
+    char answer[64];
+    server_ask(p.server, "FLUSHALL", answer, sizeof answer);
+    struct state_redis_options o = {.urls = urls, .url_count = 2, .next_ids = count_ids, .user = &next};
+    must(&p, state_redis_open(&o, &p.s, &p.st));
+    for (uint64_t i = 1; i <= 5; i++) {
+        must(&p, p.ops->node_add(p.s, &node, NULL, &p.a, &id, &p.st));
+        assert_true(id == i);
+    }
+    next = 2;
+    must(&p, p.ops->node_add(p.s, &node, NULL, &p.a, &id, &p.st));
+    assert_true(id == 6 && next == 7);
+    server_ask(second, "FLUSHALL", answer, sizeof answer); // one shard forgets, the other knows
+    next = 1;
+    must(&p, p.ops->node_add(p.s, &node, NULL, &p.a, &id, &p.st));
+    assert_true(id == 7);
+    struct model_marks marks = {.task = 12, .event = 9};
+    must(&p, p.ops->marks(p.s, &marks, &p.st));
+    assert_true(marks.task == 12 && marks.event == 9 && marks.node == 7);
+    marks = (struct model_marks){.task = 3};
+    must(&p, p.ops->marks(p.s, &marks, &p.st));
+    assert_true(marks.task == 12 && marks.event == 9 && marks.node == 7);
+    server_destroy(second);
+    close_place(&p);
+}
+
+static void test_stranger(void **state)
+{
+    (void)state;
+    struct place p;
+    struct state *s;
+    open_place(&p, NULL);
+    const char *url = server_url(p.server);
+    struct state_redis_options mine = {.urls = &url, .url_count = 1, .installation = 5}, theirs = mine;
+    theirs.installation = 6;
+    must(&p, state_redis_open(&mine, &s, &p.st));
+    s->ops->close(s);
+    assert_int_equal(state_redis_open(&theirs, &s, &p.st), NRPC_FAILED_PRECONDITION);
+    assert_non_null(
+        strstr(p.st.text, "holds the state of installation 5, the records are of installation 6"));
+    assert_null(s);
+    must(&p, state_redis_open(&mine, &s, &p.st));
+    s->ops->close(s);
     close_place(&p);
 }
 
@@ -520,8 +673,8 @@ static void test_nothing_left(void **state)
         size_t n = lease(&p, id, id == 2 ? 50 : 100, &w);
         must(&p, settle(&p, w, id == 2 ? 20 : n, id == 3 ? MODEL_FAILURE : MODEL_SUCCESS, 0));
         if (id == 2) {
-            must(&p, p.ops->requeue(p.s, &(struct state_ref){2, w[20].seq, 1}, 1, STATE_RETURNED, p.now_ms,
-                                    &p.st));
+            must(&p, p.ops->requeue(p.s, &(struct state_ref){2, w[20].seq, 1}, 1, NULL, STATE_RETURNED,
+                                    p.now_ms, &p.st));
             must(&p, p.ops->stop(p.s, 2, MODEL_OUTCOME_CANCELLED, NULL, &p.st));
             must(&p, settle(&p, w + 21, 29, MODEL_CANCELLED_RESULT, 0));
         }
@@ -533,11 +686,11 @@ static void test_nothing_left(void **state)
         answer, sizeof answer);
     assert_non_null(strstr(answer, "none")); // expires
     must(&p, p.ops->remove(p.s, (uint64_t[]){1, 2, 3}, 3, p.now_ms + 1000, &p.st));
-    assert_keys(&p, "dtf:shard dtf:{0}:gone dtf:{0}:gone_read dtf:{0}:last_node dtf:{0}:meta dtf:{0}:n:1 "
+    assert_keys(&p, "dtf:shard dtf:{0}:gone dtf:{0}:gone_read dtf:{0}:meta dtf:{0}:n:1 "
                     "dtf:{0}:nodes dtf:{0}:r:3");
     must(&p, p.ops->expire_results(p.s, p.now_ms + 2000, &p.st));
-    must(&p, p.ops->node_remove(p.s, p.node, &p.st));
-    assert_keys(&p, "dtf:shard dtf:{0}:last_node dtf:{0}:meta");
+    must(&p, p.ops->node_remove(p.s, (struct state_holder){.node = p.node}, &p.st));
+    assert_keys(&p, "dtf:shard dtf:{0}:meta");
     close_place(&p);
 }
 
@@ -548,6 +701,9 @@ int main(void)
         cmocka_unit_test(test_points_wait),
         cmocka_unit_test(test_wiped),
         cmocka_unit_test(test_restarted),
+        cmocka_unit_test(test_older),
+        cmocka_unit_test(test_numbers_again),
+        cmocka_unit_test(test_stranger),
         cmocka_unit_test(test_scripts_forgotten),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_paused),

@@ -21,6 +21,8 @@ static struct state *open_cluster(struct cluster *c)
         urls[i] = server_url(c->servers[i]);
     state_redis_open(&(struct state_redis_options){.urls = urls, .url_count = c->count}, &s, &st);
     assert_string_equal(st.text, "");
+    bool verified;
+    assert_int_equal(s->ops->verify(s, s->ops->incarnation(s, &verified), NULL, 0, &st), NRPC_OK);
     return s;
 }
 

@@ -282,7 +282,7 @@ static void test_nothing_stays(void **state)
     struct state_node about = {.name = "n", .lease_until_ms = CLOCK_NEVER};
     uint64_t node, id = 1;
     int code;
-    assert_int_equal(s->ops->node_add(s, &about, &node, &st), NRPC_OK);
+    assert_int_equal(s->ops->node_add(s, &about, NULL, NULL, &node, &st), NRPC_OK);
     admit_fed(s);
     feed_some(s, 0, 100, &code, &st);
     feed_some(s, 100, 100, &code, &st);

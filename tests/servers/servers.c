@@ -282,6 +282,44 @@ void server_wipe(struct server *s)
         daemon_remove(s->data);
 }
 
+static void copy_folder(const char *from, const char *to)
+{
+    daemon_remove(to);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("cp", "cp", "-a", "--sparse=always", from, to, (char *)NULL);
+        _exit(127);
+    }
+    if (wait_for(pid) != 0) {
+        fprintf(stderr, "cannot copy %s to %s\n", from, to);
+        exit(1);
+    }
+}
+
+static void saved_path(const struct server *s, char *out, size_t size)
+{
+    snprintf(out, size, "%s/saved", s->folder);
+}
+
+void server_save(struct server *s)
+{
+    char saved[240];
+    saved_path(s, saved, sizeof saved);
+    server_resume(s); // server_pause waits until it stops
+    server_pause(s);
+    if (access(s->data, F_OK) == 0)
+        copy_folder(s->data, saved);
+    server_resume(s);
+}
+
+void server_go_back(struct server *s)
+{
+    char saved[240];
+    saved_path(s, saved, sizeof saved);
+    if (!s->pid && access(saved, F_OK) == 0)
+        copy_folder(saved, s->data);
+}
+
 // ---- making
 
 static void end_all(void)

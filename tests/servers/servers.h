@@ -46,7 +46,12 @@ void server_start(struct server *s); // after an end: again, with the same data,
 void server_kill(struct server *s);  // SIGKILL, and waits for its end
 void server_terminate(
     struct server *s); // SIGTERM, and waits for its end: Redis with AOF and MariaDB write everything
-void server_wipe(struct server *s);   // while it does not run: removes its data
+void server_wipe(struct server *s); // while it does not run: removes its data
+// Keeps a copy of a running server's data as it is at this moment (the process is stopped meanwhile), in
+// place of an earlier copy; and puts that copy in the place of the data, while the server does not run: as
+// after a power failure, with an old dump, or with a replica that lagged.
+void server_save(struct server *s);
+void server_go_back(struct server *s);
 void server_pause(struct server *s);  // SIGSTOP: it accepts connections and answers nothing
 void server_resume(struct server *s); // SIGCONT
 

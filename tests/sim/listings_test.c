@@ -120,7 +120,7 @@ static void fail_all(uint64_t task)
     uint64_t node;
     size_t count;
     arena_init(&a, 0);
-    assert_int_equal(sim.state->ops->node_add(sim.state, &n, &node, &st), NRPC_OK);
+    assert_int_equal(sim.state->ops->node_add(sim.state, &n, NULL, NULL, &node, &st), NRPC_OK);
     assert_int_equal(
         sim.state->ops->lease(sim.state, node, sim_now_ms(), &pick, 1, NULL, NULL, &a, &w, &count, &st),
         NRPC_OK);
@@ -129,7 +129,7 @@ static void fail_all(uint64_t task)
     enum state_verdict *verdicts = arena_alloc(&a, count * sizeof *verdicts);
     for (size_t i = 0; i < count; i++)
         entries[i] = (struct state_settle){.ref = {w[i].task, w[i].seq, w[i].attempt},
-                                           .node = node,
+                                           .by.node = node,
                                            .kind = MODEL_FAILURE,
                                            .message = message};
     assert_int_equal(sim.state->ops->settle(sim.state, sim_now_ms(), entries, count, verdicts, &st), NRPC_OK);
@@ -184,7 +184,7 @@ static void test_nodes(void **state)
         uint64_t id;
         struct state_node n = {
             .name = "n", .host = "h", .types = types, .slots = 1, .lease_until_ms = sim_now_ms() + 1000000};
-        assert_int_equal(sim.state->ops->node_add(sim.state, &n, &id, &st), NRPC_OK);
+        assert_int_equal(sim.state->ops->node_add(sim.state, &n, NULL, NULL, &id, &st), NRPC_OK);
     }
     size_t sum = 0, pages = 0;
     Dtf__V1__NodesRequest q = DTF__V1__NODES_REQUEST__INIT;

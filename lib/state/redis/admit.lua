@@ -2,8 +2,10 @@
 -- admit.lua: adds tasks that are not there yet.
 -- arguments: count; each: id, type, group, priority, deadline, max_retries, backoff, tolerated, max_running, keep, fed,
 --   closing, param, generated, succeeded, failed, timed_out, cancelled, retried, redispatched, made, whether there is a
---   checkpoint, checkpoint, 1 if it was admitted before
+--   checkpoint, checkpoint, 1 if it was admitted before, when it was born (0: not known)
 -- returns: nothing
+local last_task = tonumber(call('HGET', P .. 'meta', 'last_task') or 0)
+
 local function admit()
     local t = {id = text(), type = text(), group = text()}
     for _, name in ipairs(FIXED) do
@@ -17,8 +19,13 @@ local function admit()
         t[name] = number()
     end
     t.made = number()
-    local has_checkpoint, checkpoint, again = number(), text(), number()
-    if call('EXISTS', P .. 't:' .. t.id) == 1 then
+    local has_checkpoint, checkpoint, again, born = number(), text(), number(), text()
+    local there = call('HMGET', P .. 't:' .. t.id, 'fixed', 'born')
+    if there[1] then
+        local other = task_find(t.id)
+        if there[2] and there[2] ~= '0' and born ~= '0' and there[2] ~= born and other.phase < CLOSED then
+            task_stop(other, OUTCOME_DROPPED, 'another task has its number')
+        end
         return
     end
     if call('ZREM', P .. 'gone', t.id) == 1 then
@@ -45,12 +52,15 @@ local function admit()
         t.checkpoint, t.base_checkpoint = 1, 1
         call('HSET', P .. 'c:' .. t.id, 1, checkpoint)
     end
-    call('HSET', P .. 't:' .. t.id, 'type', t.type, 'group', t.group, 'param', param, 'fixed', numbers_write(FIXED, t))
+    call('HSET', P .. 't:' .. t.id, 'type', t.type, 'group', t.group, 'param', param, 'fixed', numbers_write(FIXED, t),
+         'born', born)
     call('ZADD', P .. 'phase:1', t.id, t.id)
+    last_task = math.max(last_task, tonumber(t.id))
     call('ZADD', P .. 'deadlines', t.deadline, t.id)
 end
 
 for _ = 1, number() do
     admit()
 end
+call('HSET', P .. 'meta', 'last_task', string.format('%.0f', last_task))
 return done()

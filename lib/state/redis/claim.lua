@@ -1,7 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- claim.lua: gives an owner tasks to generate.
 -- arguments: owner, until, max
--- returns: for each {task, fence, made, fresh, deadline, param, checkpoint or nil}
+-- returns: for each {task, fence, made, fresh, deadline, param, checkpoint or nil}; FAILED_PRECONDITION: not verified
+if not is_verified() then
+    return fail(FAILED_PRECONDITION, UNVERIFIED)
+end
 local owner, until_ms, max, rows = text(), number(), number(), {}
 local floor = microseconds() -- fences rise even if the store has lost the last one
 for _, id in ipairs(run_out(P .. 'claims', max)) do

@@ -1,22 +1,37 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- hello.lua: the first words on a connection: whose shard this is, and whether the server is still the same.
--- arguments: shard's number of how many, server's run id
--- returns: the epoch: another number after every start of the server, and after it was wiped;
---   FAILED_PRECONDITION: this server holds another shard
-local shard, run_id = text(), text()
+--
+-- A server that has started since, or that was made the master, may be older than what it told before: it begins anew.
+-- Numbers of nodes from before are void (nodes_past) until their nodes have registered again, and nothing is leased
+-- until the state was compared with the records.
+-- arguments: shard's number of how many, what the server is (another text after every start and promotion), installation
+--   (0: not known)
+-- returns: the epoch: another number after every start and promotion, and after a wipe; FAILED_PRECONDITION: this server
+--   holds another shard, or another installation's state
+local shard, run_id, installation = text(), text(), text()
 local held = call('GET', 'dtf:shard') -- the one key without the shard's prefix
-local row = call('HMGET', P .. 'meta', 'run_id', 'epoch', 'format')
+local row = call('HMGET', P .. 'meta', 'run_id', 'epoch', 'format', 'installation')
 if held and held ~= shard then
     return fail(FAILED_PRECONDITION, 'this Redis holds shard %s, and is named as shard %s', held, shard)
 end
-if row[3] and row[3] ~= '1' then
-    return fail(FAILED_PRECONDITION, 'the data in this Redis has format %s, this program knows format 1', row[3])
+if row[3] and row[3] ~= '1' and row[3] ~= '2' then
+    return fail(FAILED_PRECONDITION, 'the data in this Redis has format %s, this program knows format 2', row[3])
 end
-local epoch = row[1] == run_id and row[2] or string.format('%.0f', microseconds())
+if row[4] and installation ~= '0' and row[4] ~= installation then
+    return fail(FAILED_PRECONDITION, 'this holds the state of installation %s, the records are of installation %s: ' ..
+                'name those that belong together; to give this state up, empty the Redis (FLUSHDB)', row[4], installation)
+end
 if not held then
     call('SET', 'dtf:shard', shard)
 end
-if epoch ~= row[2] then
-    call('HSET', P .. 'meta', 'run_id', run_id, 'epoch', epoch, 'format', 1)
+if not row[4] and installation ~= '0' then
+    call('HSET', P .. 'meta', 'installation', installation)
 end
+if row[1] == run_id and row[3] == '2' then
+    return done(row[2])
+end
+local epoch = string.format('%.0f', math.max(microseconds(), tonumber(row[2] or 0) + 1))
+call('HSET', P .. 'meta', 'run_id', run_id, 'epoch', epoch, 'format', 2)
+call('ZUNIONSTORE', P .. 'nodes_past', 2, P .. 'nodes_past', P .. 'nodes', 'AGGREGATE', 'MAX')
+call('DEL', P .. 'nodes')
 return done(epoch)

@@ -2,10 +2,13 @@
 -- lease.lua: gives ready subtasks to a node: retries that are due first, then fresh ones in order.
 -- arguments: node, bytes that the params may take, count of picks; each: task, count
 -- returns: parts, one after the other: task, type, tile, mask, attempt, timeout, pieces; the number of picks that were
---   done before the bytes were used up; how many of the next found no room; NOT_FOUND
+--   done before the bytes were used up; how many of the next found no room; NOT_FOUND; FAILED_PRECONDITION: not verified
 local node, room_bytes, out, bytes = number(), number(), {}, 0
 if not call('ZSCORE', P .. 'nodes', node) then
     return fail(NOT_FOUND, 'node %.0f is not registered', node)
+end
+if not is_verified() then
+    return fail(FAILED_PRECONDITION, UNVERIFIED)
 end
 
 -- Up to `want` of the subtasks of a group in the mask.

@@ -16,7 +16,7 @@ local P, NOW = KEYS[1] .. ':', tonumber(ARGV[2])
 local NOT_FOUND, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE = 5, 8, 9, 10, 11
 local GENERATING, DRAINING, STOPPING, CLOSING, CLOSED = 1, 2, 3, 4, 5
 local PHASES = {'generating', 'draining', 'stopping', 'closing', 'closed'}
-local OUTCOME_COMPLETED, OUTCOME_FAILED = 1, 3
+local OUTCOME_COMPLETED, OUTCOME_FAILED, OUTCOME_DROPPED = 1, 3, 5
 local SUCCESS, FAILURE, TIMEOUT, CANCELLED, LOST = 1, 2, 3, 4, 5
 local FRESH, LEASED, WAITING = 0, 1, 2
 local HINT_SETTLED, HINT_VIEW, HINT_GENERATE, HINT_STOP, HINT_RESULTS, HINT_CLOSING, HINT_CLOSED, HINT_GONE =
@@ -63,6 +63,15 @@ end
 local function fail(code, format, ...)
     return {code, string.format(format, ...)}
 end
+
+-- Whether what is here was compared with the records since the server started: if not, it may be older than they
+-- are, and nothing of it may be run.
+local function is_verified()
+    local row = call('HMGET', P .. 'meta', 'epoch', 'verified')
+    return row[1] and row[1] == row[2]
+end
+
+local UNVERIFIED = 'the state is being compared with the records'
 
 -- ---- sets of bits: which of a tile's 32 subtasks
 
@@ -212,7 +221,7 @@ local function task_advance(t)
     if t.phase ~= STOPPING then
         t.outcome = OUTCOME_COMPLETED
     end
-    t.phase = t.closing == 1 and CLOSING or CLOSED
+    t.phase = (t.closing == 1 and t.outcome ~= OUTCOME_DROPPED) and CLOSING or CLOSED
 end
 
 local function task_place(t)
@@ -528,6 +537,47 @@ local function task_append(t, batch, first, last, n)
     t.changed = true
 end
 
+-- ---- nodes: who they are
+
+-- Whether a number is still that of this registration; '0': the caller knows of none.
+local sessions = {}
+
+local function node_is(node, session)
+    if session == '0' then
+        return true
+    end
+    if sessions[node] == nil then
+        sessions[node] = call('HGET', P .. 'n:' .. string.format('%.0f', node), 'session')
+    end
+    return sessions[node] == session
+end
+
+-- Whether a group is leased to a node; 0: to anybody.
+local function group_is_of(g, node, session)
+    return node == 0 or (g.node == node and node_is(node, session))
+end
+
+-- A node as it is told: id, until, name, host, types, pid, slots, running, settled, session.
+local function node_row(id, until_ms)
+    local row = call('HMGET', P .. 'n:' .. id, 'name', 'host', 'types', 'pid', 'slots', 'running', 'settled', 'session')
+    row[8] = row[8] or '0'
+    table.insert(row, 1, string.format('%.0f', tonumber(until_ms)))
+    table.insert(row, 1, id)
+    return row
+end
+
+-- After done(): a number that is nobody's any more.
+local function node_forget(node)
+    local name = string.format('%.0f', node)
+    local session = call('HGET', P .. 'n:' .. name, 'session')
+    if session and call('HGET', P .. 'sessions', session) == name then
+        call('HDEL', P .. 'sessions', session)
+    end
+    call('ZREM', P .. 'nodes', name)
+    call('ZREM', P .. 'nodes_past', name)
+    call('UNLINK', P .. 'n:' .. name, P .. 'h:' .. name)
+end
+
 -- ---- nodes: counting what they hold
 
 local nodes = {}
@@ -570,6 +620,57 @@ local function group_return(tile, g, mask, ready, redispatched)
     if redispatched then
         t.redispatched, segment.redispatched = t.redispatched + count, segment.redispatched + count
     end
+end
+
+-- ---- what a node says it has: count; each: task, tile, attempt, mask
+
+local function holding_read()
+    local held = {keys = {}, masks = {}, has = {}, kept = {}, stops = {}}
+    for i = 1, number() do
+        local key, mask = text() .. ':' .. text() .. ':' .. text(), number()
+        held.keys[i], held.masks[i] = key, mask
+        held.has[key] = bor(held.has[key] or 0, mask)
+    end
+    return held
+end
+
+-- What is leased to `node` and held becomes the heir's; what is not held goes back to the queue.
+local function holding_take(held, node, heir)
+    for _, name in ipairs(call('SMEMBERS', P .. 'h:' .. string.format('%.0f', node))) do
+        local id, n = string.match(name, '^(%d+):(%d+)$')
+        local t = task_find(id)
+        local tile = t and tile_get(t, tonumber(n))
+        for i = 1, tile and #tile.groups or 0 do
+            local g = tile.groups[i]
+            local key = name .. ':' .. string.format('%.0f', g.attempt)
+            local has = (g.state == LEASED and g.node == node) and band(g.mask, held.has[key] or 0) or 0
+            if g.state == LEASED and g.node == node and has ~= g.mask then
+                group_return(tile, g, bxor(g.mask, has), 0, true)
+            end
+            if has ~= 0 then
+                held.kept[key] = bor(held.kept[key] or 0, has)
+                held.stops[id] = t.phase == STOPPING or nil
+                if heir ~= node then
+                    local count = count_bits(has)
+                    node_count(node, -count, 0)
+                    node_count(heir, count, 0)
+                    g.node, tile.changed, t.changed = heir, true, true
+                end
+            end
+        end
+    end
+end
+
+-- For each entry the mask of what is the node's; the tasks of that that are stopping.
+local function holding_answer(held)
+    local masks, stops = {}, {}
+    for i, key in ipairs(held.keys) do
+        masks[i] = band(held.masks[i], held.kept[key] or 0)
+    end
+    for id in pairs(held.stops) do
+        stops[#stops + 1] = id
+    end
+    return masks, stops
 end
 
 -- ---- settling

@@ -3,7 +3,9 @@
 -- arguments: until
 -- returns: nothing
 local until_ms = number()
-for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'nodes', '-inf', '(' .. ARGV[3])) do
-    call('ZADD', P .. 'nodes', until_ms, id)
+for _, key in ipairs({'nodes', 'nodes_past'}) do
+    for _, id in ipairs(call('ZRANGEBYSCORE', P .. key, '-inf', '(' .. ARGV[3])) do
+        call('ZADD', P .. key, until_ms, id)
+    end
 end
 return done()

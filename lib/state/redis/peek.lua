@@ -1,12 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- peek.lua: of leased subtasks, which are current, and of what.
--- arguments: count; each: task, tile, attempt, mask
+-- arguments: count; each: task, tile, attempt, mask, node (0: any), session
 -- returns: parts, one after the other: number of the question, type, mask, timeout, pieces
 local out = {}
 for question = 1, number() do
     local t, n, attempt, mask = task_find(text()), number(), number(), number()
+    local node, session = number(), text()
     for _, g in ipairs(t and tile_get(t, n).groups or {}) do
-        local hit = (g.state == LEASED and g.attempt == attempt) and band(g.mask, mask) or 0
+        local hit = (g.state == LEASED and g.attempt == attempt and group_is_of(g, node, session)) and
+            band(g.mask, mask) or 0
         if hit ~= 0 then
             local value = pieces_cut(call('HGET', P .. 'p:' .. t.id, n) or '', hit)
             for _, field in ipairs({question - 1, t.type, hit, g.timeout, value}) do

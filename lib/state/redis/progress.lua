@@ -2,7 +2,8 @@
 -- progress.lua: how tasks are doing.
 -- arguments: count, ids
 -- returns: for each, nil or {phase, paused, outcome, message or nil, deadline, type, percent, counters: generated,
---   succeeded, failed, timed_out, cancelled, retried, redispatched, running, queued, done}
+--   succeeded, failed, timed_out, cancelled, retried, redispatched, running, queued, done; born; of its point: made,
+--   settled}
 local ANSWER = {'phase', 'paused', 'outcome', 'message', 'deadline', 'type', 'percent', 'generated', 'succeeded', 'failed',
                 'timed_out', 'cancelled', 'retried', 'redispatched', 'running', 'queued', 'done'}
 local rows = {}
@@ -11,6 +12,13 @@ for i = 1, number() do
     for k, name in ipairs(ANSWER) do
         local value = t and t[name]
         row[k] = type(value) == 'number' and string.format('%.0f', value) or value or false
+    end
+    if t then
+        local base = t.phase < CLOSING and segment_load(t, 'base') or {}
+        row[#row + 1] = call('HGET', P .. 't:' .. t.id, 'born') or '0'
+        row[#row + 1] = string.format('%.0f', base.made or 0)
+        row[#row + 1] = string.format('%.0f', (base.succeeded or 0) + (base.failed or 0) + (base.timed_out or 0) +
+                                      (base.cancelled or 0))
     end
     rows[i] = t and row or false
 end

@@ -7,14 +7,18 @@ make_room()
 for _ = 1, number() do
     local t = task_find(text())
     if t and t.phase == CLOSED then
-        if t.keep == 1 then -- also when all were read: who comes next learns that these were all
+        local keeps = t.keep == 1 and t.outcome ~= OUTCOME_DROPPED
+        if keeps then -- also when all were read: who comes next learns that these were all
             call('ZADD', P .. 'gone', until_ms, t.id)
             call('HSET', P .. 'gone_read', t.id, t.results_read)
         end
         call('UNLINK', P .. 't:' .. t.id, P .. 'f:' .. t.id)
+        if t.keep == 1 and not keeps then
+            call('UNLINK', P .. 'r:' .. t.id)
+        end
         call('ZREM', P .. 'phase:5', t.id)
         call('ZREM', P .. 'taken:5', t.id)
-        t.hints = bor(HINT_GONE, t.keep == 1 and HINT_RESULTS or 0)
+        t.hints = bor(HINT_GONE, keeps and HINT_RESULTS or 0)
     end
 end
 return done()

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- settle.lua: ends leased subtasks: counts them, keeps results, lists failures, queues follow-ups and retries.
--- arguments: count of entries; each begins with task, tile, attempt, node (0: any), and what it is:
+-- arguments: count of entries; each begins with task, tile, attempt, node (0: any), session, and what it is:
 --   'many', mask, run_us, run times (8 bytes each), places in the tile (a byte each), items' lengths (4 bytes each),
 --     items: successes. Lengths and items are empty if the caller knows that the task keeps no results.
 --   'one', place, kind, run_us, item, batch: any single result, with follow-ups
@@ -8,12 +8,12 @@
 --   its task keeps results
 local verdicts, keeps = {}, {}
 
-local function many(t, n, attempt, node)
+local function many(t, n, attempt, node, session)
     local mask, run_us, times, places, lengths, items = number(), number(), text(), text(), text(), text()
     local tile, settled, segments = t and tile_get(t, n), 0, {}
     for i = 1, tile and #tile.groups or 0 do
         local g = tile.groups[i]
-        local hit = (g.state == LEASED and g.attempt == attempt and (node == 0 or node == g.node)) and
+        local hit = (g.state == LEASED and g.attempt == attempt and group_is_of(g, node, session)) and
             band(g.mask, mask) or 0
         if hit ~= 0 then
             local count, segment = count_bits(hit), segment_get(t, g.segment)
@@ -51,12 +51,12 @@ local function many(t, n, attempt, node)
     return settled
 end
 
-local function one(t, n, attempt, node)
+local function one(t, n, attempt, node, session)
     local place, kind, run_us, item, batch = number(), number(), number(), text(), batch_read()
     local tile, mask = t and tile_get(t, n), lshift(1, place)
     for i = 1, tile and #tile.groups or 0 do
         local g = tile.groups[i]
-        if g.state == LEASED and g.attempt == attempt and (node == 0 or node == g.node) and band(g.mask, mask) ~= 0 then
+        if g.state == LEASED and g.attempt == attempt and band(g.mask, mask) ~= 0 and group_is_of(g, node, session) then
             node_count(g.node, 0, 1)
             t.hints = bor(t.hints, HINT_SETTLED)
             t.used_count, t.used_us = t.used_count + 1, t.used_us + run_us
@@ -73,8 +73,8 @@ end
 
 make_room()
 for i = 1, number() do
-    local t, n, attempt, node, what = task_find(text()), number(), number(), number(), text()
-    verdicts[i] = what == 'many' and many(t, n, attempt, node) or what == 'one' and one(t, n, attempt, node)
+    local t, n, attempt, node, session = task_find(text()), number(), number(), number(), text()
+    verdicts[i] = (text() == 'many' and many or one)(t, n, attempt, node, session)
     keeps[i] = t and t.keep or 0
 end
 return done(verdicts, keeps)

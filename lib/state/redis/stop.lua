@@ -8,7 +8,9 @@ if not t then
     return fail(NOT_FOUND, 'task %s is not under way', id)
 end
 make_room()
-if is_live(t) then
+if is_live(t) or (outcome == OUTCOME_DROPPED and t.phase == STOPPING) then
     task_stop(t, outcome, has_message == 1 and message or nil)
+elseif outcome == OUTCOME_DROPPED then -- closing or closed: no callback, nothing kept
+    t.changed, t.phase, t.outcome = true, CLOSED, outcome
 end
 return done()

@@ -23,6 +23,9 @@ end
 
 make_room()
 local lost = run_out(P .. 'nodes', NODES_MAX)
+for _, node in ipairs(run_out(P .. 'nodes_past', NODES_MAX)) do
+    lost[#lost + 1] = node
+end
 for _, node in ipairs(lost) do
     for _, name in ipairs(call('SMEMBERS', P .. 'h:' .. node)) do
         local tile = tile_named(name)
@@ -38,15 +41,12 @@ for _, name in ipairs(overdue) do
         end_all(tile, TIMEOUT, 'its node did not report it in time', function(g) return g.due <= NOW end)
     end
 end
-for _, node in ipairs(lost) do
-    call('ZREM', P .. 'nodes', node)
-end
 local answer = done(lost)
 for _, node in ipairs(lost) do
-    call('UNLINK', P .. 'n:' .. node, P .. 'h:' .. node)
+    node_forget(tonumber(node))
 end
 local next_ms
-for _, key in ipairs({'nodes', 'due'}) do
+for _, key in ipairs({'nodes', 'nodes_past', 'due'}) do
     local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
     local score = first[2] and tonumber(first[2])
     next_ms = (score and (not next_ms or score < next_ms)) and score or next_ms

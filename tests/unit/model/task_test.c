@@ -39,14 +39,14 @@ static void test_names(void **state)
                                            "completed", "failed",  "timed_out", "unknown"};
     static const char *const phases[] = {"unknown", "generating", "draining", "stopping",
                                          "closing", "closed",     "unknown"};
-    static const char *const outcomes[] = {"none",   "completed", "cancelled",
-                                           "failed", "timed_out", "unknown"};
+    static const char *const outcomes[] = {"none",      "completed", "cancelled", "failed",
+                                           "timed_out", "dropped",   "unknown"};
     for (int i = 0; i < 9; i++)
         assert_string_equal(model_status_name(i), statuses[i]);
     assert_string_equal(model_status_name(-1), "unknown");
     for (int i = 0; i < 7; i++)
         assert_string_equal(model_phase_name((enum model_phase)i), phases[i]);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         assert_string_equal(model_outcome_name((enum model_outcome)i), outcomes[i]);
     for (int i = -1; i < 9; i++)
         assert_int_equal(model_status_is_terminal(i), i >= MODEL_CANCELLED && i <= MODEL_TIMED_OUT);

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// state_redis_incarnation.c: whether a server is still the same, whose it is, and what it may be older than.
+//
+// A server that has started, or was made the master, since we heard of it may have lost its last moments, or
+// be an old copy. hello.lua gives it another epoch then; the watching thread tells STATE_HINT_RESYNC, a
+// manager compares it with the records and verifies it.
+#include "state/state_redis_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+// ---- a new connection's first words
+
+// The value behind `name` in a section of INFO.
+static int info_value(struct redis_link *l, redisContext *c, const char *section, const char *name,
+                      char out[64], struct nrpc_status *st)
+{
+    redisReply *info;
+    char format[64];
+    int code = redis_command_on(l, c, 2, (const char *[]){"INFO", section}, (size_t[]){4, strlen(section)},
+                                &info, st);
+    if (code)
+        return code;
+    const char *at = info->type == REDIS_REPLY_STRING ? strstr(info->str, name) : NULL;
+    snprintf(format, sizeof format, "%s%%63[0-9a-f]", name);
+    bool found = at && sscanf(at, format, out) == 1;
+    freeReplyObject(info);
+    return found ? NRPC_OK
+                 : status_set(st, NRPC_FAILED_PRECONDITION, "Redis at %s does not say its %.*s",
+                              redis_link_name(l), (int)strlen(name) - 1, name);
+}
+
+// A process has one run id all its life, and another replication id after each promotion.
+static int identify(struct redis_link *l, redisContext *c, char out[128], struct nrpc_status *st)
+{
+    char run[64], replication[64];
+    int code = info_value(l, c, "server", "run_id:", run, st);
+    if (code == NRPC_OK)
+        code = info_value(l, c, "replication", "master_replid:", replication, st);
+    if (code == NRPC_OK)
+        snprintf(out, 128, "%s:%s", run, replication);
+    return code;
+}
+
+int rs_hello(void *user, redisContext *c, struct nrpc_status *st)
+{
+    struct rs_shard *shard = user;
+    char server[128], place[32], installation[24];
+    redisReply *reply;
+    if (identify(shard->link, c, server, st))
+        return st->code;
+    snprintf(place, sizeof place, "%u/%zu", shard->index, shard->store->shard_count);
+    snprintf(installation, sizeof installation, "%" PRIu64, shard->store->installation);
+    const char *args[] = {NULL, NULL,  "1",    shard->prefix, shard->store->sender,
+                          "0",  place, server, installation};
+    enum { COUNT = sizeof args / sizeof *args };
+    size_t lengths[COUNT] = {0};
+    for (size_t i = REDIS_SCRIPT_ARGS; i < COUNT; i++)
+        lengths[i] = strlen(args[i]);
+    if (redis_script_on(shard->link, c, &redis_scripts[SCRIPT_hello], COUNT, args, lengths, &reply, st))
+        return st->code;
+    int code = (int)rs_read_i64(rs_at(reply, 0));
+    if (code)
+        status_set(st, code, "Redis at %s: %s", redis_link_name(shard->link), rs_at(reply, 1)->str);
+    else
+        atomic_store(&shard->epoch, rs_read_u64(rs_at(reply, RS_REPLY)));
+    freeReplyObject(reply);
+    return code;
+}
+
+// ---- comparing
+
+// Epochs are microseconds and only rise: their sum is another whenever one of them is.
+static uint64_t sum_epochs(const struct rs_store *store, uint64_t *epochs, bool *verified)
+{
+    uint64_t sum = 0;
+    *verified = true;
+    for (size_t i = 0; i < store->shard_count; i++) {
+        epochs[i] = atomic_load(&store->shards[i].epoch);
+        *verified &= epochs[i] && epochs[i] == atomic_load(&store->shards[i].verified);
+        sum += epochs[i];
+    }
+    return sum;
+}
+
+uint64_t rs_incarnation(struct state *s, bool *verified)
+{
+    uint64_t epochs[STATE_REDIS_SHARDS_MAX];
+    return sum_epochs((const struct rs_store *)s, epochs, verified);
+}
+
+static bool has_any(const struct rs_shard *shard, const uint64_t *tasks, size_t count)
+{
+    bool any = false;
+    for (size_t i = 0; i < count; i++)
+        any |= rs_shard_of(shard->store, tasks[i]) == shard;
+    return any;
+}
+
+int rs_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t but_count,
+              struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    uint64_t epochs[STATE_REDIS_SHARDS_MAX];
+    bool verified;
+    int code = NRPC_OK;
+    if (sum_epochs(store, epochs, &verified) != incarnation)
+        return NRPC_OK;
+    for (size_t i = 0; i < store->shard_count; i++) {
+        struct rs_call c;
+        struct nrpc_status own;
+        if (has_any(&store->shards[i], but, but_count))
+            continue;
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, &own);
+        rs_u64(&c, epochs[i]);
+        if (rs_finish(&c, SCRIPT_verify) == NRPC_OK) {
+            atomic_store(&store->shards[i].verified, epochs[i]);
+        } else { // the others are verified all the same
+            *st = own;
+            code = own.code;
+        }
+    }
+    return code;
+}
+
+int rs_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    uint64_t *const marks[] = {&inout->task, &inout->event, &inout->node};
+    enum { MARKS = sizeof marks / sizeof *marks };
+    int code = NRPC_OK;
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        struct rs_call c;
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        for (size_t k = 0; k < MARKS; k++)
+            rs_u64(&c, *marks[k]);
+        if (rs_do(&c, SCRIPT_marks) == NRPC_OK)
+            for (size_t k = 0; k < MARKS; k++) {
+                uint64_t mark = rs_read_u64(rs_at(c.reply, RS_REPLY + k));
+                *marks[k] = mark > *marks[k] ? mark : *marks[k];
+            }
+        code = rs_end(&c);
+    }
+    return code;
+}
