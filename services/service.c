@@ -23,6 +23,7 @@
 
 enum {
     GRACE_MS = 10000,
+    DRAIN_MS = 3000, // for answers that are on their way when the service stops
     NODE_LEASE_MS = 5000,
     POOL_THREADS = 256, // callbacks that may block at the same time
     // A node finds that its coordinator hangs, and goes on with another, well within its lease.
@@ -44,6 +45,7 @@ struct dtf_service {
     pthread_mutex_t mu;
     pthread_cond_t stop_asked;
     int stops_asked;
+    bool has_stopped;
 };
 
 // ---- names of roles
@@ -211,6 +213,24 @@ static int start_executor(struct dtf_service *s, struct nrpc_status *st)
     return NRPC_OK;
 }
 
+// Sends clients elsewhere, lets the roles answer what they have parked, and waits, for a while, until those
+// answers have arrived. The second time it does nothing.
+static void stop_serving(struct dtf_service *s)
+{
+    if (s->has_stopped)
+        return;
+    s->has_stopped = true;
+    if (s->server)
+        (void)nrpc_server_drain(s->server, 0);
+    if (s->health)
+        nrpc_health_shutdown(s->health);
+    if (s->coordinator)
+        coordinator_stop(s->coordinator);
+    size_t left = s->server ? nrpc_server_drain(s->server, DRAIN_MS) : 0;
+    if (left)
+        log_info("%zu calls are cut off", left);
+}
+
 static void destroy(struct dtf_service *s)
 {
     if (s->executor)
@@ -218,10 +238,7 @@ static void destroy(struct dtf_service *s)
     nrpc_channel_close(s->channel);
     executor_destroy(s->executor);
     store_watch_stop(s->store_watch);
-    if (s->health)
-        nrpc_health_shutdown(s->health);
-    if (s->coordinator)
-        coordinator_stop(s->coordinator);
+    stop_serving(s);
     nrpc_server_destroy(s->server);
     nrpc_health_destroy(s->health);
     coordinator_destroy(s->coordinator);
@@ -292,8 +309,7 @@ void service_wait(struct dtf_service *s)
     pthread_mutex_unlock(&s->mu);
     if (s->executor)
         executor_join(s->executor);
-    if (s->coordinator)
-        coordinator_stop(s->coordinator);
+    stop_serving(s);
 }
 
 void dtf_service_join(struct dtf_service *s)

@@ -16,6 +16,10 @@ int64_t clock_now_ms(void);
 // since 1970); any thread, any number of times. Returns by how many microseconds it moved.
 int64_t clock_follow(int64_t now_us);
 
+// Milliseconds since 1970 by the system's own clock, which follows NTP and whoever sets it. For what is
+// compared with the outside's times (tokens, certificates) or read by people (logs); never for measuring.
+int64_t clock_wall_ms(void);
+
 // Microseconds on the monotonic clock, for measuring durations.
 int64_t clock_mono_us(void);
 

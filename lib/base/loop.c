@@ -3,9 +3,12 @@
 #include "base/loop.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/wait.h"
 
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 void loop_init(struct loop *l, const char *name, int64_t (*step)(void *self, int64_t now_ms), void *self)
 {
@@ -43,7 +46,12 @@ static void *thread_main(void *arg)
 
 void loop_start(struct loop *l)
 {
-    l->running = pthread_create(&l->thread, NULL, thread_main, l) == 0;
+    int rv = pthread_create(&l->thread, NULL, thread_main, l);
+    if (rv) { // a role that does not run would be a process that seems well and does nothing
+        log_error("cannot start the thread %s: %s", l->name, strerror(rv));
+        abort();
+    }
+    l->running = true;
 }
 
 void loop_stop(struct loop *l)

@@ -29,9 +29,9 @@ struct loop {
 };
 
 void loop_init(struct loop *l, const char *name, int64_t (*step)(void *self, int64_t now_ms), void *self);
-void loop_start(struct loop *l);
-void loop_stop(struct loop *l); // waits for the running step; none follows. Fine if not started
-void loop_fini(struct loop *l); // the inbox must be empty
+void loop_start(struct loop *l); // without a thread for it the process ends, as without memory
+void loop_stop(struct loop *l);  // waits for the running step; none follows. Fine if not started
+void loop_fini(struct loop *l);  // the inbox must be empty
 
 void loop_post(struct loop *l, struct mail *m);
 void loop_wake(struct loop *l);

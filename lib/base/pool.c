@@ -17,6 +17,7 @@ struct pool {
     pthread_cond_t work, gone;
     struct pool_job *head, **tail;
     unsigned threads, idle, wakeups, max_threads;
+    unsigned waiting, waiting_max; // threads whose job waits
     bool stopping;
     char name[16];
 };
@@ -32,12 +33,23 @@ static struct pool_job *pop(struct pool *p)
     return job;
 }
 
+// A thread whose job waits, and its pool, which counts it.
+static _Thread_local struct pool *mine;
+static _Thread_local bool counted;
+
+static unsigned busy(const struct pool *p)
+{
+    return p->threads - p->waiting;
+}
+
 // Waits for a job; NULL: this thread is to leave. A waker takes `idle` down itself, so that two posts in a
 // row wake two threads, or start a second.
 static struct pool_job *next_job(struct pool *p)
 {
     struct timespec until = wait_until(IDLE_MS);
     for (;;) {
+        if (busy(p) > p->max_threads && !p->stopping) // jobs that waited have gone on: there are enough
+            return NULL;
         struct pool_job *job = pop(p);
         if (job || p->stopping)
             return job;
@@ -59,6 +71,7 @@ static void *thread_main(void *arg)
 {
     struct pool *p = arg;
     pthread_setname_np(pthread_self(), p->name);
+    mine = p;
     pthread_mutex_lock(&p->mu);
     for (struct pool_job *job; (job = next_job(p));) {
         pthread_mutex_unlock(&p->mu);
@@ -107,10 +120,41 @@ void pool_post(struct pool *p, struct pool_job *job)
         p->idle--;
         p->wakeups++;
         pthread_cond_signal(&p->work);
-    } else if (p->threads < p->max_threads) {
+    } else if (busy(p) < p->max_threads) {
         start_thread(p);
     }
     pthread_mutex_unlock(&p->mu);
+}
+
+void pool_let_wait(struct pool *p, unsigned waiting_max)
+{
+    p->waiting_max = waiting_max;
+}
+
+void pool_wait_begin(void)
+{
+    struct pool *p = mine;
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->mu);
+    counted = p->waiting < p->waiting_max;
+    if (counted) {
+        p->waiting++;
+        if (p->head && !p->idle && busy(p) < p->max_threads)
+            start_thread(p);
+    }
+    pthread_mutex_unlock(&p->mu);
+}
+
+void pool_wait_end(void)
+{
+    struct pool *p = mine;
+    if (!p || !counted)
+        return;
+    pthread_mutex_lock(&p->mu);
+    p->waiting--;
+    pthread_mutex_unlock(&p->mu);
+    counted = false;
 }
 
 size_t pool_run_all(struct pool *p)

@@ -22,6 +22,12 @@ struct pool_job { // embedded in the caller's own struct; the pool does not touc
 
 struct pool *pool_create(const char *name, unsigned max_threads);
 void pool_post(struct pool *p, struct pool_job *job);
+// Jobs may wait for something without keeping others from running: around the wait the running job calls
+// these. Up to waiting_max (at first 0) such threads do not count as busy, and others are started for the
+// jobs that wait. In a thread that is no pool's they do nothing.
+void pool_let_wait(struct pool *p, unsigned waiting_max); // before the first job
+void pool_wait_begin(void);
+void pool_wait_end(void);
 size_t
 pool_run_all(struct pool *p); // runs what waits, and what that posts, in this thread; the number of jobs run
 void pool_destroy(struct pool *p); // runs what still waits, waits for running jobs; NULL is allowed

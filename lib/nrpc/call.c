@@ -97,9 +97,11 @@ static int intercept(struct pending *p, const struct nrpc_call_options *options)
     return code;
 }
 
+// INT64_MAX: no deadline; 0: it has passed.
 static int64_t timeout_us_of(const struct nrpc_call_options *o)
 {
-    int64_t us = o->timeout_ms > 0 && o->timeout_ms < INT64_MAX / 2000 ? o->timeout_ms * 1000 : INT64_MAX;
+    bool none = o->timeout_ms == 0 || o->timeout_ms >= INT64_MAX / 2000;
+    int64_t us = none ? INT64_MAX : o->timeout_ms > 0 ? o->timeout_ms * 1000 : 0;
     int64_t parent_ms = o->parent ? nrpc_call_remaining_ms(o->parent) : INT64_MAX;
     return parent_ms < us / 1000 ? parent_ms * 1000 : us;
 }
@@ -142,6 +144,9 @@ int pending_prepare(struct pending *p, const struct nrpc_call_options *o, const 
     int64_t now_us = clock_mono_us(), timeout_us = timeout_us_of(o);
     p->deadline_us = timeout_us == INT64_MAX ? CLOCK_NEVER : now_us + timeout_us;
     p->connect_by_us = o->wait_for_ready ? CLOCK_NEVER : now_us + ch->options.connect_timeout_ms * 1000;
+    if (timeout_us == 0)
+        return status_set(&p->st, NRPC_DEADLINE_EXCEEDED, "%s: the deadline had passed before the call began",
+                          p->method->name);
     int code = ch->interceptors || o->parent ? intercept(p, o) : NRPC_OK;
     if (code == NRPC_OK)
         code = encode(p, o, request, credit);
@@ -220,6 +225,7 @@ enum { FREE_PENDINGS_MAX = 64 };
 struct pending *pending_new(struct nrpc_channel *ch)
 {
     pthread_mutex_lock(&ch->mu);
+    ch->inside++;
     struct pending *p = ch->free_pendings;
     if (p) {
         ch->free_pendings = p->next;
@@ -245,6 +251,7 @@ void pending_free(struct pending *p)
         ch->free_pendings = p;
         ch->free_pending_count++;
     }
+    channel_leave(ch);
     pthread_mutex_unlock(&ch->mu);
     if (!keep) {
         arena_fini(&p->arena);
@@ -263,13 +270,12 @@ void nrpc_call_async_typed(struct nrpc_channel *ch, const struct nrpc_method *me
     p->finish = finish;
     p->done = done;
     p->user = user;
-    if (pending_prepare(p, options, request, 0)) {
-        pending_run_done(p);
-        pending_free(p);
-        return;
-    }
+    int code = pending_prepare(p, options, request, 0);
     channel_lock(ch);
-    channel_start(ch, p);
+    if (code)
+        channel_end(ch, p);
+    else
+        channel_start(ch, p);
     channel_unlock(ch);
 }
 
@@ -310,18 +316,20 @@ int nrpc_call_unary(struct nrpc_channel *ch, const struct nrpc_method *method,
     wait_cond_init(&ended);
     struct pending p = {.channel = ch, .method = method, .kind = PENDING_BLOCKING, .ended = &ended};
     ProtobufCMessage *m = NULL;
+    channel_enter(ch);
     if (pending_prepare(&p, options, request, 0) == NRPC_OK) {
         channel_lock(ch);
-        ch->callbacks++; // keeps the channel from being freed
         channel_start(ch, &p);
         channel_unlock(ch); // sends over a local channel
         channel_lock(ch);
         wait_for_end(ch, &p);
-        ch->callbacks--;
         channel_unlock(ch);
         m = pending_read_reply(&p, NULL);
     }
     pending_finish(&p);
+    channel_lock(ch);
+    channel_leave(ch);
+    channel_unlock(ch);
     pthread_cond_destroy(&ended);
     if (st)
         *st = p.st;

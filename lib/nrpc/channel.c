@@ -21,16 +21,30 @@ void channel_lock(struct nrpc_channel *ch)
     pthread_mutex_lock(&ch->mu);
 }
 
-void channel_errand(struct nrpc_channel *ch, struct peer *peer, nng_msg *msg, uint32_t id)
+void channel_enter(struct nrpc_channel *ch)
 {
-    *(struct errand_out *)queue_push(&ch->errands, sizeof(struct errand_out)) =
-        (struct errand_out){peer, msg, id};
+    pthread_mutex_lock(&ch->mu);
+    ch->inside++;
+    pthread_mutex_unlock(&ch->mu);
+}
+
+void channel_leave(struct nrpc_channel *ch)
+{
+    if (--ch->inside == 0 && ch->closing)
+        pthread_cond_broadcast(&ch->quiet);
+}
+
+void channel_errand(struct nrpc_channel *ch, nng_msg *msg, uint32_t id)
+{
+    *(struct errand_out *)queue_push(&ch->errands, sizeof(struct errand_out)) = (struct errand_out){msg, id};
 }
 
 static void run_done(struct nrpc_channel *ch)
 {
     struct pending *p = ch->done;
     ch->done = p->next;
+    if (!ch->done)
+        ch->done_tail = &ch->done;
     pthread_mutex_unlock(&ch->mu);
     sp_flush();
     pending_run_done(p);
@@ -41,12 +55,13 @@ static void run_done(struct nrpc_channel *ch)
 // One thread at a time, so that frames keep their order.
 static void run_errands(struct nrpc_channel *ch)
 {
+    const struct connection *c = ch->connections[0]; // a local channel has one, for as long as it lives
     ch->running_errands = true;
     while (ch->errands.count) {
         struct errand_out e = *(struct errand_out *)queue_at(&ch->errands, 0, sizeof e);
         queue_pop(&ch->errands);
         pthread_mutex_unlock(&ch->mu);
-        server_receive_local(e.peer, e.msg, e.id);
+        server_receive_local(c->local, c->local_id, e.msg, e.id);
         pthread_mutex_lock(&ch->mu);
     }
     ch->running_errands = false;
@@ -73,9 +88,28 @@ static void run_ready(struct nrpc_channel *ch)
     pthread_cond_broadcast(&s->changed);
 }
 
-void channel_unlock(struct nrpc_channel *ch)
+// The channels for which this thread carries something out. What a callback of one of them gathers there is
+// left to the loop further down the stack: a `done` that starts the next call must not run the next `done`
+// inside itself, and that one the next.
+struct carrying {
+    const struct nrpc_channel *channel;
+    const struct carrying *below;
+};
+static _Thread_local const struct carrying *carrying;
+
+static bool is_carrying(const struct nrpc_channel *ch)
 {
-    ch->callbacks++;
+    const struct carrying *c = carrying;
+    while (c && c->channel != ch)
+        c = c->below;
+    return c != NULL;
+}
+
+static void carry_out(struct nrpc_channel *ch)
+{
+    const struct carrying here = {ch, carrying};
+    carrying = &here;
+    ch->inside++;
     for (;;) {
         if (ch->errands.count && !ch->running_errands)
             run_errands(ch);
@@ -86,8 +120,14 @@ void channel_unlock(struct nrpc_channel *ch)
         else
             break;
     }
-    if (--ch->callbacks == 0 && ch->closing)
-        pthread_cond_broadcast(&ch->quiet);
+    channel_leave(ch);
+    carrying = here.below;
+}
+
+void channel_unlock(struct nrpc_channel *ch)
+{
+    if ((ch->done || ch->ready || (ch->errands.count && !ch->running_errands)) && !is_carrying(ch))
+        carry_out(ch);
     pthread_mutex_unlock(&ch->mu);
     sp_flush();
 }
@@ -139,56 +179,18 @@ static void unlist(struct nrpc_channel *ch, struct pending *p)
         }
 }
 
-static bool is_well(const struct connection *c)
-{
-    return c->connected && !c->leaving && !c->retired && !c->link.said_goodbye;
-}
-
-// The connection with the fewest calls under way, or the one that calls keep to; those that failed lately
-// only if there is no other. NULL: the call has to wait.
-static struct connection *choose(struct nrpc_channel *ch)
-{
-    struct connection *best = NULL;
-    unsigned best_score = 0;
-    size_t n = ch->connection_count;
-    bool sticky = ch->options.choice == NRPC_STICKY;
-    int64_t now_us = n > 1 ? clock_mono_us() : 0;
-    for (size_t i = 0; i < n; i++) {
-        struct connection *c = ch->connections[(ch->next_choice + i) % n];
-        unsigned score = sticky ? c != ch->kept : c->outstanding;
-        if (n > 1 && c->avoid_until_us > now_us)
-            score += CHANNEL_SLOTS_MAX;
-        if (is_well(c) && (sticky || c->outstanding < ch->options.max_outstanding) &&
-            (!best || score < best_score)) {
-            best = c;
-            best_score = score;
-        }
-    }
-    ch->next_choice++;
-    ch->kept = best;
-    return best && best->outstanding < ch->options.max_outstanding ? best : NULL;
-}
-
 void channel_pump(struct nrpc_channel *ch)
 {
     struct connection *c;
-    while (ch->line && !ch->closing && (c = choose(ch))) {
+    while (ch->line && !ch->closing && (c = endpoints_choose(ch))) {
         struct pending *p = ch->line;
         leave_line(ch, &ch->line);
         connection_place(c, p);
         if (p->kind != PENDING_BLOCKING)
             channel_arm(ch, p->deadline_us);
         if (ch->options.keepalive_ms > 0)
-            channel_arm(ch, c->heard_us + ch->options.keepalive_ms * 1000);
+            channel_arm(ch, connection_heard_us(c) + ch->options.keepalive_ms * 1000);
     }
-}
-
-static bool is_connected(const struct nrpc_channel *ch)
-{
-    for (size_t i = 0; i < ch->connection_count; i++)
-        if (ch->connections[i]->connected && !ch->connections[i]->leaving)
-            return true;
-    return false;
 }
 
 void channel_start(struct nrpc_channel *ch, struct pending *p)
@@ -208,7 +210,7 @@ void channel_start(struct nrpc_channel *ch, struct pending *p)
     }
     join_line(ch, p);
     channel_pump(ch);
-    if (!p->connection && p->kind != PENDING_BLOCKING)
+    if (!p->connection && !p->has_ended)
         channel_arm(ch, channel_wake_at(ch, p));
 }
 
@@ -218,8 +220,8 @@ void channel_end(struct nrpc_channel *ch, struct pending *p)
 {
     if (p->connection)
         connection_release(p->connection, p);
-    nng_msg_free(p->msg);
-    nng_msg_free(p->again);
+    transport_free(p->msg);
+    transport_free(p->again);
     p->msg = p->again = NULL;
     p->has_ended = true;
     if (p->st.code == NRPC_OK)
@@ -227,13 +229,39 @@ void channel_end(struct nrpc_channel *ch, struct pending *p)
     else
         ch->stats.failed++;
     if (p->kind == PENDING_ASYNC) {
-        p->next = ch->done;
-        ch->done = p;
+        p->next = NULL;
+        *ch->done_tail = p;
+        ch->done_tail = &p->next;
     } else if (p->kind == PENDING_BLOCKING) {
         pthread_cond_signal(p->ended);
     } else {
         channel_ready((struct nrpc_stream *)p);
     }
+}
+
+// Off the wire, to be sent again.
+static void take_back(struct pending *p)
+{
+    connection_release(p->connection, p);
+    nng_msg_free(p->reply);
+    p->reply = NULL;
+    p->msg = p->again;
+    p->again = NULL;
+}
+
+static void wait_to_connect(struct nrpc_channel *ch, struct pending *p, int64_t from_us)
+{
+    if (p->connect_by_us != CLOCK_NEVER)
+        p->connect_by_us = from_us + ch->options.connect_timeout_ms * 1000;
+}
+
+static int64_t rest_us(const struct nrpc_channel *ch, const struct pending *p, int64_t retry_after_ms)
+{
+    bool may = p->st.code != NRPC_OK && p->again && !ch->closing && p->kind != PENDING_STREAM &&
+               p->method->idempotent;
+    return may ? retry_wait_us(&ch->budget, &ch->options.retry, p->attempts, p->st.code, retry_after_ms,
+                               (uint32_t)ids_random())
+               : -1;
 }
 
 void channel_end_attempt(struct nrpc_channel *ch, struct pending *p, int64_t retry_after_ms)
@@ -243,25 +271,33 @@ void channel_end_attempt(struct nrpc_channel *ch, struct pending *p, int64_t ret
         retry_succeeded(&ch->budget);
     else if (code == NRPC_UNAVAILABLE)
         retry_failed(&ch->budget);
-    int64_t wait_us = -1;
-    if (code != NRPC_OK && p->again && !ch->closing)
-        wait_us = retry_wait_us(&ch->budget, &ch->options.retry, p->attempts, code, retry_after_ms,
-                                (uint32_t)ids_random());
+    int64_t wait_us = rest_us(ch, p, retry_after_ms);
     int64_t now_us = wait_us >= 0 ? clock_mono_us() : 0;
     if (wait_us < 0 || now_us + wait_us >= p->deadline_us) {
         channel_end(ch, p);
         return;
     }
-    connection_release(p->connection, p);
-    nng_msg_free(p->reply);
-    p->reply = NULL;
-    p->msg = p->again;
-    p->again = NULL;
+    take_back(p);
     p->rest_until_us = now_us + wait_us;
+    wait_to_connect(ch, p, p->rest_until_us);
     p->next = ch->resting;
     ch->resting = p;
     ch->stats.retries++;
     channel_arm(ch, p->rest_until_us);
+}
+
+bool channel_send_elsewhere(struct nrpc_channel *ch, struct pending *p)
+{
+    if (!p->again || ch->closing)
+        return false;
+    take_back(p);
+    p->attempts--;
+    if (!p->refused) // so that a call cannot wait for ever while all that can be reached drain
+        wait_to_connect(ch, p, clock_mono_us());
+    p->refused = true;
+    join_line(ch, p);
+    channel_arm(ch, channel_wake_at(ch, p));
+    return true;
 }
 
 void channel_cancel(struct nrpc_channel *ch, struct pending *p, int code, const char *text)
@@ -279,14 +315,14 @@ void channel_cancel(struct nrpc_channel *ch, struct pending *p, int code, const 
 
 int64_t channel_wake_at(const struct nrpc_channel *ch, const struct pending *p)
 {
-    bool waits_for_connection = !p->connection && !is_connected(ch);
+    bool waits_for_connection = !p->connection && !endpoints_connected(ch);
     return waits_for_connection && p->connect_by_us < p->deadline_us ? p->connect_by_us : p->deadline_us;
 }
 
 void channel_set_overdue(struct nrpc_channel *ch, struct pending *p)
 {
     char text[sizeof p->st.text];
-    bool unconnected = !p->connection && !is_connected(ch);
+    bool unconnected = !p->connection && !endpoints_connected(ch);
     if (unconnected)
         snprintf(text, sizeof text, "no connection to %s", ch->name);
     else
@@ -335,7 +371,7 @@ void channel_arm(struct nrpc_channel *ch, int64_t at_us)
         nng_aio_cancel(ch->timer_aio); // its callback arms it again
     } else {
         int64_t us = at_us - clock_mono_us();
-        nng_sleep_aio(us > 0 ? (nng_duration)(us / 1000 + 1) : 0, ch->timer_aio);
+        nng_sleep_aio(us > 0 ? transport_ms(us / 1000 + 1) : 0, ch->timer_aio); // may ring early
     }
 }
 
@@ -369,8 +405,6 @@ static int64_t tick_line(struct nrpc_channel *ch, int64_t now_us)
     for (struct pending *p = ch->line, *next; p; p = next) {
         next = p->next;
         int64_t wake_us = channel_wake_at(ch, p);
-        if (p->kind == PENDING_BLOCKING)
-            continue;
         if (wake_us > now_us) {
             next_us = earlier(next_us, wake_us);
             continue;
@@ -393,8 +427,7 @@ static int64_t tick_resting(struct nrpc_channel *ch, int64_t now_us)
             continue;
         }
         *at = p->next;
-        if (p->connect_by_us != CLOCK_NEVER)
-            p->connect_by_us = now_us + ch->options.connect_timeout_ms * 1000;
+        wait_to_connect(ch, p, now_us);
         join_line(ch, p);
     }
     return next_us;
@@ -405,10 +438,14 @@ static void rang(void *arg)
     struct nrpc_channel *ch = arg;
     channel_lock(ch);
     ch->timer_at_us = CLOCK_NEVER;
+    channel_unlock(ch);
+    int64_t tend_us = endpoints_tend(ch);
+    channel_lock(ch);
     if (!ch->closing) {
         int64_t now_us = clock_mono_us();
         int64_t next_us = tick_resting(ch, now_us);
         channel_pump(ch);
+        next_us = earlier(next_us, tend_us);
         next_us = earlier(next_us, tick_line(ch, now_us));
         next_us = earlier(next_us, tick_placed(ch, now_us));
         channel_arm(ch, next_us);
@@ -452,6 +489,7 @@ static struct nrpc_channel *channel_new(const char *name, const struct nrpc_chan
     ch->interceptors = n ? mem_dup(ch->options.interceptors, n * sizeof *ch->interceptors) : NULL;
     ch->name = mem_strdup(name);
     ch->line_tail = &ch->line;
+    ch->done_tail = &ch->done;
     ch->timer_at_us = CLOCK_NEVER;
     ch->budget.tenths = RETRY_TENTHS_MAX;
     return ch;
@@ -476,24 +514,16 @@ void channel_unref(struct nrpc_channel *ch)
     }
     tls_options_free(ch->options.tls);
     free(ch->interceptors);
+    free(ch->connections);
+    for (struct errand_out *e; ch->errands.count; queue_pop(&ch->errands)) {
+        e = queue_at(&ch->errands, 0, sizeof *e);
+        nng_msg_free(e->msg);
+    }
     queue_fini(&ch->errands);
     pthread_mutex_destroy(&ch->mu);
     pthread_cond_destroy(&ch->quiet);
     free(ch->name);
     free(ch);
-}
-
-int channel_add(struct nrpc_channel *ch, const char *url, bool resolved, struct nrpc_status *st)
-{
-    if (ch->connection_count == CHANNEL_ENDPOINTS_MAX)
-        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "%s: more than %d servers", ch->name,
-                          CHANNEL_ENDPOINTS_MAX);
-    struct connection *c = connection_create(ch, url);
-    c->resolved = resolved;
-    channel_lock(ch);
-    ch->connections[ch->connection_count++] = c; // open or not, it is closed with the channel
-    channel_unlock(ch);
-    return connection_open(c, st);
 }
 
 static int add_url(struct nrpc_channel *ch, const char *url, struct nrpc_status *st)
@@ -502,7 +532,7 @@ static int add_url(struct nrpc_channel *ch, const char *url, struct nrpc_status 
         return status_set(st, NRPC_INVALID_ARGUMENT, "\"%s\" is no url like tcp://host:port", url);
     if (resolver_is_for(url))
         return resolver_add(ch, url, st);
-    return channel_add(ch, url, false, st);
+    return endpoints_add(ch, url, false, st);
 }
 
 // In their order, or, if calls keep to one, in any, so that not all clients keep to the same.
@@ -548,6 +578,7 @@ struct nrpc_channel *nrpc_channel_local(struct nrpc_server *server)
     ch->options.keepalive_ms = -1;
     ch->options.retry.max_attempts = 1; // there is no timer to wait by, and nothing that gets lost
     struct connection *c = connection_create(ch, "local");
+    ch->connections = mem_calloc(1, sizeof *ch->connections);
     ch->connections[ch->connection_count++] = c;
     connection_connect_local(c, server);
     return ch;
@@ -600,7 +631,7 @@ void nrpc_channel_close(struct nrpc_channel *ch)
     for (size_t i = 0; i < ch->connection_count; i++)
         connection_close(ch->connections[i]);
     pthread_mutex_lock(&ch->mu);
-    while (ch->callbacks)
+    while (ch->inside)
         pthread_cond_wait(&ch->quiet, &ch->mu);
     pthread_mutex_unlock(&ch->mu);
     channel_unref(ch);
@@ -612,7 +643,7 @@ bool nrpc_channel_is_connected(const struct nrpc_channel *channel)
 {
     struct nrpc_channel *ch = (struct nrpc_channel *)channel;
     pthread_mutex_lock(&ch->mu);
-    bool is = is_connected(ch);
+    bool is = endpoints_connected(ch);
     pthread_mutex_unlock(&ch->mu);
     return is;
 }
@@ -625,7 +656,7 @@ void nrpc_channel_stats(const struct nrpc_channel *channel, struct nrpc_channel_
     out->waiting = ch->line_length;
     for (size_t i = 0; i < ch->connection_count; i++) {
         out->outstanding += ch->connections[i]->outstanding;
-        out->endpoints += !ch->connections[i]->retired;
+        out->endpoints += !ch->connections[i]->going;
         out->connected += ch->connections[i]->connected;
     }
     out->retry_tokens = (unsigned)ch->budget.tenths / 10;

@@ -15,18 +15,34 @@ enum { AVOID_MS = 1000 };
 
 // ---- sending
 
-static void emit(struct link *link, nng_msg *msg, uint32_t id)
+static struct connection *connection_of(struct link *link)
 {
-    struct connection *c = (struct connection *)((char *)link - offsetof(struct connection, link));
+    return (struct connection *)((char *)link - offsetof(struct connection, link));
+}
+
+static void emit(struct link *link, nng_msg *msg, uint32_t id, bool urgent)
+{
+    struct connection *c = connection_of(link);
     if (!msg && c->pipe)
         sp_close(c->pipe);
     if (!msg)
         return;
     if (c->local)
-        channel_errand(c->channel, c->local, msg, id);
+        channel_errand(c->channel, msg, id);
     else
-        sp_send(c->pipe, msg, id);
+        sp_send(c->pipe, msg, id, urgent);
 }
+
+// Calls in line go when the message that made room was looked at.
+static void has_room(struct link *link)
+{
+    struct connection *c = connection_of(link);
+    for (size_t i = 0; i < c->slot_count; i++)
+        if (c->slots[i].call && c->slots[i].call->kind == PENDING_STREAM)
+            channel_ready((struct nrpc_stream *)c->slots[i].call);
+}
+
+static const struct link link_model = {.emit = emit, .has_room = has_room};
 
 // ---- slots
 
@@ -43,6 +59,24 @@ static uint32_t take_slot(struct connection *c)
     return index;
 }
 
+// Keeps the request of a call that may be sent again: because the attempt failed, if it is idempotent, or
+// because the server did not begin it. Not once messages of the client went after it, which are not kept.
+static void keep_request(const struct connection *c, struct pending *p)
+{
+    p->attempts++;
+    if (c->local)
+        return;
+    transport_share(p->msg);
+    p->again = p->msg;
+}
+
+static void send_request(struct connection *c, struct pending *p)
+{
+    nng_msg *msg = p->msg;
+    p->msg = NULL;
+    link_send(&c->link, msg, p->wire_id);
+}
+
 void connection_place(struct connection *c, struct pending *p)
 {
     p->connection = c;
@@ -53,18 +87,15 @@ void connection_place(struct connection *c, struct pending *p)
     c->slots[p->slot].call = p;
     c->slots[p->slot].wire_id = p->wire_id;
     if (c->outstanding++ == 0)
-        c->heard_us = clock_mono_us(); // the silence before does not count
+        c->busy_since_us = clock_mono_us(); // the silence before does not count
     if (p->deadline_us != CLOCK_NEVER) {
         int64_t left_us = p->deadline_us - clock_mono_us();
         frame_set_timeout(nng_msg_body(p->msg), left_us > 0 ? (uint64_t)left_us : 1);
     }
-    if (p->kind != PENDING_STREAM && p->method->idempotent &&
-        ++p->attempts < c->channel->options.retry.max_attempts && nng_msg_dup(&p->again, p->msg))
-        mem_exhausted(nng_msg_len(p->msg));
+    keep_request(c, p);
     if (p->kind == PENDING_STREAM)
         flow_connect(&((struct nrpc_stream *)p)->flow, &c->link, p->wire_id);
-    link_send(&c->link, p->msg, p->wire_id);
-    p->msg = NULL;
+    send_request(c, p);
     if (p->kind == PENDING_STREAM)
         stream_placed((struct nrpc_stream *)p);
 }
@@ -78,7 +109,7 @@ void connection_release(struct connection *c, struct pending *p)
     p->connection = NULL;
     if (p->kind == PENDING_STREAM)
         flow_disconnect(&((struct nrpc_stream *)p)->flow);
-    if (c->leaving && !c->outstanding)
+    if ((c->leaving || c->going) && !c->outstanding)
         connection_say_goodbye(c);
 }
 
@@ -95,11 +126,23 @@ void connection_fail_all(struct connection *c, int code, const char *text)
 
 void connection_say_goodbye(struct connection *c)
 {
-    if (c->pipe)
-        link_say(&c->link, FRAME_GOODBYE);
+    if (!c->pipe || c->link.said_goodbye)
+        return;
+    link_say(&c->link, FRAME_GOODBYE);
+    c->goodbye_by_us = clock_mono_us() + TRANSPORT_GOODBYE_MS * 1000;
+    channel_arm(c->channel, c->goodbye_by_us);
 }
 
 // ---- receiving
+
+// It may have taken calls until now.
+static void stop_using(struct connection *c)
+{
+    bool was_used = c->connected && !c->leaving && !c->going;
+    c->leaving = true;
+    if (was_used)
+        endpoints_lost(c->channel, c);
+}
 
 static void take_goodbye(struct connection *c)
 {
@@ -107,7 +150,7 @@ static void take_goodbye(struct connection *c)
         sp_close(c->pipe); // both have said it
         return;
     }
-    c->leaving = true;
+    stop_using(c);
     connection_fail_all(c, NRPC_UNAVAILABLE, "the server closes");
     connection_say_goodbye(c);
 }
@@ -117,16 +160,29 @@ static void take_connection_frame(struct connection *c, const struct frame *f)
     if (f->kind == FRAME_PING) {
         link_say(&c->link, FRAME_ACK);
     } else if (f->kind == FRAME_DRAIN) {
-        c->leaving = true;
-        if (!c->outstanding)
-            connection_say_goodbye(c);
+        if (!c->local) // there is no other way to a server of this process: it refuses the calls itself
+            endpoints_let_go(c, true);
     } else if (f->kind == FRAME_GOODBYE) {
         take_goodbye(c);
     }
 }
 
+static void praise(struct connection *c)
+{
+    if (c->useful)
+        return;
+    c->useful = true;
+    if (c->dialer)
+        sp_dialer_praise(c->dialer);
+}
+
 static void take_response(struct connection *c, struct pending *p, nng_msg *msg, const struct frame *f)
 {
+    if (f->status == NRPC_UNAVAILABLE && f->not_begun && channel_send_elsewhere(c->channel, p)) {
+        nng_msg_free(msg);
+        return;
+    }
+    praise(c);
     p->reply = msg;
     p->st.code = (int)f->status;
     int64_t pushback_ms = f->status ? outcome_retry_after_ms(f) : 0;
@@ -147,7 +203,7 @@ static void break_call(struct connection *c, struct pending *p, nng_msg *msg, co
 static void take_stream_frame(struct connection *c, struct nrpc_stream *s, nng_msg *msg,
                               const struct frame *f)
 {
-    if (!s->has_first && f->kind != FRAME_CREDIT) {
+    if (!s->has_first && f->kind != FRAME_CREDIT && !(f->not_begun && s->call.again)) {
         s->has_first = true;
         outcome_take(&s->first, f);
     }
@@ -218,8 +274,6 @@ static void take_message(struct connection *c, nng_msg *msg, uint32_t id)
     struct frame f;
     (void)frame_parse(nng_msg_body(msg), nng_msg_len(msg), &f, NULL); // malformed: version 0
     channel_lock(c->channel);
-    c->heard_us = clock_mono_us();
-    c->asked = false;
     link_heard(&c->link, &f);
     if (id == LINK_CONNECTION_ID && f.kind == FRAME_BATCH)
         take_batch(c, msg, &f);
@@ -254,28 +308,17 @@ static void opened(void *owner, struct sp_pipe *pipe)
     }
     c->pipe = pipe;
     c->connected = true;
-    c->leaving = c->asked = false;
-    c->heard_us = clock_mono_us();
+    c->leaving = c->useful = false;
+    c->opened_us = clock_mono_us();
+    c->goodbye_by_us = CLOCK_NEVER;
     c->avoid_until_us = 0;
     link_fini(&c->link);
-    link_init(&c->link, emit);
+    link_init(&c->link, &link_model);
     ch->stats.connects++;
-    if (c->retired)
+    if (c->going)
         connection_say_goodbye(c);
     channel_pump(ch);
     channel_unlock(ch);
-}
-
-// Calls in line have as long again to wait for a connection.
-static void restart_connect_timeouts(struct nrpc_channel *ch)
-{
-    int64_t connect_by_us = clock_mono_us() + ch->options.connect_timeout_ms * 1000;
-    for (struct pending *p = ch->line; p; p = p->next) {
-        if (p->connect_by_us != CLOCK_NEVER)
-            p->connect_by_us = connect_by_us;
-        if (p->kind != PENDING_BLOCKING)
-            channel_arm(ch, channel_wake_at(ch, p));
-    }
 }
 
 static void closed(void *owner, struct sp_pipe *pipe)
@@ -284,27 +327,40 @@ static void closed(void *owner, struct sp_pipe *pipe)
     struct nrpc_channel *ch = c->channel;
     channel_lock(ch);
     if (c->pipe == pipe) {
+        stop_using(c);
         c->pipe = NULL;
         c->connected = false;
         ch->stats.disconnects++;
         c->link.said_goodbye = true; // nothing more over this one
         connection_fail_all(c, NRPC_UNAVAILABLE, "the connection was lost");
-        restart_connect_timeouts(ch);
+        if (c->going)
+            channel_arm(ch, 0); // it is removed
         pthread_cond_broadcast(&ch->quiet);
     }
     channel_unlock(ch);
 }
 
+int64_t connection_heard_us(const struct connection *c)
+{
+    int64_t heard_us = c->pipe ? sp_heard_us(c->pipe) : 0;
+    return heard_us > c->busy_since_us ? heard_us : c->busy_since_us;
+}
+
 int64_t connection_tick(struct connection *c, int64_t now_us)
 {
     const struct nrpc_channel_options *o = &c->channel->options;
-    if (!c->pipe || o->keepalive_ms <= 0 || !c->outstanding)
-        return INT64_MAX;
-    int64_t ask_us = c->heard_us + o->keepalive_ms * 1000, end_us = ask_us + o->keepalive_timeout_ms * 1000;
+    if (c->pipe && now_us >= c->goodbye_by_us)
+        sp_close(c->pipe);
+    if (!c->pipe || c->link.said_goodbye)
+        return c->pipe && now_us < c->goodbye_by_us ? c->goodbye_by_us : CLOCK_NEVER;
+    if (o->keepalive_ms <= 0 || !c->outstanding)
+        return CLOCK_NEVER;
+    int64_t heard_us = connection_heard_us(c);
+    int64_t ask_us = heard_us + o->keepalive_ms * 1000, end_us = ask_us + o->keepalive_timeout_ms * 1000;
     if (now_us < ask_us)
         return ask_us;
-    if (!c->asked) {
-        c->asked = true;
+    if (c->asked_us <= heard_us) {
+        c->asked_us = now_us;
         link_say(&c->link, FRAME_PING);
         return end_us;
     }
@@ -312,7 +368,17 @@ int64_t connection_tick(struct connection *c, int64_t now_us)
         return end_us;
     connection_fail_all(c, NRPC_UNAVAILABLE, "the server gives no sign of life");
     sp_close(c->pipe);
-    return INT64_MAX;
+    return CLOCK_NEVER;
+}
+
+// A long message is arriving: without a word from us its sender could not tell that we live.
+static void arriving(void *owner, struct sp_pipe *pipe)
+{
+    struct connection *c = owner;
+    channel_lock(c->channel);
+    if (c->pipe == pipe)
+        link_say(&c->link, FRAME_ACK);
+    channel_unlock(c->channel);
 }
 
 // ---- life
@@ -322,43 +388,48 @@ struct connection *connection_create(struct nrpc_channel *ch, const char *url)
     struct connection *c = mem_calloc(1, sizeof *c);
     c->channel = ch;
     c->url = mem_strdup(url);
-    link_init(&c->link, emit);
+    c->open_at_us = c->goodbye_by_us = CLOCK_NEVER;
+    link_init(&c->link, &link_model);
     return c;
 }
 
 void connection_destroy(struct connection *c)
 {
+    if (c->local)
+        server_release_local(c->local);
     link_fini(&c->link);
     free(c->slots);
     free(c->url);
     free(c);
 }
 
-int connection_open(struct connection *c, struct nrpc_status *st)
+int connection_open(const struct connection *c, struct sp_dialer **out, struct nrpc_status *st)
 {
-    static const struct sp_events events = {opened, received, closed};
+    static const struct sp_events events = {opened, received, closed, arriving, NULL};
     const struct nrpc_channel_options *o = &c->channel->options;
     const struct sp_options options = {
         .events = &events,
-        .owner = c,
+        .owner = (struct connection *)c,
         .max_bytes = o->max_message_bytes + TRANSPORT_FRAME_ROOM,
         .tls = o->tls,
         .reconnect_min_ms = o->reconnect_min_ms,
         .reconnect_max_ms = o->reconnect_max_ms,
+        .first_pause_ms = c->pause_ms,
     };
-    return sp_dial(c->url, &options, &c->dialer, st);
+    return sp_dial(c->url, &options, out, st);
 }
 
 void connection_connect_local(struct connection *c, struct nrpc_server *server)
 {
-    c->local = server_connect_local(server, c->channel);
+    c->local = server;
+    c->local_id = server_connect_local(server, c->channel);
     c->connected = true;
 }
 
 void connection_close(struct connection *c)
 {
     if (c->local)
-        server_disconnect_local(c->local);
+        server_disconnect_local(c->local, c->local_id);
     sp_dialer_close(c->dialer);
     c->dialer = NULL;
 }

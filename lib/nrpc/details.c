@@ -28,12 +28,18 @@ static uint8_t *write_any(uint8_t *p, const ProtobufCMessage *m)
     return p + protobuf_c_message_pack(m, p);
 }
 
-struct wire_bytes details_pack(struct arena *a, const struct nrpc_status *st,
-                               const ProtobufCMessage *const *details, size_t count)
+size_t details_size(const struct nrpc_status *st, const ProtobufCMessage *const *details, size_t count)
 {
     size_t size = wire_number_size((uint64_t)st->code) + wire_bytes_size(strlen(st->text));
     for (size_t i = 0; i < count; i++)
         size += wire_bytes_size(any_size(details[i]));
+    return size;
+}
+
+struct wire_bytes details_pack(struct arena *a, const struct nrpc_status *st,
+                               const ProtobufCMessage *const *details, size_t count)
+{
+    size_t size = details_size(st, details, count);
     uint8_t *data = arena_alloc(a, size);
     if (!data)
         return (struct wire_bytes){NULL, 0};

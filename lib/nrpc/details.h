@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "nrpc/frame.h"
 
+// The packed size.
+size_t details_size(const struct nrpc_status *st, const ProtobufCMessage *const *details, size_t count);
+
 // In the arena; data NULL if its budget is used up.
 struct wire_bytes details_pack(struct arena *a, const struct nrpc_status *st,
                                const ProtobufCMessage *const *details, size_t count);

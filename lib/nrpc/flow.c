@@ -56,7 +56,7 @@ void flow_disconnect(struct flow *f)
 
 bool flow_may_send(const struct flow *f)
 {
-    return f->credit > 0;
+    return f->credit > 0 && !link_is_full(f->link);
 }
 
 static struct frame message_frame(const struct flow *f)
@@ -139,18 +139,44 @@ void flow_resume(struct link *link)
 
 // ---- receiving
 
+static void append_payloads(nng_msg *to, const struct frame *frame)
+{
+    struct wire_bytes rest = frame->all, payload;
+    while (frame_next_payload(&rest, &payload)) {
+        uint8_t head[16];
+        transport_append(to, head, (size_t)(frame_write_payload(head, payload.size) - head));
+        transport_append(to, payload.data, payload.size);
+    }
+}
+
 // A message holds on to its frame; one that is mostly something else is not kept as it is.
 static nng_msg *only_payloads(nng_msg *msg, const struct frame *frame)
 {
-    struct wire_bytes rest = frame->all, payload;
     nng_msg *compact = transport_message(0);
-    while (frame_next_payload(&rest, &payload)) {
-        uint8_t head[16];
-        transport_append(compact, head, (size_t)(frame_write_payload(head, payload.size) - head));
-        transport_append(compact, payload.data, payload.size);
-    }
+    append_payloads(compact, frame);
     nng_msg_free(msg);
     return compact;
+}
+
+static void enqueue(struct flow *f, nng_msg *msg)
+{
+    *(nng_msg **)queue_push(&f->queue, sizeof msg) = msg;
+    f->tail_room = 0;
+}
+
+// A frame of its own for each small message would take many times what they cost of the credit: those that
+// are not read soon are put together. Takes msg.
+static void pack(struct flow *f, nng_msg *msg, const struct frame *frame)
+{
+    if (f->tail_room < frame->all.size) {
+        nng_msg *tail = transport_message(FLOW_PACK_BYTES);
+        (void)nng_msg_chop(tail, FLOW_PACK_BYTES);
+        enqueue(f, tail);
+        f->tail_room = FLOW_PACK_BYTES;
+    }
+    append_payloads(*(nng_msg **)queue_at(&f->queue, f->queue.count - 1, sizeof msg), frame);
+    f->tail_room -= frame->all.size;
+    nng_msg_free(msg);
 }
 
 bool flow_receive(struct flow *f, nng_msg *msg, const struct frame *frame)
@@ -167,9 +193,12 @@ bool flow_receive(struct flow *f, nng_msg *msg, const struct frame *frame)
         cost += (int64_t)payload.size + FLOW_MESSAGE_COST;
     }
     f->granted -= cost;
-    if (frame->all.size > (size_t)cost + FLOW_OTHER_BYTES)
-        msg = only_payloads(msg, frame);
-    *(nng_msg **)queue_push(&f->queue, sizeof msg) = msg;
+    if (f->queue.count >= FLOW_LOOSE && frame->all.size <= FLOW_SMALL)
+        pack(f, msg, frame);
+    else if (frame->all.size > (size_t)cost + FLOW_OTHER_BYTES)
+        enqueue(f, only_payloads(msg, frame));
+    else
+        enqueue(f, msg);
     return true;
 }
 
@@ -181,6 +210,8 @@ bool flow_next(struct flow *f, struct wire_bytes *payload)
         nng_msg_free(f->reading);
         f->reading = *(nng_msg **)queue_at(&f->queue, 0, sizeof f->reading);
         queue_pop(&f->queue);
+        if (!f->queue.count)
+            f->tail_room = 0;
         f->rest = (struct wire_bytes){nng_msg_body(f->reading), nng_msg_len(f->reading)};
     }
     return true;

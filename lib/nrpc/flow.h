@@ -13,6 +13,8 @@ enum {
     FLOW_MESSAGE_COST = 16,    // bytes that a message costs besides its own
     FLOW_BATCH_BYTES = 16384,  // a frame of gathered messages is not made larger
     FLOW_OTHER_BYTES = 256,    // of a frame that are no payload, that may be kept with it
+    FLOW_LOOSE = 4,            // unread frames from which on small ones are put together
+    FLOW_PACK_BYTES = 8192,    // and that many bytes of them
 };
 
 struct flow {
@@ -32,6 +34,7 @@ struct flow {
     int64_t granted;    // of those, not used up yet
     int64_t taken;      // bytes the reader took and that were not granted anew
     struct queue queue; // of nng_msg *: frames with messages
+    size_t tail_room;   // bytes of payloads that fit into the last of them; 0: it is as it came
     nng_msg *reading;   // the reader's
     struct wire_bytes rest;
 };
@@ -45,7 +48,7 @@ void flow_disconnect(struct flow *f); // what was gathered is dropped
 // Sends a message of packed_bytes (below FLOW_SMALL: packs it here; else `frame` is it, made by flow_frame
 // without the mutex). The flow must be connected and flow_may_send.
 enum { FLOW_SMALL = 4096 };
-bool flow_may_send(const struct flow *f);
+bool flow_may_send(const struct flow *f); // there is credit, and room in the link
 void flow_send(struct flow *f, const ProtobufCMessage *message, size_t packed_bytes, nng_msg *frame);
 nng_msg *flow_frame(const struct flow *f, const ProtobufCMessage *message, size_t packed_bytes);
 void flow_flush(struct flow *f); // what was gathered goes, before a frame that follows it

@@ -19,6 +19,7 @@ enum field { // the numbers in frame.proto
     F_CREDIT = 9,
     F_ACK = 10,
     F_TRAILERS = 11,
+    F_NOT_BEGUN = 12,
     F_PAYLOAD = 15,
     M_KEY = 1,
     M_VALUE = 2,
@@ -56,6 +57,8 @@ static void take_varint(struct frame *f, const struct wire_item *i)
         f->credit = (uint32_t)i->varint;
     else if (i->number == F_ACK)
         f->ack = (uint32_t)i->varint;
+    else if (i->number == F_NOT_BEGUN)
+        f->not_begun = i->varint != 0;
 }
 
 static void take_bytes(struct frame *f, const struct wire_item *i)
@@ -251,7 +254,8 @@ size_t frame_size(const struct frame *f, bool with_payload, size_t payload_size)
            (f->timeout_us ? TIMEOUT_SIZE : 0) + metadata_size(f->metadata, f->metadata_count) +
            wire_number_size(f->status) + text_size(f->status_text) + text_size(f->status_details) +
            wire_number_size(f->credit) + metadata_size(f->trailers, f->trailer_count) +
-           (with_payload ? wire_bytes_size(payload_size) : 0) + FRAME_ACK_SIZE;
+           wire_number_size(f->not_begun) + (with_payload ? wire_bytes_size(payload_size) : 0) +
+           FRAME_ACK_SIZE;
 }
 
 uint8_t *frame_write(const struct frame *f, bool with_payload, size_t payload_size, uint8_t *p)
@@ -267,6 +271,7 @@ uint8_t *frame_write(const struct frame *f, bool with_payload, size_t payload_si
     p = write_text(p, F_STATUS_DETAILS, f->status_details);
     p = wire_write_number(p, F_CREDIT, f->credit);
     p = write_metadata(p, F_TRAILERS, f->trailers, f->trailer_count);
+    p = wire_write_number(p, F_NOT_BEGUN, f->not_begun);
     if (with_payload)
         p = wire_write_bytes(p, F_PAYLOAD, NULL, payload_size);
     frame_write_ack(p + (with_payload ? payload_size : 0), f->ack);

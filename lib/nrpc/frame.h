@@ -36,6 +36,7 @@ struct frame {
     uint32_t status;
     struct wire_bytes status_text, status_details;
     uint32_t credit, ack;
+    bool not_begun; // a RESPONSE to a call that the server did not begin
     uint32_t metadata_count, trailer_count;
     // reading only
     uint32_t metadata_bytes; // of all keys and values

@@ -6,26 +6,38 @@
 #include "nrpc/flow.h"
 #include "nrpc/transport.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-void link_init(struct link *l, void (*emit)(struct link *link, nng_msg *msg, uint32_t id))
+void link_init(struct link *l, const struct link *model)
 {
-    *l = (struct link){.emit = emit};
+    *l = (struct link){.emit = model->emit,
+                       .has_room = model->has_room,
+                       .unsent = model->unsent,
+                       .full_links = model->full_links};
     l->waiting_tail = &l->waiting;
+}
+
+static void set_full(struct link *l, bool full)
+{
+    if (l->was_full != full && l->full_links)
+        atomic_fetch_add(l->full_links, full ? 1 : (unsigned)-1);
+    l->was_full = full;
 }
 
 void link_fini(struct link *l)
 {
     for (struct link_held *h; l->held.count; queue_pop(&l->held)) {
         h = queue_at(&l->held, 0, sizeof *h);
-        nng_msg_free(h->msg);
+        transport_free(h->msg);
     }
     queue_fini(&l->held);
-    nng_msg_free(l->lone.msg);
+    transport_free(l->lone.msg);
     nng_msg_free(l->batch);
     l->lone.msg = l->batch = NULL;
-    l->held_bytes = 0;
+    l->held_bytes = l->small_held_bytes = 0;
+    set_full(l, false);
 }
 
 bool link_is_eager(const struct link *l)
@@ -36,27 +48,67 @@ bool link_is_eager(const struct link *l)
     return !l->held.count && !l->lone.msg && !l->batch && !is_behind;
 }
 
-static void emit(struct link *l, nng_msg *msg, uint32_t id)
+static void emit(struct link *l, nng_msg *msg, uint32_t id, bool urgent)
 {
-    frame_write_ack((uint8_t *)nng_msg_body(msg) + nng_msg_len(msg) - FRAME_ACK_SIZE, l->received);
-    l->told = l->received;
+    l->told = l->withholds ? l->told : l->received;
+    frame_write_ack((uint8_t *)nng_msg_body(msg) + nng_msg_len(msg) - FRAME_ACK_SIZE, l->told);
     l->sent++;
-    l->emit(l, msg, id);
+    l->emit(l, msg, id, urgent);
+}
+
+// ---- room
+
+static size_t waiting_bytes(const struct link *l)
+{
+    return l->held_bytes + (l->unsent ? l->unsent(l) : 0);
+}
+
+bool link_is_full(struct link *l)
+{
+    bool is_full = waiting_bytes(l) > (l->was_full ? LINK_ROOM_BYTES / 2 : LINK_ROOM_BYTES);
+    if (is_full)
+        set_full(l, true);
+    return is_full;
+}
+
+void link_drained(struct link *l)
+{
+    if (!l->was_full || waiting_bytes(l) > LINK_ROOM_BYTES / 2)
+        return;
+    set_full(l, false);
+    if (l->has_room)
+        l->has_room(l);
+}
+
+void link_withhold(struct link *l, bool withholds)
+{
+    l->withholds = withholds;
+}
+
+// ---- the window
+
+// What a held message counts: all of it, and, if it is a small frame or a batch of them, as that, too.
+static void count_held(struct link *l, const struct link_held *h, bool came)
+{
+    size_t bytes = nng_msg_len(h->msg) + sizeof *h, sign = came ? 1 : (size_t)-1;
+    l->held_bytes += sign * bytes;
+    if (h->id == LINK_CONNECTION_ID || bytes <= LINK_SMALL)
+        l->small_held_bytes += sign * bytes;
 }
 
 static void hold(struct link *l, nng_msg *msg, uint32_t id)
 {
     struct link_held *h = queue_push(&l->held, sizeof *h);
     *h = (struct link_held){msg, id};
-    l->held_bytes += nng_msg_len(msg) + sizeof *h;
-    if (l->held_bytes > LINK_HELD_BYTES)
-        l->emit(l, NULL, 0);
+    count_held(l, h, true);
+    if (l->small_held_bytes > LINK_SMALL_HELD_MAX)
+        l->emit(l, NULL, 0, false);
 }
 
 static void emit_or_hold(struct link *l, nng_msg *msg, uint32_t id)
 {
     if (!l->held.count && l->sent - l->acked < LINK_WINDOW)
-        emit(l, msg, id);
+        emit(l, msg, id, false);
     else
         hold(l, msg, id);
 }
@@ -71,7 +123,7 @@ static void add_to_batch(struct link *l, nng_msg *msg, uint32_t id)
     transport_append(l->batch, head, n);
     transport_append(l->batch, big_endian, sizeof big_endian);
     transport_append(l->batch, nng_msg_body(msg), nng_msg_len(msg));
-    nng_msg_free(msg);
+    transport_free(msg);
 }
 
 static void begin_batch(struct link *l)
@@ -103,7 +155,7 @@ static void flush(struct link *l)
 void link_send(struct link *l, nng_msg *msg, uint32_t id)
 {
     if (l->said_goodbye) {
-        nng_msg_free(msg);
+        transport_free(msg);
     } else if (nng_msg_len(msg) > LINK_SMALL || link_is_eager(l)) {
         flush(l);
         emit_or_hold(l, msg, id);
@@ -151,7 +203,7 @@ void link_say(struct link *l, enum frame_kind kind)
     if (kind == FRAME_GOODBYE)
         link_fini(l);
     l->said_goodbye = kind == FRAME_GOODBYE;
-    emit(l, bare_frame(kind), LINK_CONNECTION_ID);
+    emit(l, bare_frame(kind), LINK_CONNECTION_ID, kind != FRAME_GOODBYE);
 }
 
 // ---- hearing
@@ -166,15 +218,16 @@ void link_heard(struct link *l, const struct frame *f)
     while (l->held.count && l->sent - l->acked < LINK_WINDOW) {
         struct link_held h = *(struct link_held *)queue_at(&l->held, 0, sizeof h);
         queue_pop(&l->held);
-        l->held_bytes -= nng_msg_len(h.msg) + sizeof h;
-        emit(l, h.msg, h.id);
+        count_held(l, &h, false);
+        emit(l, h.msg, h.id, false);
     }
     flow_resume(l);
     flush(l);
+    link_drained(l);
 }
 
 void link_acknowledge(struct link *l)
 {
-    if (l->received - l->told >= LINK_ACK)
+    if (!l->withholds && l->received - l->told >= LINK_ACK)
         link_say(l, FRAME_ACK);
 }

@@ -20,7 +20,10 @@ enum {
     LINK_ACK = 4,      // received messages after which they are acknowledged at once
     LINK_SMALL = 4096, // bytes of a frame that may share a message
     LINK_BATCH_BYTES = 16384,   // a message of several frames is not made larger
-    LINK_HELD_BYTES = 32 << 20, // that may wait; a peer that lets more gather does not read, and is given up
+    LINK_ROOM_BYTES = 32 << 20, // that may wait; then calls and messages wait before they enter the link
+    // Frames that cannot wait elsewhere (answers of running calls, refusals, CANCEL, CREDIT) may enter a full
+    // link. A peer for which so many bytes of small ones are held does not read, and is given up.
+    LINK_SMALL_HELD_MAX = 32 << 20,
 };
 
 struct flow;
@@ -31,24 +34,41 @@ struct link_held {
 };
 
 struct link {
-    // Sends; takes msg. NULL: the connection is to be closed, the peer does not acknowledge.
-    void (*emit)(struct link *link, nng_msg *msg, uint32_t id);
-    uint32_t sent, acked;    // by us; of these, what the peer says it has
-    uint32_t received, told; // by us; what we last said
-    struct link_held lone;   // one small frame that waits for company; msg NULL: none
-    nng_msg *batch;          // several that do, as a message that is still growing
-    struct queue held;       // of struct link_held: messages that wait for the window
-    size_t held_bytes;
+    // Sends; takes msg, which is freed with transport_free. urgent: before all that was not begun. msg NULL:
+    // the connection is to be closed, the peer does not acknowledge.
+    void (*emit)(struct link *link, nng_msg *msg, uint32_t id, bool urgent);
+    // The link was full and has room again. May be NULL.
+    void (*has_room)(struct link *link);
+    // Bytes that were emitted and are not sent yet. May be NULL: they do not count.
+    size_t (*unsent)(const struct link *link);
+    _Atomic unsigned *full_links; // how many of the owner's are full; may be NULL
+    uint32_t sent, acked;         // by us; of these, what the peer says it has
+    uint32_t received, told;      // by us; what we last said
+    struct link_held lone;        // one small frame that waits for company; msg NULL: none
+    nng_msg *batch;               // several that do, as a message that is still growing
+    struct queue held;            // of struct link_held: messages that wait for the window
+    size_t held_bytes, small_held_bytes;
+    bool was_full;  // somebody waits for has_room
+    bool withholds; // acknowledges nothing, so that the peer sends no more calls (server_requests.c)
     struct flow *waiting, **waiting_tail; // flows whose messages gather
     bool said_goodbye;                    // nothing is sent any more
 };
 
-void link_init(struct link *link, void (*emit)(struct link *link, nng_msg *msg, uint32_t id));
+// The functions of `model` are copied.
+void link_init(struct link *link, const struct link *model);
 void link_fini(struct link *link); // frees what waits; no flow may use the link any more
 
 // Sends a frame made by transport_encode, in the order of calling, as soon as the window allows it. Takes
 // msg.
 void link_send(struct link *link, nng_msg *msg, uint32_t id);
+
+// More than LINK_ROOM_BYTES wait, and since then not yet less than half of it: what can wait elsewhere must;
+// has_room follows.
+bool link_is_full(struct link *link);
+void link_drained(struct link *link); // what `unsent` counts has become less
+
+// Whether to acknowledge what arrives.
+void link_withhold(struct link *link, bool withholds);
 
 // A frame without payload, of a call, or of the connection itself (which waits for nothing). GOODBYE is the
 // last frame ever; what waits is dropped.

@@ -8,14 +8,15 @@
 
 #include <nng/nng.h>
 
-struct peer;
-
-// A connection to the server, which keeps a reference to the channel until it is closed.
-struct peer *server_connect_local(struct nrpc_server *server, struct nrpc_channel *channel);
-void server_disconnect_local(struct peer *peer);
+// Connects, and returns the connection's number in the server, which holds a reference to the channel until
+// the disconnection; the channel holds one to the server until it releases it, when nobody can hand over a
+// frame any more. One that comes between the two is dropped.
+uint32_t server_connect_local(struct nrpc_server *server, struct nrpc_channel *channel);
+void server_disconnect_local(struct nrpc_server *server, uint32_t connection);
+void server_release_local(struct nrpc_server *server);
 
 // Hands a frame over; takes msg.
-void server_receive_local(struct peer *peer, nng_msg *msg, uint32_t id);
+void server_receive_local(struct nrpc_server *server, uint32_t connection, nng_msg *msg, uint32_t id);
 void channel_receive_local(struct nrpc_channel *channel, nng_msg *msg, uint32_t id);
 
 // A call made on behalf of a handler's call: when that is cancelled, so is this one.

@@ -25,6 +25,7 @@ extern "C" {
 
 #define NRPC_WIRE_VERSION 1                // the `version` of nrpc.v1.Frame that this library speaks
 #define NRPC_DEFAULT_MAX_MESSAGE (4 << 20) // bytes; both directions; larger is RESOURCE_EXHAUSTED
+#define NRPC_WAITING_HANDLERS_MAX 512      // see struct nrpc_server_options, workers
 #define NRPC_WOULD_BLOCK (-1)              // no status: see nrpc_call_on_ready and nrpc_stream_on_ready
 
 // ---------------------------------------------------------------- descriptions (written by protoc-gen-nrpc)
@@ -99,7 +100,10 @@ struct nrpc_tls_options {
 struct nrpc_server;
 
 struct nrpc_server_options {
-    unsigned workers;    // threads that run NRPC_POOLED handlers; 1..256; 0: 4
+    // Threads that run NRPC_POOLED handlers; 1..256; 0: 4. A handler that waits for its client, in
+    // nrpc_call_send or nrpc_call_receive, does not count: its thread waits, and another takes its place, up
+    // to NRPC_WAITING_HANDLERS_MAX. Further ones do count.
+    unsigned workers;
     unsigned queue_max;  // requests that may wait for a worker; more are answered RESOURCE_EXHAUSTED; 0: 1024
     unsigned parked_max; // requests received and not yet answered; more are RESOURCE_EXHAUSTED; 0: 65536
     size_t max_message_bytes;   // of a request or response; 0: NRPC_DEFAULT_MAX_MESSAGE
@@ -143,6 +147,7 @@ struct nrpc_server_interceptor {
 void nrpc_server_intercept(struct nrpc_server *server, const struct nrpc_server_interceptor *interceptor);
 
 // Opens a listener; may be called again for more. With tcp port 0 the system chooses a free port.
+// FAILED_PRECONDITION: the server drains.
 int nrpc_server_listen(struct nrpc_server *server, const char *url, struct nrpc_status *st);
 
 // The url of listener `index` with the real port in it, valid until the server is destroyed; NULL past the
@@ -157,9 +162,9 @@ int nrpc_server_reload_tls(struct nrpc_server *server, struct nrpc_status *st);
 // unanswered (0: drained).
 size_t nrpc_server_drain(struct nrpc_server *server, int64_t timeout_ms);
 
-// Closes the listeners, cancels running calls, waits for running handlers, answers nothing more. Calls that a
-// handler parked may still be answered or failed later (the answer goes nowhere): each must be, to free it.
-// NULL is allowed.
+// Closes the listeners, cancels running calls, waits for running handlers, answers nothing more. Calls that
+// no handler has seen yet end without one. Calls that a handler parked may still be answered or failed later
+// (the answer goes nowhere): each must be, to free it. NULL is allowed.
 void nrpc_server_destroy(struct nrpc_server *server);
 
 struct nrpc_server_stats {
@@ -213,7 +218,8 @@ void nrpc_reply_error(struct nrpc_call *call, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void nrpc_reply_status(struct nrpc_call *call, const struct nrpc_status *st);
 
-// The same, with typed details, of which the client gets those whose type it knows by nrpc_detail.
+// The same, with typed details, of which the client gets those whose type it knows by nrpc_detail. Details
+// over the size limit are left out, and the text says so.
 void nrpc_reply_details(struct nrpc_call *call, const struct nrpc_status *st,
                         const ProtobufCMessage *const *details, size_t detail_count);
 
@@ -302,8 +308,10 @@ enum nrpc_choice {          // which of several servers gets a call
 };
 
 struct nrpc_channel_options {
-    size_t max_message_bytes;   // 0: NRPC_DEFAULT_MAX_MESSAGE
-    unsigned max_outstanding;   // calls on one connection at once, 1..4096; more wait in line; 0: 1024
+    size_t max_message_bytes; // 0: NRPC_DEFAULT_MAX_MESSAGE
+    // Calls on one connection at the same time, 1..4096; more wait in line; 0: 1024. Also those wait there
+    // that would make more than 32 MiB wait for the server to read.
+    unsigned max_outstanding;
     unsigned max_waiting;       // calls that may wait in line; more fail RESOURCE_EXHAUSTED; 0: 4096
     int64_t connect_timeout_ms; // how long a call without wait_for_ready waits for a connection; 0: 2000
     int64_t reconnect_min_ms;   // pause after a failed connect, doubled each time, with jitter; 0: 20
@@ -333,8 +341,8 @@ int nrpc_channel_open(const char *urls, const struct nrpc_channel_options *optio
 // drive client and server. The server must outlive the channel.
 struct nrpc_channel *nrpc_channel_local(struct nrpc_server *server);
 
-// Fails all calls with CANCELLED, waits until their callbacks have returned, and frees the channel. Its
-// streams must have been closed. NULL is allowed.
+// Fails all calls with CANCELLED, waits until they have returned, their callbacks and interceptors too, and
+// frees the channel. Not from such a callback. Its streams must have been closed. NULL is allowed.
 void nrpc_channel_close(struct nrpc_channel *channel);
 
 // At least one connection stands.
@@ -348,7 +356,9 @@ struct nrpc_channel_stats {
 void nrpc_channel_stats(const struct nrpc_channel *channel, struct nrpc_channel_stats *out);
 
 struct nrpc_call_options {
-    int64_t timeout_ms;  // the deadline, from now; 0: none. What remains of it travels with the call
+    // The deadline, from now; 0: none; below 0: it has passed, the call is not sent. What remains of it
+    // travels with the call.
+    int64_t timeout_ms;
     bool wait_for_ready; // wait for a connection until the deadline, instead of failing UNAVAILABLE
     const struct nrpc_metadata *metadata;
     size_t metadata_count; // at most 64, 8 KiB in all
@@ -370,9 +380,10 @@ int nrpc_call_unary(struct nrpc_channel *channel, const struct nrpc_method *meth
                     const struct nrpc_call_options *options, const ProtobufCMessage *request,
                     ProtobufCMessage **response, struct nrpc_status *st);
 
-// One asynchronous call. done runs exactly once, on an nng thread (or inside this call, if it fails at once
-// or the channel is local), with no lock held; it must not block. response is NULL on failure and lives only
-// during done.
+// One asynchronous call. done runs exactly once, on an nng thread, or inside this call if it fails
+// immediately or the channel is local; but if that is inside another callback of the same channel, then after
+// that one has returned, so that a chain of calls, each begun by the `done` of the last, takes no stack. No
+// lock is held; it must not block. response is NULL on failure and lives only during done.
 typedef void (*nrpc_done_fn)(void *user, const struct nrpc_status *st, const ProtobufCMessage *response);
 void nrpc_call_async(struct nrpc_channel *channel, const struct nrpc_method *method,
                      const struct nrpc_call_options *options, const ProtobufCMessage *request,

@@ -74,8 +74,8 @@ int nrpc_publish(struct nrpc_publisher *p, const char *topic, uint64_t sequence,
     size_t n = strlen(topic), payload = protobuf_c_message_get_packed_size(event);
     if (n < 1 || n > TOPIC_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "topic of %zu bytes; 1 to %d are allowed", n, TOPIC_MAX);
-    if (payload > NRPC_DEFAULT_MAX_MESSAGE)
-        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "event of %zu bytes is over the limit", payload);
+    if (transport_check_bytes("an event", payload, NRPC_DEFAULT_MAX_MESSAGE, st))
+        return NRPC_RESOURCE_EXHAUSTED;
     uint8_t head[TOPIC_MAX + 32], *at = write_topic(head, topic);
     at = wire_write_number(at, SEQUENCE, sequence);
     at = wire_write_bytes(at, PAYLOAD, NULL, payload);
@@ -161,7 +161,8 @@ int nrpc_subscriber_open(const char *url, const char *const *topics, size_t topi
                          nrpc_event_fn on_event, void *user, struct nrpc_subscriber **out,
                          struct nrpc_status *st)
 {
-    static const struct sp_events events = {came_or_went, received, came_or_went};
+    static const struct sp_events events = {
+        .opened = came_or_went, .received = received, .closed = came_or_went};
     *out = NULL;
     for (size_t i = 0; i < topic_count; i++)
         if (strlen(topics[i]) < 1 || strlen(topics[i]) > TOPIC_MAX)

@@ -101,24 +101,18 @@ static bool is_listed(const struct addresses *a, const char *url)
     return false;
 }
 
-// Retires what is not listed any more, and takes back what is again; true in known[i]: there is a connection
-// to i.
+// Lets go of what is not listed any more; true in known[i]: there is a connection to i that stays.
 static void compare(struct nrpc_channel *ch, const struct addresses *a, bool complete,
                     bool known[ADDRESSES_MAX])
 {
     channel_lock(ch);
     for (size_t i = 0; i < ch->connection_count; i++) {
         struct connection *c = ch->connections[i];
-        bool listed = is_listed(a, c->url);
         for (size_t k = 0; k < a->count; k++)
-            known[k] |= !strcmp(a->urls[k], c->url);
-        if (!c->resolved || (!listed && !complete))
-            continue;
-        c->retired = !listed;
-        if (c->retired && c->connected) {
-            c->leaving = true;
-            if (!c->outstanding)
-                connection_say_goodbye(c);
+            known[k] |= (!c->going || c->replace) && !strcmp(a->urls[k], c->url);
+        if (c->resolved && complete && !is_listed(a, c->url)) {
+            endpoints_let_go(c, false);
+            c->replace = false;
         }
     }
     channel_pump(ch);
@@ -131,7 +125,7 @@ static void apply(struct nrpc_channel *ch, const struct addresses *a, bool compl
     struct nrpc_status st;
     compare(ch, a, complete, known);
     for (size_t i = 0; i < a->count; i++)
-        if (!known[i] && channel_add(ch, a->urls[i], true, &st))
+        if (!known[i] && endpoints_add(ch, a->urls[i], true, &st))
             log_warn("%s", st.text);
 }
 

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GOODBYES_MS = 1000 }; // how long a drain waits for clients after the last answer
+enum { GOODBYES_MS = 1000, DRAIN_MAX_MS = INT32_MAX }; // a drain waits for clients after the last answer
 
 // ---- the mutex, and what happens without it
 
@@ -94,7 +94,7 @@ void server_ref(struct nrpc_server *s)
 static void free_tables(struct nrpc_server *s)
 {
     for (size_t i = 0; i < s->listener_count; i++)
-        sp_listener_close(s->listeners[i]);
+        sp_listener_close(s->listeners[i]); // they were hung up: this only frees them
     struct method_entry *m, *mtmp;
     HASH_ITER(hh, s->methods, m, mtmp)
     {
@@ -130,6 +130,7 @@ void server_unref(struct nrpc_server *s)
     free(s->interceptors);
     tls_options_free(s->options.tls);
     pthread_mutex_destroy(&s->mu);
+    pthread_mutex_destroy(&s->listening);
     pthread_cond_destroy(&s->answered);
     pthread_cond_destroy(&s->peers_gone);
     free(s);
@@ -160,7 +161,9 @@ struct nrpc_server *nrpc_server_create(const struct nrpc_server_options *options
     s->services_tail = &s->services;
     s->ready_tail = &s->ready;
     s->workers = pool_create("nrpc-worker", o->workers);
+    pool_let_wait(s->workers, NRPC_WAITING_HANDLERS_MAX);
     pthread_mutex_init(&s->mu, NULL);
+    pthread_mutex_init(&s->listening, NULL);
     wait_cond_init(&s->answered);
     wait_cond_init(&s->peers_gone);
     return s;
@@ -225,8 +228,12 @@ void nrpc_server_intercept(struct nrpc_server *s, const struct nrpc_server_inter
 
 // ---- listening
 
-int nrpc_server_listen(struct nrpc_server *s, const char *url, struct nrpc_status *st)
+// Under `listening`.
+static int add_listener(struct nrpc_server *s, const char *url, struct nrpc_status *st)
 {
+    if (atomic_load(&s->refusing))
+        return status_set(st, NRPC_FAILED_PRECONDITION, "cannot listen on %s: the server is shutting down",
+                          url);
     if (s->listener_count == SERVER_LISTENERS_MAX)
         return status_set(st, NRPC_RESOURCE_EXHAUSTED, "a server can have %d listeners",
                           SERVER_LISTENERS_MAX);
@@ -241,6 +248,14 @@ int nrpc_server_listen(struct nrpc_server *s, const char *url, struct nrpc_statu
     if (!s->watchdog && s->options.watchdog_ms > 0)
         s->watchdog = watchdog_start(s);
     return NRPC_OK;
+}
+
+int nrpc_server_listen(struct nrpc_server *s, const char *url, struct nrpc_status *st)
+{
+    pthread_mutex_lock(&s->listening);
+    int code = add_listener(s, url, st);
+    pthread_mutex_unlock(&s->listening);
+    return code;
 }
 
 const char *nrpc_server_url(struct nrpc_server *s, size_t index)
@@ -270,15 +285,18 @@ static void wait_for_peers(struct nrpc_server *s, int64_t timeout_ms)
 
 static void stop_listening(struct nrpc_server *s)
 {
+    pthread_mutex_lock(&s->listening);
     atomic_store(&s->refusing, true);
     watchdog_stop(s->watchdog);
     s->watchdog = NULL;
     for (size_t i = 0; i < s->listener_count; i++)
         sp_listener_stop(s->listeners[i]);
+    pthread_mutex_unlock(&s->listening);
 }
 
 size_t nrpc_server_drain(struct nrpc_server *s, int64_t timeout_ms)
 {
+    timeout_ms = timeout_ms < DRAIN_MAX_MS ? timeout_ms : DRAIN_MAX_MS;
     int64_t end_us = clock_mono_us() + timeout_ms * 1000;
     struct timespec until = wait_until(timeout_ms);
     stop_listening(s);
@@ -310,15 +328,13 @@ void nrpc_server_destroy(struct nrpc_server *s)
     stop_listening(s);
     server_lock(s);
     cancel_all(s);
-    server_unlock(s);
-    pool_destroy(s->workers);
-    s->workers = NULL;
-    server_lock(s);
     peers_say(s, FRAME_GOODBYE);
     server_unlock(s);
     server_lock(s);
     wait_for_peers(s, TRANSPORT_GOODBYE_MS);
     server_unlock(s);
     peers_close(s);
+    pool_destroy(s->workers); // not before nobody can bring it work
+    s->workers = NULL;
     server_unref(s);
 }

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "nrpc/flow.h"
+#include "nrpc/lifetimes.h" // the rule of ownership
 #include "nrpc/link.h"
 #include "nrpc/local.h"
 #include "nrpc/sp.h"
@@ -46,8 +47,12 @@ struct peer { // a connection
     struct nrpc_channel *local;
     struct nrpc_call *calls; // a ring
     unsigned running;
-    bool asked; // for a sign of life
-    int64_t connected_us, heard_us;
+    // Calls that were admitted and do not run yet, because more answers wait for this client than it has room
+    // for. While there are any, nothing is acknowledged, so that it sends no more than are on their way.
+    struct nrpc_call *stalled, **stalled_tail;
+    unsigned pressing;              // messages with new calls that came meanwhile
+    uint32_t pressed_at;            // link.received of the last of them
+    int64_t connected_us, asked_us; // when it was last asked for a sign of life
     uint64_t frames_received, frames_sent;
     char name[64];
 };
@@ -85,6 +90,7 @@ struct nrpc_call {
     int64_t arrived_us, deadline_us; // monotonic; CLOCK_NEVER: none
     _Atomic bool cancelled;
     bool receive_closed, streams, headers_sent;
+    bool not_begun;     // the client may send it again elsewhere
     size_t intercepted; // interceptors whose start was reached
     struct call_metadata metadata, headers, trailers;
     struct call_value *values;
@@ -94,7 +100,7 @@ struct nrpc_call {
     void (*on_ready)(void *user, struct nrpc_call *call);
     void *on_ready_user;
     bool in_ready, ready_again;
-    struct nrpc_call *next_ready;
+    struct nrpc_call *next_ready, *next_stalled;
 };
 
 struct errand { // to a channel of this process
@@ -114,8 +120,10 @@ struct nrpc_server {
     struct pool *workers;
     bool open; // listens, or did
     nng_aio *tick_aio;
+    // Listeners are added and stopped under `listening`; who reads them looks at the count, which rises last.
+    pthread_mutex_t listening;
     struct sp_listener *listeners[SERVER_LISTENERS_MAX];
-    size_t listener_count;
+    _Atomic size_t listener_count;
     struct watchdog *watchdog;
 
     pthread_mutex_t mu;
@@ -130,7 +138,7 @@ struct nrpc_server {
     struct queue errands; // of struct errand
     bool carrying_out;
     _Atomic bool refusing;
-    _Atomic unsigned queued, unanswered;
+    _Atomic unsigned queued, unanswered, full_links;
     _Atomic uint64_t started, answers, refused, bad_frames, connected, listener_restarts;
     _Atomic int64_t mean_run_us; // of pooled handlers
 };
@@ -146,13 +154,18 @@ void server_unref(struct nrpc_server *s);
 void peers_open(struct nrpc_server *s);                      // before the first listener
 struct sp_options peers_options(struct nrpc_server *s);      // of listeners
 void peers_say(struct nrpc_server *s, enum frame_kind kind); // under the mutex
-void peers_close(struct nrpc_server *s);                     // all connections, and waits
+void peers_close(struct nrpc_server *s); // all connections; no event of theirs comes afterwards
 
 // ---- server_requests.c: frames of calls
 // A frame under a call's id; f NULL: it is malformed, *bad says how. Takes msg. Under the mutex, which it
 // gives back for a while: the peer may be gone afterwards.
 void requests_take(struct peer *peer, nng_msg *msg, const struct frame *f, const struct nrpc_status *bad,
                    uint32_t id);
+// Runs stalled calls while there is room for their answers. Under the mutex, which it gives back for a while;
+// returns the peer, NULL: it has gone meanwhile.
+struct peer *requests_resume(struct peer *peer);
+void requests_drop(struct nrpc_call *stalled); // those of a peer that has gone; without the mutex
+struct peer *peer_find(struct nrpc_server *s, uint32_t id);
 
 // ---- server_calls.c: calls; all under the mutex
 struct nrpc_call *call_new(struct nrpc_server *s);

@@ -3,6 +3,7 @@
 #include "nrpc/server.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "base/wait.h"
 #include "nrpc/details.h"
 #include "nrpc/transport.h"
@@ -43,10 +44,12 @@ static void end(struct nrpc_call *c, nng_msg *response, const struct nrpc_status
     server_lock(s);
     if (c->peer && c->streams)
         flow_flush(&c->flow);
-    if (c->peer)
+    if (c->peer) {
         link_send(&c->peer->link, response, c->id);
-    else
+        (void)link_is_full(&c->peer->link); // counts it, for those that run next
+    } else {
         nng_msg_free(response);
+    }
     call_detach(c);
     call_unref(c);
     server_unlock(s);
@@ -72,6 +75,7 @@ static nng_msg *error_response(const struct nrpc_call *c, const struct nrpc_stat
     f.status = (uint32_t)(st->code > 0 ? st->code : NRPC_INTERNAL);
     f.status_text = (struct wire_bytes){(const uint8_t *)st->text, strlen(st->text)};
     f.status_details = details;
+    f.not_begun = c->not_begun;
     return transport_encode(&f, NULL, 0);
 }
 
@@ -90,10 +94,30 @@ void nrpc_reply_error(struct nrpc_call *c, int code, const char *format, ...)
     nrpc_reply_status(c, &st);
 }
 
+// The status without its details, of which it says why they are missing.
+static struct nrpc_status without_details(const struct nrpc_status *st, const char *why)
+{
+    struct nrpc_status less;
+    int room = (int)(sizeof less.text - sizeof " (no details: )" - strlen(why));
+    status_set(&less, st->code, "%.*s (no details: %s)", room, st->text, why);
+    utf8_repair(less.text); // it may have been cut within a character
+    return less;
+}
+
 void nrpc_reply_details(struct nrpc_call *c, const struct nrpc_status *st,
                         const ProtobufCMessage *const *details, size_t detail_count)
 {
-    struct wire_bytes packed = details_pack(&c->arena, st, details, detail_count);
+    struct wire_bytes packed = {NULL, 0};
+    struct nrpc_status why, less;
+    size_t bytes = details_size(st, details, detail_count);
+    if (transport_check_bytes("a list", bytes, c->server->options.max_message_bytes, &why) == NRPC_OK) {
+        packed = details_pack(&c->arena, st, details, detail_count);
+        status_set(&why, NRPC_RESOURCE_EXHAUSTED, "the call's memory is used up");
+    }
+    if (!packed.data) {
+        less = without_details(st, why.text);
+        st = &less;
+    }
     end(c, error_response(c, st, packed), st);
 }
 
@@ -149,12 +173,13 @@ static int wait_for_change(struct nrpc_call *c)
 {
     if (c->on_ready)
         return NRPC_WOULD_BLOCK;
-    if (c->deadline_us == CLOCK_NEVER) {
-        pthread_cond_wait(&c->changed, &c->server->mu);
-        return NRPC_OK;
-    }
     struct timespec until = {.tv_sec = c->deadline_us / 1000000, .tv_nsec = c->deadline_us % 1000000 * 1000};
-    pthread_cond_timedwait(&c->changed, &c->server->mu, &until);
+    pool_wait_begin(); // the worker is free for others meanwhile
+    if (c->deadline_us == CLOCK_NEVER)
+        pthread_cond_wait(&c->changed, &c->server->mu);
+    else
+        pthread_cond_timedwait(&c->changed, &c->server->mu, &until);
+    pool_wait_end();
     return NRPC_OK;
 }
 

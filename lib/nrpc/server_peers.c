@@ -18,7 +18,7 @@ static struct peer *peer_of(struct link *link)
     return (struct peer *)((char *)link - offsetof(struct peer, link));
 }
 
-static void emit(struct link *link, nng_msg *msg, uint32_t id)
+static void emit(struct link *link, nng_msg *msg, uint32_t id, bool urgent)
 {
     struct peer *p = peer_of(link);
     if (!msg && p->pipe)
@@ -29,7 +29,23 @@ static void emit(struct link *link, nng_msg *msg, uint32_t id)
     if (p->local)
         server_run_errand(p->server, channel_ref(p->local), msg, id);
     else
-        sp_send(p->pipe, msg, id);
+        sp_send(p->pipe, msg, id, urgent);
+}
+
+static size_t unsent(const struct link *link)
+{
+    const struct peer *p = peer_of((struct link *)link);
+    return p->pipe ? sp_unsent_bytes(p->pipe) : 0;
+}
+
+static void has_room(struct link *link)
+{
+    struct peer *p = peer_of(link);
+    struct nrpc_call *c = p->calls;
+    do {
+        if (c && c->streams)
+            call_changed(c);
+    } while (c && (c = c->next) != p->calls);
 }
 
 void peers_say(struct nrpc_server *s, enum frame_kind kind)
@@ -40,7 +56,7 @@ void peers_say(struct nrpc_server *s, enum frame_kind kind)
 
 // ---- coming and going
 
-static struct peer *peer_find(struct nrpc_server *s, uint32_t id)
+struct peer *peer_find(struct nrpc_server *s, uint32_t id)
 {
     struct peer *p;
     HASH_FIND(hh, s->peers, &id, sizeof id, p);
@@ -54,8 +70,11 @@ static struct peer *peer_add(struct nrpc_server *s)
         p->id = ++s->last_id;
     while (!p->id || peer_find(s, p->id));
     p->server = s;
-    p->connected_us = p->heard_us = clock_mono_us();
-    link_init(&p->link, emit);
+    p->connected_us = clock_mono_us();
+    p->stalled_tail = &p->stalled;
+    const struct link model = {
+        .emit = emit, .has_room = has_room, .unsent = unsent, .full_links = &s->full_links};
+    link_init(&p->link, &model);
     HASH_ADD(hh, s->peers, id, sizeof p->id, p);
     atomic_fetch_add(&s->connected, 1);
     return p;
@@ -67,12 +86,17 @@ static void cancel_calls(struct peer *p)
         call_cancel(p->calls);
 }
 
+// Under the mutex; gives it back.
 static void peer_remove(struct peer *p)
 {
+    struct nrpc_server *s = p->server;
+    struct nrpc_call *stalled = p->stalled;
     cancel_calls(p);
-    HASH_DEL(p->server->peers, p);
+    HASH_DEL(s->peers, p);
     link_fini(&p->link);
     free(p);
+    server_unlock(s);
+    requests_drop(stalled);
 }
 
 static void opened(void *owner, struct sp_pipe *pipe)
@@ -93,9 +117,27 @@ static void closed(void *owner, struct sp_pipe *pipe)
 {
     struct nrpc_server *s = owner;
     server_lock(s);
-    peer_remove(peer_find(s, sp_user(pipe)));
     if (--s->remote_peers == 0)
         pthread_cond_broadcast(&s->peers_gone);
+    peer_remove(peer_find(s, sp_user(pipe)));
+}
+
+// A long message is arriving: without a word from us its sender could not tell that we live.
+static void arriving(void *owner, struct sp_pipe *pipe)
+{
+    struct nrpc_server *s = owner;
+    server_lock(s);
+    link_say(&peer_find(s, sp_user(pipe))->link, FRAME_ACK);
+    server_unlock(s);
+}
+
+static void drained(void *owner, struct sp_pipe *pipe)
+{
+    struct nrpc_server *s = owner;
+    server_lock(s);
+    struct peer *p = peer_find(s, sp_user(pipe));
+    link_drained(&p->link);
+    requests_resume(p);
     server_unlock(s);
 }
 
@@ -163,11 +205,12 @@ static void take_message(struct nrpc_server *s, uint32_t peer_id, nng_msg *msg, 
     if (!p) { // a local channel that has gone already
         nng_msg_free(msg);
     } else {
-        p->heard_us = clock_mono_us();
-        p->asked = false;
         p->frames_received++;
         link_heard(&p->link, &f);
-        if (code == NRPC_OK && id == LINK_CONNECTION_ID && f.kind == FRAME_BATCH)
+        p = p->stalled ? requests_resume(p) : p;
+        if (!p)
+            nng_msg_free(msg);
+        else if (code == NRPC_OK && id == LINK_CONNECTION_ID && f.kind == FRAME_BATCH)
             p = take_batch(p, msg, &f);
         else
             p = take_one(p, msg, code ? NULL : &f, &st, id);
@@ -184,30 +227,34 @@ static void received(void *owner, struct sp_pipe *pipe, nng_msg *msg, uint32_t i
 
 // ---- local channels
 
-struct peer *server_connect_local(struct nrpc_server *s, struct nrpc_channel *channel)
+uint32_t server_connect_local(struct nrpc_server *s, struct nrpc_channel *channel)
 {
     server_ref(s);
     server_lock(s);
     struct peer *p = peer_add(s);
     p->local = channel_ref(channel);
+    uint32_t id = p->id;
     server_unlock(s);
-    return p;
+    return id;
 }
 
-void server_disconnect_local(struct peer *p)
+void server_disconnect_local(struct nrpc_server *s, uint32_t peer_id)
 {
-    struct nrpc_server *s = p->server;
-    struct nrpc_channel *channel = p->local;
     server_lock(s);
+    struct peer *p = peer_find(s, peer_id);
+    struct nrpc_channel *channel = p->local;
     peer_remove(p);
-    server_unlock(s);
     channel_unref(channel);
+}
+
+void server_release_local(struct nrpc_server *s)
+{
     server_unref(s);
 }
 
-void server_receive_local(struct peer *p, nng_msg *msg, uint32_t id)
+void server_receive_local(struct nrpc_server *s, uint32_t peer_id, nng_msg *msg, uint32_t id)
 {
-    take_message(p->server, p->id, msg, id);
+    take_message(s, peer_id, msg, id);
 }
 
 // ---- keepalive
@@ -221,17 +268,18 @@ static void tick(void *arg)
     server_lock(s);
     int64_t now_us = clock_mono_us();
     for (struct peer *p = s->peers; p; p = p->hh.next) {
-        int64_t silent_ms = (now_us - p->heard_us) / 1000;
-        if (!p->pipe || silent_ms < o->keepalive_ms)
+        int64_t heard_us = p->pipe ? sp_heard_us(p->pipe) : now_us, silent_ms = (now_us - heard_us) / 1000;
+        if (silent_ms < o->keepalive_ms)
             continue;
-        if (!p->asked)
+        if (p->asked_us <= heard_us) {
+            p->asked_us = now_us;
             link_say(&p->link, FRAME_PING);
-        else if (silent_ms >= o->keepalive_ms + o->keepalive_timeout_ms)
+        } else if (silent_ms >= o->keepalive_ms + o->keepalive_timeout_ms) {
             sp_close(p->pipe);
-        p->asked = true;
+        }
     }
     server_unlock(s);
-    nng_sleep_aio(TICK_MS < o->keepalive_ms ? TICK_MS : (nng_duration)o->keepalive_ms, s->tick_aio);
+    nng_sleep_aio(transport_ms(o->keepalive_ms < TICK_MS ? o->keepalive_ms : TICK_MS), s->tick_aio);
 }
 
 // ---- opening and closing
@@ -246,11 +294,13 @@ void peers_open(struct nrpc_server *s)
 
 struct sp_options peers_options(struct nrpc_server *s)
 {
-    static const struct sp_events events = {opened, received, closed};
+    static const struct sp_events events = {opened, received, closed, arriving, drained};
     return (struct sp_options){
         .events = &events,
         .owner = s,
         .max_bytes = s->options.max_message_bytes + TRANSPORT_FRAME_ROOM,
+        // Half, so that it tells before the link can have less than all of its room again.
+        .room_bytes = LINK_ROOM_BYTES / 2,
         .tls = s->options.tls,
     };
 }
@@ -261,11 +311,6 @@ void peers_close(struct nrpc_server *s)
         return;
     nng_aio_stop(s->tick_aio);
     nng_aio_free(s->tick_aio);
-    server_lock(s);
-    for (struct peer *p = s->peers; p; p = p->hh.next)
-        if (p->pipe)
-            sp_close(p->pipe);
-    while (s->remote_peers)
-        pthread_cond_wait(&s->peers_gone, &s->mu);
-    server_unlock(s);
+    for (size_t i = 0; i < s->listener_count; i++)
+        sp_listener_hang_up(s->listeners[i]);
 }

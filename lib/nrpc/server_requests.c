@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETRY_AFTER_MIN_MS = 10, RETRY_AFTER_MAX_MS = 10000 };
+enum { RETRY_AFTER_MIN_MS = 10, RETRY_AFTER_MAX_MS = 10000, PRESSING_MAX = LINK_WINDOW + 16 };
 
 // ---- running
 
@@ -15,6 +15,11 @@ static void run(struct nrpc_call *c)
 {
     const struct method_entry *e = c->entry;
     const struct nrpc_method *m = e->method;
+    if (c->cancelled) {
+        atomic_fetch_add(&c->server->refused, 1);
+        nrpc_reply_error(c, NRPC_CANCELLED, "the caller gave up before the call could run");
+        return;
+    }
     if (clock_mono_us() >= c->deadline_us) {
         atomic_fetch_add(&c->server->refused, 1);
         nrpc_reply_error(c, NRPC_DEADLINE_EXCEEDED, "the deadline had passed before the call could run");
@@ -33,12 +38,34 @@ static void run(struct nrpc_call *c)
                          c->frame.payload.size);
 }
 
+// Whether it waits until there is room for its answer.
+static bool stall(struct nrpc_call *c)
+{
+    struct nrpc_server *s = c->server;
+    if (!atomic_load(&s->full_links))
+        return false;
+    server_lock(s);
+    struct peer *p = c->peer;
+    bool is_full = p && link_is_full(&p->link);
+    if (is_full) {
+        p->pressing = p->stalled ? p->pressing : 0;
+        c->next_stalled = NULL;
+        *p->stalled_tail = c;
+        p->stalled_tail = &c->next_stalled;
+        link_withhold(&p->link, true);
+    }
+    server_unlock(s);
+    return is_full;
+}
+
 static void run_pooled(struct pool_job *job)
 {
     struct nrpc_call *c = (struct nrpc_call *)job;
     struct nrpc_server *s = c->server;
     int64_t begun_us = clock_mono_us();
     atomic_fetch_sub(&s->queued, 1);
+    if (stall(c))
+        return;
     server_ref(s);
     run(c);
     int64_t mean_us = atomic_load(&s->mean_run_us);
@@ -69,13 +96,51 @@ static void dispatch(struct nrpc_call *c)
 {
     struct nrpc_server *s = c->server;
     if (c->entry->service->dispatch == NRPC_INLINE) {
-        run(c);
+        if (!stall(c))
+            run(c);
     } else if (atomic_fetch_add(&s->queued, 1) >= s->options.queue_max) {
         atomic_fetch_sub(&s->queued, 1);
         shed(c, "the server has too many calls waiting");
     } else {
         c->job.run = run_pooled;
         pool_post(s->workers, &c->job);
+    }
+}
+
+// A call that was admitted before: it has its place.
+static void run_again(struct nrpc_call *c)
+{
+    if (c->entry->service->dispatch == NRPC_INLINE) {
+        run(c);
+    } else {
+        atomic_fetch_add(&c->server->queued, 1);
+        pool_post(c->server->workers, &c->job);
+    }
+}
+
+struct peer *requests_resume(struct peer *p)
+{
+    struct nrpc_server *s = p->server;
+    uint32_t peer_id = p->id;
+    for (struct nrpc_call *c; p && (c = p->stalled) && !link_is_full(&p->link); p = peer_find(s, peer_id)) {
+        p->stalled = c->next_stalled;
+        if (!p->stalled) {
+            p->stalled_tail = &p->stalled;
+            link_withhold(&p->link, false);
+            link_acknowledge(&p->link);
+        }
+        server_unlock(s);
+        run_again(c);
+        server_lock(s);
+    }
+    return p;
+}
+
+void requests_drop(struct nrpc_call *stalled)
+{
+    for (struct nrpc_call *c = stalled, *next; c; c = next) {
+        next = c->next_stalled;
+        run(c); // which finds it cancelled
     }
 }
 
@@ -98,6 +163,7 @@ static void admit(struct nrpc_call *c)
     struct nrpc_status st;
     if (atomic_load(&s->refusing)) {
         atomic_fetch_add(&s->refused, 1);
+        c->not_begun = true;
         nrpc_reply_error(c, NRPC_UNAVAILABLE, "the server is shutting down");
     } else if (atomic_load(&s->unanswered) > s->options.parked_max) {
         shed(c, "the server has too many calls under way");
@@ -154,12 +220,23 @@ static void set_up_streams(struct nrpc_call *c)
     flow_widen(&c->flow, (int64_t)c->server->options.stream_window_bytes);
 }
 
+// A client that keeps to the protocol sends no more new calls than were on their way.
+static void press(struct peer *p)
+{
+    if (!p->stalled || p->pressed_at == p->link.received)
+        return;
+    p->pressed_at = p->link.received;
+    if (++p->pressing > PRESSING_MAX && p->pipe)
+        sp_close(p->pipe);
+}
+
 static void begin(struct peer *p, nng_msg *msg, const struct frame *f, const struct nrpc_status *bad,
                   uint32_t id)
 {
     struct nrpc_server *s = p->server;
     struct nrpc_call *c = call_new(s);
     struct nrpc_status st;
+    press(p);
     c->msg = msg;
     call_insert(c, p, id);
     int code = bad->code;

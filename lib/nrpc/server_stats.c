@@ -69,7 +69,7 @@ size_t nrpc_server_connections(struct nrpc_server *s, uint32_t after, struct nrp
         out[i] = (struct nrpc_connection_stats){
             .connection = p->id,
             .age_ms = (now_us - p->connected_us) / 1000,
-            .silent_ms = (now_us - p->heard_us) / 1000,
+            .silent_ms = p->pipe ? (now_us - sp_heard_us(p->pipe)) / 1000 : 0,
             .frames_received = p->frames_received,
             .frames_sent = p->frames_sent,
             .running = p->running,

@@ -25,22 +25,33 @@ struct sp_events {
     void (*received)(void *owner, struct sp_pipe *pipe, nng_msg *msg, uint32_t id); // takes msg
     void (*closed)(void *owner,
                    struct sp_pipe *pipe); // the last event of a pipe that was opened; it is gone afterwards
+    // More bytes of a message have come that is not complete yet: every SP_ARRIVING_MS while they do. May be
+    // NULL.
+    void (*arriving)(void *owner, struct sp_pipe *pipe);
+    // What waits to be sent has fallen to half of sp_options.room_bytes after it was above. May be NULL. It
+    // may run beside the other events of the pipe, but is never the last.
+    void (*drained)(void *owner, struct sp_pipe *pipe);
 };
+enum { SP_ARRIVING_MS = 500 };
 
 struct sp_options {
     const struct sp_events *events;
     void *owner;
-    size_t max_bytes; // of a message; a larger one ends its connection
+    size_t max_bytes;  // of a message; a larger one ends its connection
+    size_t room_bytes; // of messages that wait to be sent: see `drained`
     const struct nrpc_tls_options *tls;
-    int64_t reconnect_min_ms, reconnect_max_ms; // of a dialer
+    int64_t reconnect_min_ms, reconnect_max_ms, first_pause_ms; // of a dialer
     bool subscribes; // a dialer's: SUB instead of REQ. It only receives, all that is published; ids are 0
 };
 
 // ---- pipes
 
-// Between opened and closed. Both take no effect on a pipe that is closing.
-void sp_send(struct sp_pipe *pipe, nng_msg *msg, uint32_t id); // takes msg
-void sp_close(struct sp_pipe *pipe);                           // closed follows
+// Between opened and closed. Both take no effect on a pipe that is closing. msg is taken, and freed with
+// transport_free. urgent: it overtakes all messages of which nothing was written yet.
+void sp_send(struct sp_pipe *pipe, nng_msg *msg, uint32_t id, bool urgent);
+size_t sp_unsent_bytes(const struct sp_pipe *pipe); // of what waits to be sent
+int64_t sp_heard_us(const struct sp_pipe *pipe);    // when bytes last came, by the monotonic clock
+void sp_close(struct sp_pipe *pipe);                // closed follows
 void sp_set_user(struct sp_pipe *pipe, uint32_t user);
 uint32_t sp_user(const struct sp_pipe *pipe);
 void sp_peer_name(const struct sp_pipe *pipe, char *out,
@@ -57,8 +68,11 @@ int sp_listen(const char *url, const struct sp_options *options, struct sp_liste
 const char *sp_listener_url(const struct sp_listener *listener); // with the real port
 int sp_listener_reload_tls(struct sp_listener *listener, struct nrpc_status *st);
 int sp_listener_reopen(struct sp_listener *listener, struct nrpc_status *st); // its connections stay
-void sp_listener_stop(struct sp_listener *listener);  // accepts nobody any more; waits; its connections stay
-void sp_listener_close(struct sp_listener *listener); // stops it and frees it; NULL is allowed
+void sp_listener_stop(struct sp_listener *listener); // accepts nobody any more; waits; its connections stay
+// After the stop: closes its connections, those too that have not greeted yet, and waits until each is gone:
+// no event comes afterwards.
+void sp_listener_hang_up(struct sp_listener *listener);
+void sp_listener_close(struct sp_listener *listener); // all of this, and frees it; NULL is allowed
 
 // ---- dialers: the client's side (REQ)
 
@@ -66,13 +80,20 @@ struct sp_dialer;
 // Connects in the background, again and again, with exponential backoff and jitter; one pipe at a time.
 int sp_dial(const char *url, const struct sp_options *options, struct sp_dialer **out,
             struct nrpc_status *st);
+void sp_dialer_rest(struct sp_dialer *dialer); // connects no more; its pipe stays
+// The pause after the present pipe is the shortest again; without it each is longer than the last, also if
+// the server accepts and hangs up.
+void sp_dialer_praise(struct sp_dialer *dialer);
 void sp_dialer_close(struct sp_dialer *dialer); // closes its pipe, and waits for that; NULL is allowed
 
 // Of the pipes' own file
 enum sp_role { SP_REQ = 0x30, SP_REP = 0x31, SP_PUB = 0x20, SP_SUB = 0x21 };
-// Shakes hands on a stream, which it takes. `done` follows, once, when the pipe is gone, whether it was
-// opened or not.
+// Shakes hands on a stream, which it takes, and enters the pipe into the owner's list, which the owner guards
+// with a mutex, held here. `done` follows, once, when the pipe is gone, whether it was opened or not: it
+// takes it out of the list.
 void sp_pipe_start(nng_stream *stream, bool is_ipc, enum sp_role role, const struct sp_options *options,
-                   void (*done)(void *arg, bool was_opened), void *arg, struct sp_pipe **out);
+                   void (*done)(void *arg, struct sp_pipe *pipe), void *arg, struct sp_pipe **list);
+void sp_pipe_leave(struct sp_pipe *pipe);     // its list
+void sp_pipe_close_all(struct sp_pipe *list); // sp_close each
 
 #endif

@@ -3,6 +3,7 @@
 // jitter.
 #include "nrpc/sp.h"
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/mem.h"
 #include "nrpc/tls.h"
@@ -13,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONNECT_MS = 10000 };
+enum {
+    CONNECT_MS = 10000,
+    LASTED_MS = 1000, // a connection that was shorter, and not praised, makes the next pause longer
+};
 
 struct sp_dialer {
     struct sp_options options;
@@ -24,9 +28,9 @@ struct sp_dialer {
     pthread_cond_t idle;
 
     // Guarded by mu
-    struct sp_pipe *pipe; // NULL: there is none
-    int64_t backoff_ms;
-    bool closing;
+    struct sp_pipe *pipe;         // a list of one; NULL: there is none
+    int64_t backoff_ms, begun_us; // the next pause; when the pipe began
+    bool closing, resting;
 };
 
 // Under the mutex.
@@ -34,22 +38,27 @@ static void pause_and_dial(struct sp_dialer *d)
 {
     int64_t ms = d->backoff_ms;
     d->backoff_ms = ms * 2 < d->options.reconnect_max_ms ? ms * 2 : d->options.reconnect_max_ms;
-    if (!d->closing) // by chance between half of it and all of it
-        nng_sleep_aio((nng_duration)(ms / 2 + (int64_t)(ids_random() % (uint64_t)(ms / 2 + 1))),
-                      d->pause_aio);
+    if (!d->closing && !d->resting) // by chance between half of it and all of it
+        nng_sleep_aio(transport_ms(ms / 2 + (int64_t)(ids_random() % (uint64_t)(ms / 2 + 1))), d->pause_aio);
 }
 
-// The pipe is gone.
-static void gone(void *arg, bool was_opened)
+static void gone(void *arg, struct sp_pipe *pipe)
 {
     struct sp_dialer *d = arg;
     pthread_mutex_lock(&d->mu);
-    d->pipe = NULL;
-    if (was_opened)
+    sp_pipe_leave(pipe);
+    if (clock_mono_us() - d->begun_us >= LASTED_MS * 1000)
         d->backoff_ms = d->options.reconnect_min_ms;
     pause_and_dial(d);
     pthread_cond_broadcast(&d->idle);
     pthread_mutex_unlock(&d->mu);
+}
+
+// Under the mutex.
+static void start_pipe(struct sp_dialer *d, nng_stream *stream)
+{
+    d->begun_us = clock_mono_us();
+    sp_pipe_start(stream, d->is_ipc, d->options.subscribes ? SP_SUB : SP_REQ, &d->options, gone, d, &d->pipe);
 }
 
 static void dialed(void *arg)
@@ -60,11 +69,10 @@ static void dialed(void *arg)
         pause_and_dial(d);
     } else {
         nng_stream *stream = nng_aio_get_output(d->dial_aio, 0);
-        if (d->closing)
+        if (d->closing || d->resting)
             nng_stream_free(stream);
         else
-            sp_pipe_start(stream, d->is_ipc, d->options.subscribes ? SP_SUB : SP_REQ, &d->options, gone, d,
-                          &d->pipe);
+            start_pipe(d, stream);
     }
     pthread_mutex_unlock(&d->mu);
 }
@@ -72,7 +80,7 @@ static void dialed(void *arg)
 static void dial(struct sp_dialer *d)
 {
     pthread_mutex_lock(&d->mu);
-    if (!d->closing)
+    if (!d->closing && !d->resting)
         nng_stream_dialer_dial(d->dialer, d->dial_aio);
     pthread_mutex_unlock(&d->mu);
 }
@@ -113,8 +121,25 @@ int sp_dial(const char *url, const struct sp_options *options, struct sp_dialer 
         mem_exhausted(sizeof *d);
     nng_aio_set_timeout(d->dial_aio, CONNECT_MS);
     *out = d;
-    dial(d);
+    if (options->first_pause_ms > 0)
+        nng_sleep_aio(transport_ms(options->first_pause_ms), d->pause_aio);
+    else
+        dial(d);
     return NRPC_OK;
+}
+
+void sp_dialer_rest(struct sp_dialer *d)
+{
+    pthread_mutex_lock(&d->mu);
+    d->resting = true;
+    pthread_mutex_unlock(&d->mu);
+}
+
+void sp_dialer_praise(struct sp_dialer *d)
+{
+    pthread_mutex_lock(&d->mu);
+    d->backoff_ms = d->options.reconnect_min_ms;
+    pthread_mutex_unlock(&d->mu);
 }
 
 void sp_dialer_close(struct sp_dialer *d)
@@ -128,8 +153,7 @@ void sp_dialer_close(struct sp_dialer *d)
     nng_stream_dialer_close(d->dialer);
     nng_aio_stop(d->dial_aio);
     pthread_mutex_lock(&d->mu);
-    if (d->pipe)
-        sp_close(d->pipe);
+    sp_pipe_close_all(d->pipe);
     while (d->pipe)
         pthread_cond_wait(&d->idle, &d->mu);
     pthread_mutex_unlock(&d->mu);

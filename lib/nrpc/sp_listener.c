@@ -18,18 +18,26 @@ enum { PAUSE_MS = 20 }; // after an error, which is mostly a lack of file descri
 struct sp_listener {
     struct sp_options options;
     char *url;
-    pthread_mutex_t mu;
-    nng_stream_listener *listener; // guarded by mu
     nng_aio *accept_aio, *pause_aio;
-    bool closing; // guarded by mu
     bool is_ipc;
     bool complained;
+    pthread_mutex_t mu;
+    pthread_cond_t all_gone;
+
+    // Guarded by mu
+    nng_stream_listener *listener;
+    bool closing;
+    struct sp_pipe *pipes; // the list of those that are not gone
 };
 
-static void gone(void *arg, bool was_opened)
+static void gone(void *arg, struct sp_pipe *pipe)
 {
-    (void)arg;
-    (void)was_opened;
+    struct sp_listener *l = arg;
+    pthread_mutex_lock(&l->mu);
+    sp_pipe_leave(pipe);
+    if (!l->pipes)
+        pthread_cond_broadcast(&l->all_gone);
+    pthread_mutex_unlock(&l->mu);
 }
 
 // Accepts the next one, or pauses first.
@@ -45,14 +53,19 @@ static void go_on(struct sp_listener *l, bool pause)
     pthread_mutex_unlock(&l->mu);
 }
 
+static void start_pipe(struct sp_listener *l, nng_stream *stream)
+{
+    pthread_mutex_lock(&l->mu);
+    sp_pipe_start(stream, l->is_ipc, SP_REP, &l->options, gone, l, &l->pipes);
+    pthread_mutex_unlock(&l->mu);
+}
+
 static void accepted(void *arg)
 {
     struct sp_listener *l = arg;
-    struct sp_pipe *pipe;
     int rv = nng_aio_result(l->accept_aio);
     if (rv == 0)
-        sp_pipe_start(nng_aio_get_output(l->accept_aio, 0), l->is_ipc, SP_REP, &l->options, gone, NULL,
-                      &pipe);
+        start_pipe(l, nng_aio_get_output(l->accept_aio, 0));
     else if (rv != NNG_ECLOSED && rv != NNG_ECANCELED && !l->complained) {
         log_warn("%s: cannot accept: %s", l->url, nng_strerror(rv));
         l->complained = true;
@@ -105,6 +118,7 @@ int sp_listen(const char *url, const struct sp_options *options, struct sp_liste
     int rv = nng_stream_listener_get_addr(l->listener, NNG_OPT_LOCADDR, &sa);
     l->url = transport_real_url(url, rv ? NULL : &sa);
     pthread_mutex_init(&l->mu, NULL);
+    pthread_cond_init(&l->all_gone, NULL);
     if (nng_aio_alloc(&l->accept_aio, accepted, l) || nng_aio_alloc(&l->pause_aio, paused, l))
         mem_exhausted(sizeof *l);
     *out = l;
@@ -153,9 +167,20 @@ int sp_listener_reopen(struct sp_listener *l, struct nrpc_status *st)
         l->listener = NULL;
         return code;
     }
+    pthread_mutex_lock(&l->mu);
     l->closing = false;
+    pthread_mutex_unlock(&l->mu);
     go_on(l, false);
     return NRPC_OK;
+}
+
+void sp_listener_hang_up(struct sp_listener *l)
+{
+    pthread_mutex_lock(&l->mu);
+    sp_pipe_close_all(l->pipes);
+    while (l->pipes)
+        pthread_cond_wait(&l->all_gone, &l->mu);
+    pthread_mutex_unlock(&l->mu);
 }
 
 void sp_listener_close(struct sp_listener *l)
@@ -163,7 +188,9 @@ void sp_listener_close(struct sp_listener *l)
     if (!l)
         return;
     sp_listener_stop(l);
+    sp_listener_hang_up(l);
     pthread_mutex_destroy(&l->mu);
+    pthread_cond_destroy(&l->all_gone);
     free(l->url);
     free(l);
 }

@@ -5,6 +5,7 @@
 // and the pipe is gone when no operation is under way any more. Nothing is started once `closing` is set.
 #include "nrpc/sp.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/queue.h"
 #include "nrpc/transport.h"
@@ -20,7 +21,9 @@ enum {
     ID_BYTES = 4,
     HEAD_MAX = 1 + 8 + ID_BYTES, // IPC's mark, the length, the id
     BUFFER_BYTES = 4096,
-    SEND_AT_ONCE = 4, // messages in one write
+    SEND_TOGETHER = 4, // messages in one write
+    TOGETHER_BYTES =
+        64 << 10,     // from which on no further message joins them, so that few are overtaken by none
     QUEUE_MAX = 1024, // far above a link's window: a peer that lets more gather sends and does not read
 };
 
@@ -34,46 +37,57 @@ struct sp_pipe {
     nng_aio *rx, *tx;
     const struct sp_events *events;
     void *owner;
-    void (*done)(void *arg, bool was_opened);
+    void (*done)(void *arg, struct sp_pipe *pipe);
     void *done_arg;
-    size_t max_bytes;
+    struct sp_pipe *next, **place; // in the owner's list
+    size_t max_bytes, room_bytes;
     enum sp_role role;
     bool is_ipc;
     _Atomic uint32_t user;
-    _Atomic int refs; // one for the operations, one for each thread that is about to flush it
+    _Atomic int64_t heard_us;
+    _Atomic size_t unsent_bytes; // changed under mu
+    _Atomic int refs;            // one for the operations, one for each thread that is about to flush it
     pthread_mutex_t mu;
 
     // Guarded by mu
     bool closing, greeted, opened, sending, receiving; // greeted: our hello was sent
-    struct queue queue;                                // of struct outgoing_message
+    struct queue urgent, queue;                        // of struct outgoing_message
     bool will_flush;                                   // in some thread's list
+    bool overfull;                                     // since unsent_bytes was last at half of room_bytes
 
     // The sender's, of which there is one at a time
-    uint8_t heads[SEND_AT_ONCE][HEAD_MAX];
-    size_t in_flight, sent_bytes; // messages at the head of the queue; bytes of them that are gone
+    struct outgoing_message flying[SEND_TOGETHER];
+    uint8_t heads[SEND_TOGETHER][HEAD_MAX];
+    size_t in_flight, sent_bytes; // messages that fly; bytes of them that are gone
 
     // The receiver's
     uint8_t hello[HELLO_BYTES];
     uint8_t buffer[BUFFER_BYTES];
-    size_t at, end;    // what of the buffer was not looked at yet
-    nng_msg *partial;  // a message that does not fit the buffer
-    size_t partial_at; // bytes of it that have arrived
+    size_t at, end;      // what of the buffer was not looked at yet
+    nng_msg *partial;    // a message that does not fit the buffer
+    size_t partial_at;   // bytes of it that have arrived
+    int64_t arriving_us; // when it began, or the owner was last told that it arrives
 };
 
-static struct outgoing_message *queued(const struct sp_pipe *p, size_t index)
-{
-    return queue_at(&p->queue, index, sizeof(struct outgoing_message));
-}
-
 // ---- life
+
+static void free_queue(struct queue *q)
+{
+    for (struct outgoing_message *m; q->count; queue_pop(q)) {
+        m = queue_at(q, 0, sizeof *m);
+        transport_free(m->msg);
+    }
+    queue_fini(q);
+}
 
 static void unref(struct sp_pipe *p)
 {
     if (atomic_fetch_sub(&p->refs, 1) != 1)
         return;
-    for (size_t i = 0; i < p->queue.count; i++)
-        nng_msg_free(queued(p, i)->msg);
-    queue_fini(&p->queue);
+    for (size_t i = 0; i < p->in_flight; i++)
+        transport_free(p->flying[i].msg);
+    free_queue(&p->urgent);
+    free_queue(&p->queue);
     nng_msg_free(p->partial);
     nng_stream_free(p->stream);
     nng_aio_reap(p->rx);
@@ -91,8 +105,21 @@ static void end_operation(struct sp_pipe *p)
         return;
     if (opened)
         p->events->closed(p->owner, p);
-    p->done(p->done_arg, opened);
+    p->done(p->done_arg, p);
     unref(p);
+}
+
+void sp_pipe_leave(struct sp_pipe *p)
+{
+    *p->place = p->next;
+    if (p->next)
+        p->next->place = p->place;
+}
+
+void sp_pipe_close_all(struct sp_pipe *list)
+{
+    for (struct sp_pipe *p = list; p; p = p->next)
+        sp_close(p);
 }
 
 // Under the mutex.
@@ -109,6 +136,16 @@ void sp_close(struct sp_pipe *p)
     pthread_mutex_lock(&p->mu);
     start_closing(p);
     pthread_mutex_unlock(&p->mu);
+}
+
+size_t sp_unsent_bytes(const struct sp_pipe *p)
+{
+    return atomic_load_explicit(&p->unsent_bytes, memory_order_relaxed);
+}
+
+int64_t sp_heard_us(const struct sp_pipe *p)
+{
+    return atomic_load_explicit(&p->heard_us, memory_order_relaxed);
 }
 
 void sp_set_user(struct sp_pipe *p, uint32_t user)
@@ -155,16 +192,36 @@ static void add_piece(nng_iov *iov, unsigned *count, void *data, size_t size, si
     *gone = 0;
 }
 
-// Under the mutex: starts to write the messages at the head of the queue, or what is left of them.
+static size_t written_bytes(const struct sp_pipe *p, const struct outgoing_message *m)
+{
+    return (p->is_ipc ? HEAD_MAX : HEAD_MAX - 1) + nng_msg_len(m->msg);
+}
+
+// Under the mutex: takes the messages that are written together, the urgent ones first.
+static void take_off(struct sp_pipe *p)
+{
+    size_t bytes = 0;
+    while (p->in_flight < SEND_TOGETHER && bytes < TOGETHER_BYTES) {
+        struct queue *q = p->urgent.count ? &p->urgent : &p->queue;
+        if (!q->count)
+            return;
+        struct outgoing_message *m = queue_at(q, 0, sizeof *m);
+        bytes += written_bytes(p, m);
+        p->flying[p->in_flight++] = *m;
+        queue_pop(q);
+    }
+}
+
+// Under the mutex: starts to write the next messages, or what is left of those that were begun.
 static void start_sending(struct sp_pipe *p)
 {
-    nng_iov iov[2 * SEND_AT_ONCE];
+    nng_iov iov[2 * SEND_TOGETHER];
     unsigned count = 0;
     size_t gone = p->sent_bytes;
     if (!p->in_flight)
-        p->in_flight = p->queue.count < SEND_AT_ONCE ? p->queue.count : SEND_AT_ONCE;
+        take_off(p);
     for (size_t i = 0; i < p->in_flight; i++) {
-        const struct outgoing_message *m = queued(p, i);
+        const struct outgoing_message *m = &p->flying[i];
         size_t head_size = write_head(p, m, p->heads[i]);
         add_piece(iov, &count, p->heads[i], head_size, &gone);
         add_piece(iov, &count, nng_msg_body(m->msg), nng_msg_len(m->msg), &gone);
@@ -174,12 +231,38 @@ static void start_sending(struct sp_pipe *p)
     nng_stream_send(p->stream, p->tx);
 }
 
-static size_t in_flight_bytes(const struct sp_pipe *p)
+static bool has_unsent(const struct sp_pipe *p)
 {
-    size_t n = 0;
+    return p->in_flight || p->urgent.count || p->queue.count;
+}
+
+// Under the mutex: frees what flew, if all of it is gone.
+static void land(struct sp_pipe *p)
+{
+    size_t bytes = 0;
     for (size_t i = 0; i < p->in_flight; i++)
-        n += (p->is_ipc ? HEAD_MAX : HEAD_MAX - 1) + nng_msg_len(queued(p, i)->msg);
-    return n;
+        bytes += written_bytes(p, &p->flying[i]);
+    if (p->sent_bytes < bytes)
+        return;
+    for (size_t i = 0; i < p->in_flight; i++) {
+        p->unsent_bytes -= nng_msg_len(p->flying[i].msg);
+        transport_free(p->flying[i].msg);
+    }
+    p->in_flight = p->sent_bytes = 0;
+}
+
+// Under the mutex, which it gives back for a while. `sending` keeps the pipe until the owner has returned.
+static void tell_drained(struct sp_pipe *p)
+{
+    if (!p->overfull || p->closing || p->unsent_bytes > p->room_bytes / 2)
+        return;
+    p->overfull = false;
+    p->sending = true;
+    pthread_mutex_unlock(&p->mu);
+    p->events->drained(p->owner, p);
+    sp_flush();
+    pthread_mutex_lock(&p->mu);
+    p->sending = false;
 }
 
 static void sent(void *arg)
@@ -193,12 +276,10 @@ static void sent(void *arg)
     else if (p->greeted)
         p->sent_bytes += bytes;
     p->greeted = true;
-    if (p->in_flight && p->sent_bytes == in_flight_bytes(p)) {
-        for (; p->in_flight; p->in_flight--, queue_pop(&p->queue))
-            nng_msg_free(queued(p, 0)->msg);
-        p->sent_bytes = 0;
-    }
-    if (p->queue.count && !p->closing)
+    if (p->in_flight)
+        land(p);
+    tell_drained(p);
+    if (has_unsent(p) && !p->closing)
         start_sending(p);
     end_operation(p);
 }
@@ -213,7 +294,7 @@ static void flush_one(struct sp_pipe *p)
 {
     pthread_mutex_lock(&p->mu);
     p->will_flush = false;
-    if (!p->closing && !p->sending && p->queue.count)
+    if (!p->closing && !p->sending && has_unsent(p))
         start_sending(p);
     pthread_mutex_unlock(&p->mu);
     unref(p);
@@ -225,18 +306,22 @@ void sp_flush(void)
         flush_one(to_flush[--to_flush_count]);
 }
 
-void sp_send(struct sp_pipe *p, nng_msg *msg, uint32_t id)
+void sp_send(struct sp_pipe *p, nng_msg *msg, uint32_t id, bool urgent)
 {
     pthread_mutex_lock(&p->mu);
-    if (p->queue.count >= QUEUE_MAX)
+    struct queue *q = urgent ? &p->urgent : &p->queue;
+    if (q->count >= QUEUE_MAX)
         start_closing(p);
     if (p->closing) {
         pthread_mutex_unlock(&p->mu);
-        nng_msg_free(msg);
+        transport_free(msg);
         return;
     }
-    *(struct outgoing_message *)queue_push(&p->queue, sizeof(struct outgoing_message)) =
+    *(struct outgoing_message *)queue_push(q, sizeof(struct outgoing_message)) =
         (struct outgoing_message){msg, id};
+    p->unsent_bytes += nng_msg_len(msg);
+    if (p->unsent_bytes > p->room_bytes && p->events->drained)
+        p->overfull = true;
     if (p->sending || p->will_flush) { // somebody will see to it
         pthread_mutex_unlock(&p->mu);
         return;
@@ -307,6 +392,7 @@ static int take_from_buffer(struct sp_pipe *p)
     } else {
         p->partial = msg;
         p->partial_at = here;
+        p->arriving_us = sp_heard_us(p);
     }
     return 1;
 }
@@ -335,10 +421,25 @@ static bool digest(struct sp_pipe *p, size_t bytes)
     return took >= 0;
 }
 
+// A long message says that its sender lives before it is complete.
+static void tell_arriving(struct sp_pipe *p, int64_t now_us)
+{
+    if (!p->partial || !p->events->arriving || now_us - p->arriving_us < SP_ARRIVING_MS * 1000)
+        return;
+    p->arriving_us = now_us;
+    p->events->arriving(p->owner, p);
+}
+
 static void received(void *arg)
 {
     struct sp_pipe *p = arg;
-    bool good = nng_aio_result(p->rx) == 0 && digest(p, nng_aio_count(p->rx));
+    bool good = nng_aio_result(p->rx) == 0;
+    if (good) {
+        int64_t now_us = clock_mono_us();
+        atomic_store_explicit(&p->heard_us, now_us, memory_order_relaxed);
+        good = digest(p, nng_aio_count(p->rx));
+        tell_arriving(p, now_us);
+    }
     pthread_mutex_lock(&p->mu);
     p->receiving = false;
     if (!good)
@@ -388,6 +489,7 @@ static void hello_received(void *arg)
     }
     p->end = 0;
     p->opened = true;
+    atomic_store(&p->heard_us, clock_mono_us());
     p->receiving = true; // as far as the end is concerned, until the owner knows
     pthread_mutex_unlock(&p->mu);
     p->events->opened(p->owner, p);
@@ -401,7 +503,7 @@ static void hello_received(void *arg)
 }
 
 void sp_pipe_start(nng_stream *stream, bool is_ipc, enum sp_role role, const struct sp_options *o,
-                   void (*done)(void *arg, bool was_opened), void *arg, struct sp_pipe **out)
+                   void (*done)(void *arg, struct sp_pipe *pipe), void *arg, struct sp_pipe **list)
 {
     struct sp_pipe *p = mem_calloc(1, sizeof *p);
     p->stream = stream;
@@ -410,13 +512,18 @@ void sp_pipe_start(nng_stream *stream, bool is_ipc, enum sp_role role, const str
     p->events = o->events;
     p->owner = o->owner;
     p->max_bytes = o->max_bytes;
+    p->room_bytes = o->room_bytes;
     p->done = done;
     p->done_arg = arg;
     p->refs = 1;
     pthread_mutex_init(&p->mu, NULL);
     if (nng_aio_alloc(&p->rx, hello_received, p) || nng_aio_alloc(&p->tx, sent, p))
         mem_exhausted(sizeof *p);
-    *out = p;
+    p->next = *list;
+    if (p->next)
+        p->next->place = &p->next;
+    p->place = list;
+    *list = p;
     memcpy(p->hello, (const uint8_t[HELLO_BYTES]){0, 'S', 'P', 0, 0, (uint8_t)role, 0, 0}, HELLO_BYTES);
     nng_aio_set_timeout(p->rx, HANDSHAKE_MS);
     nng_iov iov = {p->hello, HELLO_BYTES};

@@ -18,7 +18,7 @@ int nrpc_stream_open(struct nrpc_channel *ch, const struct nrpc_method *method,
     struct nrpc_stream *s = mem_calloc(1, sizeof *s);
     int64_t window = (int64_t)ch->options.stream_window_bytes;
     *out = NULL;
-    s->call = (struct pending){.channel = ch, .method = method, .kind = PENDING_STREAM};
+    s->call = (struct pending){.channel = channel_ref(ch), .method = method, .kind = PENDING_STREAM};
     s->send_closed = !method->client_streams;
     wait_cond_init(&s->changed);
     arena_init(&s->message_arena, 8 * ch->options.max_message_bytes);
@@ -76,6 +76,7 @@ void nrpc_stream_close(struct nrpc_stream *s)
     nrpc_outcome_fini(&s->last);
     pthread_cond_destroy(&s->changed);
     free(s);
+    channel_unref(ch);
 }
 
 void nrpc_stream_cancel(struct nrpc_stream *s)
@@ -112,6 +113,13 @@ static int wait_for_change(struct nrpc_stream *s)
 
 // ---- writing
 
+// Messages are not kept: now the call cannot be sent again.
+static void wrote(struct nrpc_stream *s)
+{
+    transport_free(s->call.again);
+    s->call.again = NULL;
+}
+
 int nrpc_stream_write(struct nrpc_stream *s, const ProtobufCMessage *message)
 {
     struct nrpc_channel *ch = s->call.channel;
@@ -129,6 +137,7 @@ int nrpc_stream_write(struct nrpc_stream *s, const ProtobufCMessage *message)
     if (s->call.has_ended) {
         code = s->call.st.code ? s->call.st.code : NRPC_CANCELLED; // it wants no more
     } else if (code == NRPC_OK) {
+        wrote(s);
         flow_send(&s->flow, message, bytes, frame);
         frame = NULL;
     }
@@ -154,6 +163,7 @@ void nrpc_stream_close_send(struct nrpc_stream *s)
 
 void stream_placed(struct nrpc_stream *s)
 {
+    s->flow.credit = FLOW_FIRST_CREDIT; // also when it is sent again: nothing was written yet
     if (s->send_closed && s->call.method->client_streams)
         half_close(s);
     channel_ready(s); // it may write now

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <arpa/inet.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,6 +55,11 @@ int transport_error(struct nrpc_status *st, int nng_error, const char *what)
     return status_set(st, code, "%s: %s", what, nng_strerror(nng_error));
 }
 
+nng_duration transport_ms(int64_t ms)
+{
+    return ms < 0 ? 0 : ms > INT32_MAX ? INT32_MAX : (nng_duration)ms;
+}
+
 nng_msg *transport_message(size_t bytes)
 {
     nng_msg *msg;
@@ -68,14 +74,40 @@ void transport_append(nng_msg *msg, const void *data, size_t bytes)
         mem_exhausted(bytes);
 }
 
+// The number of keepers stands in the header, which SP over streams does not use: no header, one keeper.
+static _Atomic uint32_t *keepers(nng_msg *msg)
+{
+    return nng_msg_header_len(msg) ? (_Atomic uint32_t *)nng_msg_header(msg) : NULL;
+}
+
+void transport_share(nng_msg *msg)
+{
+    static const uint32_t two = 2;
+    if (keepers(msg))
+        atomic_fetch_add(keepers(msg), 1);
+    else if (nng_msg_header_append(msg, &two, sizeof two))
+        mem_exhausted(sizeof two);
+}
+
+void transport_free(nng_msg *msg)
+{
+    if (msg && (!keepers(msg) || atomic_fetch_sub(keepers(msg), 1) == 1))
+        nng_msg_free(msg);
+}
+
+int transport_check_bytes(const char *what, size_t bytes, size_t max_bytes, struct nrpc_status *st)
+{
+    return bytes <= max_bytes
+               ? NRPC_OK
+               : status_set(st, NRPC_RESOURCE_EXHAUSTED, "%s of %zu bytes is over the limit of %zu", what,
+                            bytes, max_bytes);
+}
+
 int transport_check_size(const ProtobufCMessage *message, size_t max_bytes, size_t *packed_bytes,
                          struct nrpc_status *st)
 {
     *packed_bytes = protobuf_c_message_get_packed_size(message);
-    return *packed_bytes <= max_bytes
-               ? NRPC_OK
-               : status_set(st, NRPC_RESOURCE_EXHAUSTED, "%s of %zu bytes is over the limit of %zu",
-                            message->descriptor->name, *packed_bytes, max_bytes);
+    return transport_check_bytes(message->descriptor->name, *packed_bytes, max_bytes, st);
 }
 
 nng_msg *transport_encode(const struct frame *f, const ProtobufCMessage *message, size_t packed_bytes)

@@ -13,11 +13,20 @@ int transport_error(struct nrpc_status *st, int nng_error, const char *what);
 // Room that the frame itself may take beside a payload of the maximum size, or several small ones together.
 enum { TRANSPORT_FRAME_ROOM = 40 << 10 };
 
+// A time in milliseconds as nng takes it: one that is longer than 24 days is cut to that.
+nng_duration transport_ms(int64_t ms);
+
 // nng messages; running out of memory aborts, as everywhere.
 nng_msg *transport_message(size_t bytes);
 void transport_append(nng_msg *msg, const void *data, size_t bytes);
 
-// RESOURCE_EXHAUSTED when the packed message is over max_bytes.
+// A message that is sent may be kept to be sent again: each keeper frees it. Its body is then not changed but
+// by who sends it.
+void transport_share(nng_msg *msg); // one keeper more
+void transport_free(nng_msg *msg);  // one less; also of a message that was never shared; NULL is allowed
+
+// What is put into a message is measured here and nowhere else: RESOURCE_EXHAUSTED when it is over max_bytes.
+int transport_check_bytes(const char *what, size_t bytes, size_t max_bytes, struct nrpc_status *st);
 int transport_check_size(const ProtobufCMessage *message, size_t max_bytes, size_t *packed_bytes,
                          struct nrpc_status *st);
 

@@ -156,7 +156,8 @@ static void *run(void *arg)
         if (w->stopping)
             break;
         pthread_mutex_unlock(&w->mu);
-        for (size_t i = 0; i < w->server->listener_count; i++)
+        size_t count = w->server->listener_count;
+        for (size_t i = 0; i < count; i++)
             check(w, i);
         pthread_mutex_lock(&w->mu);
     }
@@ -174,6 +175,8 @@ struct watchdog *watchdog_start(struct nrpc_server *s)
     if (rv == 0)
         return w;
     log_warn("no watchdog for the listeners: %s", strerror(rv));
+    pthread_mutex_destroy(&w->mu);
+    pthread_cond_destroy(&w->stop);
     free(w);
     return NULL;
 }

@@ -142,16 +142,18 @@ struct ends {
     size_t first, count, answer_first, answer_count;
 };
 
-static void emit_forth(struct link *link, nng_msg *msg, uint32_t id)
+static void emit_forth(struct link *link, nng_msg *msg, uint32_t id, bool urgent)
 {
+    (void)urgent;
     struct ends *e = (struct ends *)link;
     CHECK(e->count < MESSAGES_MAX && e->count - e->first < LINK_WINDOW);
     e->ids[e->count] = id;
     e->on_the_way[e->count++] = msg;
 }
 
-static void emit_back(struct link *link, nng_msg *msg, uint32_t id)
+static void emit_back(struct link *link, nng_msg *msg, uint32_t id, bool urgent)
 {
+    (void)urgent;
     struct ends *e = (struct ends *)((char *)link - offsetof(struct ends, receiver));
     CHECK(id == LINK_CONNECTION_ID && e->answer_count < MESSAGES_MAX);
     e->answers[e->answer_count++] = msg;
@@ -229,8 +231,8 @@ static void fuzz_link(const uint8_t *data, size_t size)
 {
     static void (*const steps[])(struct ends * e, unsigned low) = {send_frame, deliver, answer, say};
     struct ends *e = mem_calloc(1, sizeof *e);
-    link_init(&e->sender, emit_forth);
-    link_init(&e->receiver, emit_back);
+    link_init(&e->sender, &(struct link){.emit = emit_forth});
+    link_init(&e->receiver, &(struct link){.emit = emit_back});
     for (size_t i = 0; i < size && i < MESSAGES_MAX / 4; i++)
         steps[data[i] >> 6](e, data[i] & 63);
     // With everything delivered and acknowledged, nothing is left behind.

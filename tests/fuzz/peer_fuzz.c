@@ -12,6 +12,7 @@
 #include "peer_service.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -430,10 +431,22 @@ static void read_ids(struct peer_state *p)
     }
 }
 
+// When the peer said DRAIN, the client has begun another connection beside that one.
+static void hang_up_on_the_rest(void)
+{
+    struct pollfd p = {our_listener, POLLIN, 0};
+    while (poll(&p, 1, 0) == 1) {
+        int fd = accept(our_listener, NULL, NULL);
+        if (fd >= 0)
+            (void)close(fd);
+    }
+}
+
 static void fuzz_client(struct peer_state *p, struct reader *in)
 {
     struct nrpc_channel_options o = {
         .max_message_bytes = 64 << 10,
+        .connect_timeout_ms = 100,
         .reconnect_min_ms = 3600 * 1000, // once is enough
         .reconnect_max_ms = 3600 * 1000,
         .retry.max_attempts = 1,
@@ -450,6 +463,8 @@ static void fuzz_client(struct peer_state *p, struct reader *in)
     set_timeouts(p->fd);
     say_hello(p, 0x31);
     flush(p);
+    for (int64_t end_us = clock_mono_us() + WAIT_MS * 1000; !nrpc_channel_is_connected(c.channel); nap())
+        check(clock_mono_us() < end_us, "the client does not connect");
     start_calls(&c);
     read_ids(p);
     run_steps(p, in);
@@ -458,6 +473,7 @@ static void fuzz_client(struct peer_state *p, struct reader *in)
     (void)close(p->fd);
     end_calls(&c);
     nrpc_channel_close(c.channel);
+    hang_up_on_the_rest();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

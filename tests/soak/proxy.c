@@ -2,6 +2,7 @@
 // proxy.c: one thread, poll, and a pair of sockets a connection.
 #include "soak/proxy.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <arpa/inet.h>
@@ -16,7 +17,8 @@
 enum { PAIRS_MAX = 256, POLL_MS = 5 };
 
 struct pair {
-    int fd[2]; // client, server; -1: free
+    int fd[2];        // client, server; -1: free
+    int64_t spare[2]; // bytes that may be forwarded from each under the limit, and now
 };
 
 struct proxy {
@@ -26,6 +28,7 @@ struct proxy {
     pthread_mutex_t mu;
     struct pair pairs[PAIRS_MAX];
     unsigned seed;
+    int64_t bytes_per_s, filled_us; // the limit; when the spares were last filled
     bool stalled, stopping;
 };
 
@@ -64,7 +67,7 @@ static void accept_one(struct proxy *x)
             break;
         set_no_delay(client);
         set_no_delay(server);
-        x->pairs[i] = (struct pair){{client, server}};
+        x->pairs[i] = (struct pair){{client, server}, {0, 0}};
         return;
     }
     close(client);
@@ -86,9 +89,29 @@ static bool write_all(int fd, const char *data, ssize_t size)
 static void forward(struct pair *p, int from)
 {
     char buffer[65536];
-    ssize_t n = recv(p->fd[from], buffer, sizeof buffer, MSG_DONTWAIT);
+    size_t most = p->spare[from] < (int64_t)sizeof buffer ? (size_t)p->spare[from] : sizeof buffer;
+    ssize_t n = recv(p->fd[from], buffer, most, MSG_DONTWAIT);
+    p->spare[from] -= n > 0 ? n : 0;
     if (n <= 0 || !write_all(p->fd[1 - from], buffer, n))
         cut(p, false);
+}
+
+// What was not used up does not add up beyond a tenth of a second's.
+static void fill_spares(struct proxy *x)
+{
+    int64_t now_us = clock_mono_us(), us = now_us - x->filled_us, most = x->bytes_per_s / 10;
+    x->filled_us = now_us;
+    for (size_t i = 0; i < PAIRS_MAX; i++)
+        for (int k = 0; k < 2; k++) {
+            int64_t *spare = &x->pairs[i].spare[k];
+            *spare += us * x->bytes_per_s / 1000000;
+            *spare = !x->bytes_per_s ? INT64_MAX / 2 : *spare > most ? most : *spare;
+        }
+}
+
+static bool may_forward(const struct proxy *x, size_t pair, int from)
+{
+    return !x->stalled && x->pairs[pair].spare[from] > 0;
 }
 
 static void *run(void *arg)
@@ -100,13 +123,15 @@ static void *run(void *arg)
         fds[0] = (struct pollfd){x->listener, x->stalled ? 0 : POLLIN, 0};
         for (size_t i = 0; i < PAIRS_MAX; i++)
             for (int k = 0; k < 2; k++)
-                fds[1 + 2 * i + (size_t)k] = (struct pollfd){x->pairs[i].fd[k], x->stalled ? 0 : POLLIN, 0};
+                fds[1 + 2 * i + (size_t)k] =
+                    (struct pollfd){x->pairs[i].fd[k], may_forward(x, i, k) ? POLLIN : 0, 0};
         pthread_mutex_unlock(&x->mu);
         (void)poll(fds, sizeof fds / sizeof *fds, POLL_MS);
         pthread_mutex_lock(&x->mu);
-        for (size_t i = 0; !x->stalled && i < PAIRS_MAX; i++)
+        fill_spares(x);
+        for (size_t i = 0; i < PAIRS_MAX; i++)
             for (int k = 0; k < 2; k++)
-                if (fds[1 + 2 * i + (size_t)k].revents &&
+                if (may_forward(x, i, k) && fds[1 + 2 * i + (size_t)k].revents &&
                     x->pairs[i].fd[k] == fds[1 + 2 * i + (size_t)k].fd && x->pairs[i].fd[k] >= 0)
                     forward(&x->pairs[i], k);
         if (fds[0].revents & POLLIN)
@@ -159,6 +184,13 @@ void proxy_cut_some(struct proxy *x, unsigned percent)
     for (size_t i = 0; i < PAIRS_MAX; i++)
         if (x->pairs[i].fd[0] >= 0 && (unsigned)rand_r(&x->seed) % 100 < percent)
             cut(&x->pairs[i], rand_r(&x->seed) % 2);
+    pthread_mutex_unlock(&x->mu);
+}
+
+void proxy_limit(struct proxy *x, int64_t bytes_per_s)
+{
+    pthread_mutex_lock(&x->mu);
+    x->bytes_per_s = bytes_per_s;
     pthread_mutex_unlock(&x->mu);
 }
 

@@ -111,7 +111,7 @@ enum feed_news feed_take(struct feed *f, struct feed_event *out)
 
 int feed_open(const struct feed_options *options, struct feed **out, struct nrpc_status *st)
 {
-    static const struct sp_events events = {opened, received, closed};
+    static const struct sp_events events = {.opened = opened, .received = received, .closed = closed};
     struct feed *f = mem_calloc(1, sizeof *f);
     f->options = *options;
     f->last = &f->first;

@@ -91,7 +91,7 @@ static int start(void *user, struct nrpc_call *call, struct nrpc_status *st)
     const char *token = value ? nrpc_auth_bearer(value) : NULL;
     if (!token)
         return status_set(st, NRPC_UNAUTHENTICATED, "the call carries no bearer token");
-    int code = nrpc_auth_verify(g->auth, token, clock_now_ms() / 1000, &identity, st);
+    int code = nrpc_auth_verify(g->auth, token, clock_wall_ms() / 1000, &identity, st);
     if (code)
         return code;
     nrpc_call_set_value(call, &identity_key, identity);

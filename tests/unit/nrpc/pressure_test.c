@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+// pressure_test.c: more than a connection takes at the moment waits and nobody is hung up on; a peer that
+// does not keep to the protocol costs little; long messages over slow lines are signs of life.
+#include "base/clock.h"
+#include "nrpc/flow.h"
+#include "nrpc/transport.h"
+#include "soak.nrpc.h"
+#include "soak/proxy.h"
+#include "system/raw_peer.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WAIT_FOR(condition)                                                                                  \
+    do {                                                                                                     \
+        int64_t until_ms = clock_now_ms() + 60000;                                                           \
+        while (!(condition) && clock_now_ms() < until_ms)                                                    \
+            poll(NULL, 0, 1);                                                                                \
+        assert_true(condition);                                                                              \
+    } while (0)
+
+enum { BIG = 4 << 20, PARKED_MAX = 1024 };
+
+static uint8_t data[BIG];
+
+struct host {
+    struct nrpc_server *server;
+    struct proxy *proxy;
+    struct nrpc_channel *channel;
+    pthread_mutex_t mu;
+    struct nrpc_call *parked[PARKED_MAX];
+    _Atomic int parked_count;
+};
+
+// ---- the service: Echo answers `number` bytes; Park answers when it is told to
+
+static void on_item(struct nrpc_call *call, const Soak__Item *q, void *user)
+{
+    Soak__Item r = SOAK__ITEM__INIT;
+    (void)user;
+    r.data = (ProtobufCBinaryData){(size_t)q->number, data};
+    soak_soak_echo_reply(call, &r);
+}
+
+static void on_park(struct nrpc_call *call, const Soak__Item *q, void *user)
+{
+    struct host *h = user;
+    (void)q;
+    pthread_mutex_lock(&h->mu);
+    assert_true(h->parked_count < PARKED_MAX);
+    h->parked[h->parked_count++] = call;
+    pthread_mutex_unlock(&h->mu);
+}
+
+static void answer_parked(struct host *h, size_t bytes)
+{
+    Soak__Item r = SOAK__ITEM__INIT;
+    r.data = (ProtobufCBinaryData){bytes, data};
+    for (int i = 0; i < h->parked_count; i++)
+        soak_soak_park_reply(h->parked[i], &r);
+    h->parked_count = 0;
+}
+
+static void on_many(struct nrpc_call *call, const Soak__Item *q, void *user)
+{
+    Soak__Item r = SOAK__ITEM__INIT;
+    int code = NRPC_OK;
+    (void)user;
+    r.data = (ProtobufCBinaryData){60000, data};
+    for (; r.number < q->number && code == NRPC_OK; r.number++)
+        code = soak_soak_many_send(call, &r);
+    if (code)
+        nrpc_reply_error(call, code, "interrupted");
+    else
+        nrpc_finish(call);
+}
+
+static void on_sum(struct nrpc_call *call, void *user)
+{
+    Soak__Item r = SOAK__ITEM__INIT;
+    const Soak__Item *q;
+    (void)user;
+    while (soak_soak_sum_receive(call, &q) == NRPC_OK && q)
+        r.number++;
+    soak_soak_sum_reply(call, &r);
+}
+
+// Says hello, then waits for the client.
+static void on_chat(struct nrpc_call *call, void *user)
+{
+    Soak__Item r = SOAK__ITEM__INIT;
+    const Soak__Item *q;
+    (void)user;
+    (void)soak_soak_chat_send(call, &r);
+    while (soak_soak_chat_receive(call, &q) == NRPC_OK && q)
+        ;
+    nrpc_finish(call);
+}
+
+static const struct soak_soak_handlers handlers = {
+    .echo = on_item,
+    .echo_again = on_item,
+    .park = on_park,
+    .many = on_many,
+    .sum = on_sum,
+    .chat = on_chat,
+};
+
+static void open_host(struct host *h, enum nrpc_dispatch dispatch, const struct nrpc_server_options *so,
+                      const struct nrpc_channel_options *co, int64_t bytes_per_s)
+{
+    struct nrpc_status st;
+    char url[64];
+    *h = (struct host){.server = nrpc_server_create(so)};
+    pthread_mutex_init(&h->mu, NULL);
+    assert_int_equal(soak_soak_register(h->server, dispatch, &handlers, h, &st), NRPC_OK);
+    assert_int_equal(nrpc_server_listen(h->server, "tcp://127.0.0.1:0", &st), NRPC_OK);
+    h->proxy = proxy_start((uint16_t)atoi(strrchr(nrpc_server_url(h->server, 0), ':') + 1), 1);
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", proxy_port(h->proxy));
+    assert_int_equal(nrpc_channel_open(url, co, &h->channel, &st), NRPC_OK);
+    WAIT_FOR(nrpc_channel_is_connected(h->channel));
+    proxy_limit(h->proxy, bytes_per_s);
+}
+
+static void close_host(struct host *h)
+{
+    nrpc_channel_close(h->channel);
+    answer_parked(h, 0);
+    nrpc_server_destroy(h->server);
+    proxy_stop(h->proxy);
+    pthread_mutex_destroy(&h->mu);
+}
+
+// ---- many calls at the same time
+
+struct count {
+    _Atomic int ok, failed, last_code;
+    _Atomic uint64_t bytes;
+};
+
+static void done(void *user, const struct nrpc_status *st, const Soak__Item *r)
+{
+    struct count *c = user;
+    if (st->code) {
+        c->last_code = st->code;
+        c->failed++;
+    } else {
+        c->bytes += r->data.len;
+        c->ok++;
+    }
+}
+
+static void call_many(struct host *h, int calls, size_t request_bytes, uint64_t answer_bytes)
+{
+    struct count c = {0};
+    Soak__Item q = SOAK__ITEM__INIT;
+    struct nrpc_channel_stats s;
+    q.number = answer_bytes;
+    q.data = (ProtobufCBinaryData){request_bytes, data};
+    for (int i = 0; i < calls; i++)
+        soak_soak_echo_async(h->channel, NULL, &q, done, &c);
+    WAIT_FOR(c.ok + c.failed == calls);
+    assert_int_equal(c.last_code, NRPC_OK);
+    assert_int_equal(c.ok, calls);
+    assert_int_equal(c.bytes, (uint64_t)calls * answer_bytes);
+    nrpc_channel_stats(h->channel, &s);
+    assert_int_equal(s.disconnects, 0);
+    assert_int_equal(s.retries, 0);
+}
+
+static void test_requests_wait_in_line_by_bytes(void **state)
+{
+    (void)state;
+    struct host h;
+    open_host(&h, NRPC_POOLED, NULL, NULL, 0);
+    call_many(&h, 1000, 100000, 0);
+    proxy_limit(h.proxy, 60000000);
+    call_many(&h, 100, 1000000, 0);
+    close_host(&h);
+}
+
+static void read_much(enum nrpc_dispatch dispatch)
+{
+    struct host h;
+    open_host(&h, dispatch, NULL, NULL, 60000000);
+    call_many(&h, 1000, 10, 100000);
+    call_many(&h, 60, 1000000, 1000000);
+    close_host(&h);
+}
+
+static void test_answers_wait_for_a_slow_client(void **state)
+{
+    (void)state;
+    read_much(NRPC_POOLED);
+    read_much(NRPC_INLINE);
+}
+
+// Answers that cannot be put off, since their calls run already.
+static void test_parked_calls_are_all_answered(void **state)
+{
+    (void)state;
+    enum { CALLS = 600 };
+    struct host h;
+    struct count c = {0};
+    Soak__Item q = SOAK__ITEM__INIT;
+    open_host(&h, NRPC_POOLED, NULL, NULL, 100000000);
+    for (int i = 0; i < CALLS; i++)
+        soak_soak_park_async(h.channel, NULL, &q, done, &c);
+    WAIT_FOR(h.parked_count == CALLS);
+    answer_parked(&h, 100000);
+    WAIT_FOR(c.ok + c.failed == CALLS);
+    assert_int_equal(c.ok, CALLS);
+    close_host(&h);
+}
+
+// More credit in all than may wait for a connection: writers wait, and go on.
+static void test_streams_wait_for_room(void **state)
+{
+    (void)state;
+    enum { STREAMS = 700 };
+    static struct nrpc_stream *streams[STREAMS];
+    struct host h;
+    struct nrpc_status st;
+    Soak__Item q = SOAK__ITEM__INIT;
+    const Soak__Item *r;
+    const struct nrpc_server_options so = {.workers = 256};
+    open_host(&h, NRPC_POOLED, &so, NULL, 100000000);
+    q.number = 2;
+    for (int i = 0; i < STREAMS; i++)
+        assert_int_equal(soak_soak_many(h.channel, NULL, &q, &streams[i], &st), NRPC_OK);
+    for (int i = 0; i < STREAMS; i++) {
+        for (uint64_t k = 0; k < q.number; k++) {
+            assert_int_equal(soak_soak_many_read(streams[i], &r, &st), NRPC_OK);
+            assert_int_equal(r->data.len, 60000);
+        }
+        assert_int_equal(soak_soak_many_read(streams[i], &r, &st), NRPC_OK);
+        assert_null(r);
+        nrpc_stream_close(streams[i]);
+    }
+    close_host(&h);
+}
+
+// ---- long messages over slow lines
+
+enum { KEEPALIVE_MS = 700, KEEPALIVE_TIMEOUT_MS = 600, SLOW_BYTES_PER_S = 400000, LONG_BYTES = 1200000 };
+
+// Three seconds for one message, with patience for less than half of it, on both sides.
+static void cross_slowly(size_t request_bytes, uint64_t answer_bytes)
+{
+    const struct nrpc_server_options so = {.keepalive_ms = KEEPALIVE_MS,
+                                           .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS};
+    const struct nrpc_channel_options co = {.keepalive_ms = KEEPALIVE_MS,
+                                            .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS};
+    struct host h;
+    open_host(&h, NRPC_POOLED, &so, &co, SLOW_BYTES_PER_S);
+    int64_t begun_ms = clock_now_ms();
+    call_many(&h, 1, request_bytes, answer_bytes);
+    assert_true(clock_now_ms() - begun_ms > KEEPALIVE_MS + KEEPALIVE_TIMEOUT_MS);
+    close_host(&h);
+}
+
+static void test_bytes_are_signs_of_life(void **state)
+{
+    (void)state;
+    cross_slowly(LONG_BYTES, 0);
+    cross_slowly(0, LONG_BYTES);
+}
+
+// Whoever is really dead is found as soon as before, also in the middle of a long message.
+static void die_silently(size_t request_bytes)
+{
+    const struct nrpc_channel_options co = {.keepalive_ms = KEEPALIVE_MS,
+                                            .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS};
+    struct host h;
+    struct count c = {0};
+    Soak__Item q = SOAK__ITEM__INIT;
+    open_host(&h, NRPC_POOLED, NULL, &co, SLOW_BYTES_PER_S);
+    q.data = (ProtobufCBinaryData){request_bytes, data};
+    soak_soak_park_async(h.channel, NULL, &q, done, &c);
+    poll(NULL, 0, 1000); // so that some of it is on its way
+    assert_int_equal(c.failed, 0);
+    int64_t died_ms = clock_now_ms();
+    proxy_stall(h.proxy, true);
+    WAIT_FOR(c.failed == 1);
+    assert_int_equal(c.last_code, NRPC_UNAVAILABLE);
+    assert_in_range(clock_now_ms() - died_ms, 0, KEEPALIVE_MS + KEEPALIVE_TIMEOUT_MS + 500);
+    proxy_stall(h.proxy, false);
+    close_host(&h);
+}
+
+static void test_the_dead_are_found(void **state)
+{
+    (void)state;
+    die_silently(LONG_BYTES);
+    die_silently(10);
+}
+
+// ---- peers that do not keep to the protocol
+
+static long resident_kib(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%*d %ld", &pages), 1);
+    fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+// Asks for more and more, reads nothing, and says that it has received everything.
+static void lie(enum nrpc_dispatch dispatch)
+{
+    enum { CALLS = 600, LIMIT_KIB = 160 << 10 };
+    struct host h;
+    uint8_t payload[64];
+    Soak__Item q = SOAK__ITEM__INIT;
+    open_host(&h, dispatch, NULL, NULL, 0);
+    long before_kib = resident_kib(), most_kib = 0;
+    q.number = 1000000;
+    size_t size = soak__item__pack(&q, payload);
+    int fd = raw_connect(nrpc_server_url(h.server, 0));
+    assert_true(raw_handshake(fd));
+    for (uint32_t i = 1; i <= CALLS; i++) {
+        if (!raw_request(fd, i, i > 1 ? i - 1 : 0, "/soak.Soak/Echo", payload, size))
+            break;
+        poll(NULL, 0, 1);
+        long kib = resident_kib() - before_kib;
+        most_kib = kib > most_kib ? kib : most_kib;
+    }
+    print_message("at most %ld KiB\n", most_kib);
+    assert_in_range(most_kib, 0, LIMIT_KIB);
+    raw_hang_up(fd, true);
+    close_host(&h);
+}
+
+static void test_false_acknowledgements(void **state)
+{
+    (void)state;
+    lie(NRPC_POOLED);
+    lie(NRPC_INLINE);
+}
+
+// Messages of nothing, each in a frame of its own, which nobody reads: they take what they cost, not many
+// times that.
+static void test_empty_messages(void **state)
+{
+    (void)state;
+    enum { STREAMS = 40, MESSAGES = 4000, LIMIT_KIB = 8 << 10 };
+    static struct flow flows[STREAMS];
+    struct frame f = {.version = NRPC_WIRE_VERSION, .kind = FRAME_MESSAGE}, parsed;
+    struct wire_bytes payload;
+    const Soak__Item nothing = SOAK__ITEM__INIT;
+    long before_kib = resident_kib();
+    for (int s = 0; s < STREAMS; s++) {
+        flow_init(&flows[s], FLOW_FIRST_CREDIT, FLOW_FIRST_CREDIT);
+        for (int i = 0; i < MESSAGES; i++) {
+            nng_msg *msg = transport_encode(&f, &nothing.base, 0);
+            assert_int_equal(frame_parse(nng_msg_body(msg), nng_msg_len(msg), &parsed, NULL), NRPC_OK);
+            assert_true(flow_receive(&flows[s], msg, &parsed));
+        }
+    }
+    assert_in_range(resident_kib() - before_kib, 0, LIMIT_KIB);
+    for (int s = 0; s < STREAMS; s++) {
+        int n = 0;
+        for (; flow_next(&flows[s], &payload); n++)
+            assert_int_equal(payload.size, 0);
+        assert_int_equal(n, MESSAGES);
+        flow_fini(&flows[s]);
+    }
+}
+
+// ---- streams that wait
+
+// Idle streams, more than there are workers, do not keep others from being served.
+static void test_idle_streams_hold_no_worker(void **state)
+{
+    (void)state;
+    enum { STREAMS = 40 };
+    struct host h;
+    struct nrpc_status st;
+    struct nrpc_stream *streams[STREAMS];
+    const Soak__Item *r;
+    const struct nrpc_server_options so = {.workers = 2};
+    open_host(&h, NRPC_POOLED, &so, NULL, 0);
+    for (int i = 0; i < STREAMS; i++) {
+        assert_int_equal(soak_soak_chat(h.channel, NULL, &streams[i], &st), NRPC_OK);
+        assert_int_equal(soak_soak_chat_read(streams[i], &r, &st), NRPC_OK); // its handler runs
+    }
+    call_many(&h, 100, 10, 10);
+    for (int i = 0; i < STREAMS; i++) {
+        nrpc_stream_close_send(streams[i]);
+        assert_int_equal(soak_soak_chat_read(streams[i], &r, &st), NRPC_OK);
+        assert_null(r);
+        nrpc_stream_close(streams[i]);
+    }
+    close_host(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests_wait_in_line_by_bytes),
+        cmocka_unit_test(test_answers_wait_for_a_slow_client),
+        cmocka_unit_test(test_parked_calls_are_all_answered),
+        cmocka_unit_test(test_streams_wait_for_room),
+        cmocka_unit_test(test_bytes_are_signs_of_life),
+        cmocka_unit_test(test_the_dead_are_found),
+        cmocka_unit_test(test_false_acknowledgements),
+        cmocka_unit_test(test_empty_messages),
+        cmocka_unit_test(test_idle_streams_hold_no_worker),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
