@@ -61,6 +61,7 @@ struct call_value {
     struct call_value *next;
     const void *key;
     void *value;
+    bool on_heap; // the request has used up the call's memory
 };
 
 struct call_metadata { // a growing list in the call's arena

@@ -46,6 +46,11 @@ static void call_reset(struct nrpc_call *c)
     if (c->streams)
         flow_fini(&c->flow);
     nng_msg_free(c->msg);
+    for (struct call_value *v = c->values, *next; v; v = next) {
+        next = v->next;
+        if (v->on_heap)
+            free(v);
+    }
     arena_reset(&c->arena);
     arena_reset(&c->message_arena);
     memset(&c->server, 0, sizeof *c - offsetof(struct nrpc_call, server));

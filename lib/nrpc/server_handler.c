@@ -363,9 +363,9 @@ void *nrpc_call_alloc(struct nrpc_call *c, size_t size)
 void nrpc_call_set_value(struct nrpc_call *c, const void *key, void *value)
 {
     struct call_value *v = arena_alloc(&c->arena, sizeof *v);
-    if (!v)
-        mem_exhausted(sizeof *v);
-    *v = (struct call_value){c->values, key, value};
+    bool on_heap = !v;
+    v = v ? v : mem_alloc(sizeof *v);
+    *v = (struct call_value){c->values, key, value, on_heap};
     c->values = v;
 }
 

@@ -194,6 +194,13 @@ void proxy_limit(struct proxy *x, int64_t bytes_per_s)
     pthread_mutex_unlock(&x->mu);
 }
 
+void proxy_target(struct proxy *x, uint16_t target_port)
+{
+    pthread_mutex_lock(&x->mu);
+    x->target_port = target_port;
+    pthread_mutex_unlock(&x->mu);
+}
+
 void proxy_stall(struct proxy *x, bool stalled)
 {
     pthread_mutex_lock(&x->mu);

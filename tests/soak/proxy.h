@@ -16,6 +16,7 @@ uint16_t proxy_port(const struct proxy *proxy);
 void proxy_cut_some(struct proxy *proxy,
                     unsigned percent); // of the connections there are, with a reset or an end, by chance
 void proxy_limit(struct proxy *proxy, int64_t bytes_per_s); // of each direction of a connection; 0: no limit
+void proxy_target(struct proxy *proxy, uint16_t target_port); // of connections that come from now on
 void proxy_stall(struct proxy *proxy, bool stalled); // forwards nothing while stalled; connections stay
 unsigned proxy_connections(struct proxy *proxy);
 

@@ -16,7 +16,9 @@ struct nrpc_guard {
     size_t open_count;
 };
 
-static const char identity_key; // its address is the key of the identity among a call's values
+// Its address is the key of the identity among a call's values. Each guard also keeps the one that it has found
+// under its own address, so that several guards of a server each let go of their own.
+static const char identity_key;
 
 int nrpc_guard_create(const struct nrpc_auth_options *options, struct nrpc_guard **out,
                       struct nrpc_status *st)
@@ -94,6 +96,7 @@ static int start(void *user, struct nrpc_call *call, struct nrpc_status *st)
     int code = nrpc_auth_verify(g->auth, token, clock_wall_ms() / 1000, &identity, st);
     if (code)
         return code;
+    nrpc_call_set_value(call, g, identity);
     nrpc_call_set_value(call, &identity_key, identity);
     return has_any_role(identity, m->roles)
                ? NRPC_OK
@@ -103,9 +106,8 @@ static int start(void *user, struct nrpc_call *call, struct nrpc_status *st)
 
 static void end(void *user, struct nrpc_call *call, const struct nrpc_status *st)
 {
-    (void)user;
     (void)st;
-    nrpc_identity_unref(nrpc_call_value(call, &identity_key));
+    nrpc_identity_unref(nrpc_call_value(call, user));
 }
 
 void nrpc_guard_protect(struct nrpc_guard *g, struct nrpc_server *server)

@@ -43,7 +43,8 @@ struct host {
     _Atomic int parked_count;
 };
 
-// ---- the service: Echo answers `number` bytes; Park answers when it is told to
+// ---- the service: Echo answers `number` bytes, EchoAgain an error with as many of details; Park answers when it
+// is told to
 
 static void on_item(struct nrpc_call *call, const Soak__Item *q, void *user)
 {
@@ -51,6 +52,17 @@ static void on_item(struct nrpc_call *call, const Soak__Item *q, void *user)
     (void)user;
     r.data = (ProtobufCBinaryData){(size_t)q->number, data};
     soak_soak_echo_reply(call, &r);
+}
+
+static void on_detailed(struct nrpc_call *call, const Soak__Item *q, void *user)
+{
+    Soak__Item r = SOAK__ITEM__INIT;
+    const ProtobufCMessage *details[] = {&r.base, &r.base};
+    struct nrpc_status st;
+    (void)user;
+    status_set(&st, NRPC_UNAVAILABLE, "%0200d", 7);
+    r.data = (ProtobufCBinaryData){(size_t)q->number / 2, data};
+    nrpc_reply_details(call, &st, details, 2);
 }
 
 static void on_park(struct nrpc_call *call, const Soak__Item *q, void *user)
@@ -110,7 +122,7 @@ static void on_chat(struct nrpc_call *call, void *user)
 
 static const struct soak_soak_handlers handlers = {
     .echo = on_item,
-    .echo_again = on_item,
+    .echo_again = on_detailed,
     .park = on_park,
     .many = on_many,
     .sum = on_sum,
@@ -351,17 +363,48 @@ static void test_false_acknowledgements(void **state)
     lie(NRPC_INLINE);
 }
 
+// Details that do not fit are left out; the connection, the other calls on it and the status stay. Details of
+// nearly the limit arrive.
+static void test_too_many_details(void **state)
+{
+    (void)state;
+    struct host h;
+    struct count c = {0};
+    struct nrpc_status st;
+    struct nrpc_channel_stats s;
+    struct nrpc_outcome outcome;
+    const struct nrpc_channel_options co = {.retry.max_attempts = 1};
+    struct nrpc_call_options o = {.outcome = &outcome};
+    Soak__Item q = SOAK__ITEM__INIT;
+    open_host(&h, NRPC_POOLED, NULL, &co, 0);
+    soak_soak_park_async(h.channel, NULL, &q, done, &c);
+    WAIT_FOR(h.parked_count == 1);
+    const uint64_t sizes[] = {BIG - 1000, BIG, 2 * BIG, 10};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        bool fits = sizes[i] < BIG;
+        q.number = sizes[i];
+        assert_int_equal(soak_soak_echo_again(h.channel, &o, &q, NULL, &st), NRPC_UNAVAILABLE);
+        assert_true((outcome.details_bytes > sizes[i]) == fits);
+        assert_true((strstr(st.text, "over the limit of 4194304)") == NULL) == fits);
+        nrpc_outcome_fini(&outcome);
+    }
+    nrpc_channel_stats(h.channel, &s);
+    assert_int_equal(s.disconnects, 0);
+    answer_parked(&h, 0);
+    WAIT_FOR(c.ok == 1);
+    close_host(&h);
+}
+
 // Messages of nothing, each in a frame of its own, which nobody reads: they take what they cost, not many
 // times that.
 static void test_empty_messages(void **state)
 {
     (void)state;
-    enum { STREAMS = 40, MESSAGES = 4000, LIMIT_KIB = 8 << 10 };
+    enum { STREAMS = 40, MESSAGES = 4000, PIECES = 12 };
     static struct flow flows[STREAMS];
     struct frame f = {.version = NRPC_WIRE_VERSION, .kind = FRAME_MESSAGE}, parsed;
     struct wire_bytes payload;
     const Soak__Item nothing = SOAK__ITEM__INIT;
-    long before_kib = resident_kib();
     for (int s = 0; s < STREAMS; s++) {
         flow_init(&flows[s], FLOW_FIRST_CREDIT, FLOW_FIRST_CREDIT);
         for (int i = 0; i < MESSAGES; i++) {
@@ -369,8 +412,8 @@ static void test_empty_messages(void **state)
             assert_int_equal(frame_parse(nng_msg_body(msg), nng_msg_len(msg), &parsed, NULL), NRPC_OK);
             assert_true(flow_receive(&flows[s], msg, &parsed));
         }
+        assert_in_range(flows[s].queue.count, 1, PIECES); // of 8 KiB at most
     }
-    assert_in_range(resident_kib() - before_kib, 0, LIMIT_KIB);
     for (int s = 0; s < STREAMS; s++) {
         int n = 0;
         for (; flow_next(&flows[s], &payload); n++)
@@ -417,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_bytes_are_signs_of_life),
         cmocka_unit_test(test_the_dead_are_found),
         cmocka_unit_test(test_false_acknowledgements),
+        cmocka_unit_test(test_too_many_details),
         cmocka_unit_test(test_empty_messages),
         cmocka_unit_test(test_idle_streams_hold_no_worker),
     };

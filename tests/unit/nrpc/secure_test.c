@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -254,6 +255,76 @@ static void test_jwt(void **state)
     free(expired);
 }
 
+// ---- the system's clock
+
+static _Atomic int64_t step_s; // by which somebody has set it
+
+int __real_clock_gettime(clockid_t id, struct timespec *t);
+int __wrap_clock_gettime(clockid_t id, struct timespec *t);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *t)
+{
+    int rv = __real_clock_gettime(id, t);
+    if (id == CLOCK_REALTIME)
+        t->tv_sec += step_s;
+    return rv;
+}
+
+// Tokens are good and bad by the clock that the system has now, not by the one it had when the process began.
+static void test_tokens_follow_the_clock(void **state)
+{
+    (void)state;
+    enum { DAY_S = 24 * 3600 };
+    struct nrpc_status st;
+    struct nrpc_guard *guard;
+    char *today, *tomorrow;
+    int64_t now_s = clock_wall_ms() / 1000;
+    struct nrpc_jwt_claims claims = {.subject = "jo", .audience = "echo", .expires_s = now_s + 600};
+    shell("cd %s && openssl genpkey -algorithm ed25519 -out day.key && openssl pkey -in day.key -pubout -out "
+          "day.pub",
+          folder);
+    assert_int_equal(nrpc_jwt_sign(path("day.key"), NULL, &claims, &today, &st), NRPC_OK);
+    claims.not_before_s = now_s + DAY_S - 600;
+    claims.expires_s = now_s + DAY_S + 600;
+    assert_int_equal(nrpc_jwt_sign(path("day.key"), NULL, &claims, &tomorrow, &st), NRPC_OK);
+    struct nrpc_auth_options o = {.keys_path = path("day.pub"), .audience = "echo"};
+    assert_int_equal(nrpc_guard_create(&o, &guard, &st), NRPC_OK);
+    struct nrpc_server *s = open_server(NULL, guard);
+    struct nrpc_bearer *bearer = nrpc_bearer_create(NULL);
+    const int64_t steps_s[] = {0, DAY_S, 0};
+    for (size_t i = 0; i < sizeof steps_s / sizeof *steps_s; i++) {
+        step_s = steps_s[i];
+        expect(s, bearer, today, false, i == 1 ? NRPC_UNAUTHENTICATED : NRPC_OK, i == 1 ? NULL : "jo");
+        expect(s, bearer, tomorrow, false, i == 1 ? NRPC_OK : NRPC_UNAUTHENTICATED, i == 1 ? "jo" : NULL);
+    }
+    nrpc_server_destroy(s);
+    nrpc_bearer_destroy(bearer);
+    nrpc_guard_destroy(guard);
+    free(today);
+    free(tomorrow);
+}
+
+// Two guards: each lets go of the identity that it has found, and of no other.
+static void test_two_guards(void **state)
+{
+    (void)state;
+    struct nrpc_status st;
+    struct nrpc_guard *guards[2];
+    struct nrpc_auth_options o = {.tokens_path = path("two")};
+    shell("printf 'token-of-jo-0123456789 jo admin\\n' >%s/two && chmod 600 %s/two", folder, folder);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(nrpc_guard_create(&o, &guards[i], &st), NRPC_OK);
+    struct nrpc_server *s = open_server(NULL, guards[0]);
+    nrpc_guard_protect(guards[1], s);
+    struct nrpc_bearer *bearer = nrpc_bearer_create(NULL);
+    for (int i = 0; i < 20; i++)
+        expect(s, bearer, "token-of-jo-0123456789", true, NRPC_OK, "jo");
+    nrpc_server_destroy(s);
+    nrpc_bearer_destroy(bearer);
+    for (int i = 0; i < 2; i++)
+        nrpc_guard_destroy(guards[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +334,8 @@ int main(void)
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_tokens_and_roles),
         cmocka_unit_test(test_jwt),
+        cmocka_unit_test(test_tokens_follow_the_clock),
+        cmocka_unit_test(test_two_guards),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
