@@ -420,13 +420,6 @@ void collector_start(struct collector *c)
     loop_start(&c->loop);
 }
 
-void collector_stop(struct collector *c)
-{
-    loop_stop(&c->loop);
-    strands_destroy(c->strands);
-    c->strands = NULL;
-}
-
 // Mail of callbacks that ended after the loop: what they settled stays settled, the node will repeat it and
 // hear "stale".
 static void refuse_mail(struct mail *m)
@@ -442,15 +435,28 @@ static void refuse_mail(struct mail *m)
     }
 }
 
+static void refuse_all(struct collector *c)
+{
+    for (struct mail *m = loop_take(&c->loop), *next; m; m = next) {
+        next = m->next;
+        refuse_mail(m);
+    }
+}
+
+void collector_stop(struct collector *c)
+{
+    loop_stop(&c->loop);
+    strands_destroy(c->strands);
+    c->strands = NULL;
+    refuse_all(c);
+}
+
 void collector_destroy(struct collector *c)
 {
     if (!c)
         return;
     strands_destroy(c->strands);
-    for (struct mail *m = loop_take(&c->loop), *next; m; m = next) {
-        next = m->next;
-        refuse_mail(m);
-    }
+    refuse_all(c); // what came after the stop
     for (struct closing *k = c->closings, *after; k; k = after) {
         after = k->next;
         free(k);

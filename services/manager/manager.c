@@ -454,20 +454,13 @@ void manager_start(struct manager *m)
     loop_start(&m->loop);
 }
 
-void manager_stop(struct manager *m)
-{
-    loop_stop(&m->loop);
-}
-
 static void refuse(struct request *r)
 {
     nrpc_reply_error(r->call, NRPC_UNAVAILABLE, "the manager is stopping");
 }
 
-void manager_destroy(struct manager *m)
+static void refuse_all(struct manager *m)
 {
-    if (!m)
-        return;
     for (struct mail *mail = loop_take(&m->loop), *next; mail; mail = next) {
         next = mail->next;
         if (mail->kind == MAIL_REQUEST)
@@ -477,6 +470,19 @@ void manager_destroy(struct manager *m)
     }
     for (struct request *r; (r = parked_any(&m->parked));)
         refuse(r);
+}
+
+void manager_stop(struct manager *m)
+{
+    loop_stop(&m->loop);
+    refuse_all(m);
+}
+
+void manager_destroy(struct manager *m)
+{
+    if (!m)
+        return;
+    refuse_all(m); // what came after the stop
     parked_fini(&m->parked);
     repair_forget(m, 0);
     free(m->creations);

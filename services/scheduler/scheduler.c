@@ -504,13 +504,6 @@ void scheduler_start(struct scheduler *s)
     loop_start(&s->loop);
 }
 
-void scheduler_stop(struct scheduler *s)
-{
-    loop_stop(&s->loop);
-    strands_destroy(s->strands);
-    s->strands = NULL;
-}
-
 static void refuse_mail(struct mail *m)
 {
     if (m->kind == MAIL_OFFER)
@@ -523,11 +516,8 @@ static void refuse_mail(struct mail *m)
         free(m);
 }
 
-void scheduler_destroy(struct scheduler *s)
+static void refuse_all(struct scheduler *s)
 {
-    if (!s)
-        return;
-    strands_destroy(s->strands);
     for (struct mail *m = loop_take(&s->loop), *next; m; m = next) {
         next = m->next;
         refuse_mail(m);
@@ -537,6 +527,26 @@ void scheduler_destroy(struct scheduler *s)
     {
         if (n->parked)
             nrpc_reply_error(node_unpark(&s->nodes, n)->call, NRPC_UNAVAILABLE, "the scheduler is stopping");
+    }
+}
+
+void scheduler_stop(struct scheduler *s)
+{
+    loop_stop(&s->loop);
+    strands_destroy(s->strands);
+    s->strands = NULL;
+    refuse_all(s);
+}
+
+void scheduler_destroy(struct scheduler *s)
+{
+    if (!s)
+        return;
+    strands_destroy(s->strands);
+    refuse_all(s); // what came after the stop
+    struct node *n, *tmp;
+    HASH_ITER(hh, s->nodes.all, n, tmp)
+    {
         exchange_free_outbox(n);
     }
     node_table_fini(&s->nodes);

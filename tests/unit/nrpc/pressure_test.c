@@ -32,6 +32,12 @@
 
 enum { BIG = 4 << 20, PARKED_MAX = 1024 };
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { MEMORY_FACTOR = 4 }; // of what they need themselves
+#else
+enum { MEMORY_FACTOR = 1 };
+#endif
+
 static uint8_t data[BIG];
 
 struct host {
@@ -43,8 +49,8 @@ struct host {
     _Atomic int parked_count;
 };
 
-// ---- the service: Echo answers `number` bytes, EchoAgain an error with as many of details; Park answers when it
-// is told to
+// ---- the service: Echo answers `number` bytes, EchoAgain an error with as many of details; Park answers
+// when it is told to
 
 static void on_item(struct nrpc_call *call, const Soak__Item *q, void *user)
 {
@@ -79,9 +85,11 @@ static void answer_parked(struct host *h, size_t bytes)
 {
     Soak__Item r = SOAK__ITEM__INIT;
     r.data = (ProtobufCBinaryData){bytes, data};
+    pthread_mutex_lock(&h->mu);
     for (int i = 0; i < h->parked_count; i++)
         soak_soak_park_reply(h->parked[i], &r);
     h->parked_count = 0;
+    pthread_mutex_unlock(&h->mu);
 }
 
 static void on_many(struct nrpc_call *call, const Soak__Item *q, void *user)
@@ -333,7 +341,7 @@ static long resident_kib(void)
 // Asks for more and more, reads nothing, and says that it has received everything.
 static void lie(enum nrpc_dispatch dispatch)
 {
-    enum { CALLS = 600, LIMIT_KIB = 160 << 10 };
+    enum { CALLS = 600, LIMIT_KIB = MEMORY_FACTOR * (100 << 10) };
     struct host h;
     uint8_t payload[64];
     Soak__Item q = SOAK__ITEM__INIT;
