@@ -16,7 +16,7 @@ struct nrpc_guard {
     size_t open_count;
 };
 
-// Its address is the key of the identity among a call's values. Each guard also keeps the one that it has found
+// Its address is the key of the identity among a call's values. Each guard also keeps the one that it found
 // under its own address, so that several guards of a server each let go of their own.
 static const char identity_key;
 

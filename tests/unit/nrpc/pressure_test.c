@@ -314,7 +314,9 @@ static void die_silently(size_t request_bytes)
     proxy_stall(h.proxy, true);
     WAIT_FOR(c.failed == 1);
     assert_int_equal(c.last_code, NRPC_UNAVAILABLE);
-    assert_in_range(clock_now_ms() - died_ms, 0, KEEPALIVE_MS + KEEPALIVE_TIMEOUT_MS + 500);
+    int64_t took_ms = clock_now_ms() - died_ms;
+    print_message("found after %lld ms\n", (long long)took_ms);
+    assert_in_range(took_ms, 0, KEEPALIVE_MS + KEEPALIVE_TIMEOUT_MS + 1500); // and what a busy machine adds
     proxy_stall(h.proxy, false);
     close_host(&h);
 }
