@@ -8,7 +8,7 @@
 #include "base/utf8.h"
 #include "dtf.h"
 #include "dtf/v1/admin.nrpc.h"
-#include "plugin/registry.h"
+#include "manager/param.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,7 +178,7 @@ static int check_failures(Dtf__V1__ArchivedFailure *const *failures, size_t coun
 {
     for (size_t i = 0; i < count; i++) {
         const Dtf__V1__Result *r = failures[i]->result;
-        if (!r || !r->subtask_id || r->subtask_id > INT64_MAX || r->run_us > INT64_MAX)
+        if (!r || !r->subtask_id || r->subtask_id > MODEL_NUMBER_MAX || r->run_us > MODEL_NUMBER_MAX)
             return status_set(st, NRPC_INVALID_ARGUMENT, "failures[%zu].result: is no result", i);
         if (r->kind < DTF__V1__RESULT_KIND__RESULT_SUCCESS || r->kind > DTF__V1__RESULT_KIND__RESULT_LOST)
             return status_set(st, NRPC_INVALID_ARGUMENT, "failures[%zu].result.kind: is none", i);
@@ -235,11 +235,36 @@ static void copy_failures(struct records_failure *failures, size_t count, struct
 static int check_runnable(const Dtf__V1__ArchivedTask *t, const Dtf__V1__TaskParam *p, struct nrpc_status *st)
 {
     if (strcmp(p->type, t->type) != 0 || strcmp(p->resource_group, t->resource_group) != 0 ||
-        p->priority != t->priority || p->priority > DTF_PRIORITY_HIGH ||
-        p->type_param.len > DTF_TYPE_PARAM_MAX)
+        p->priority != t->priority)
         return status_set(st, NRPC_INVALID_ARGUMENT, "param: does not agree with the record");
-    if (!registry_find(t->type))
-        return status_set(st, NRPC_INVALID_ARGUMENT, "type: no task type \"%s\" is registered here", t->type);
+    return param_check(p, st);
+}
+
+static int check_numbers(const Dtf__V1__ArchivedTask *t, struct nrpc_status *st)
+{
+    static const Dtf__V1__Counters none = DTF__V1__COUNTERS__INIT;
+    const Dtf__V1__Counters *n = t->counters ? t->counters : &none;
+    const struct {
+        const char *name;
+        uint64_t number;
+    } numbers[] = {
+        // negative times are large numbers
+        {"created_ms", (uint64_t)t->created_ms},
+        {"deadline_ms", (uint64_t)t->deadline_ms},
+        {"finished_ms", (uint64_t)t->finished_ms},
+        {"generated", n->generated},
+        {"succeeded", n->succeeded},
+        {"failed", n->failed},
+        {"timed_out", n->timed_out},
+        {"cancelled", n->cancelled},
+        {"retried", n->retried},
+        {"redispatched", n->redispatched},
+        {"running", n->running},
+        {"queued", n->queued},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (model_check_number(numbers[i].name, numbers[i].number, st))
+            return NRPC_INVALID_ARGUMENT;
     return NRPC_OK;
 }
 
@@ -252,7 +277,8 @@ static int check_task(const Dtf__V1__ArchivedTask *t, struct nrpc_status *st)
         return status_set(st, NRPC_INVALID_ARGUMENT, "finished_ms: does not agree with the status");
     if (!has_ended && t->n_failures)
         return status_set(st, NRPC_INVALID_ARGUMENT, "failures: the task has not ended");
-    if (check_events(t->events, t->n_events, st) || check_failures(t->failures, t->n_failures, st))
+    if (check_numbers(t, st) || check_events(t->events, t->n_events, st) ||
+        check_failures(t->failures, t->n_failures, st))
         return st->code;
     Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(NULL, t->param.len, t->param.data);
     if (!p)

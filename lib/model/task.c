@@ -147,3 +147,11 @@ uint32_t model_timeout_ms(uint32_t asked_ms)
 {
     return asked_ms ? asked_ms : DTF_SUBTASK_TIMEOUT_MS;
 }
+
+int model_check_number(const char *name, uint64_t number, struct nrpc_status *st)
+{
+    if (number <= MODEL_NUMBER_MAX)
+        return NRPC_OK;
+    return status_set(st, NRPC_INVALID_ARGUMENT, "%s: %llu is over the largest number, 2^53 - 1", name,
+                      (unsigned long long)number);
+}

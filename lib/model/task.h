@@ -8,6 +8,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+// ---- numbers
+
+// The largest number of which every store holds each below it exactly: Redis's scripts count in doubles. Ids,
+// positions and numbers of subtasks stay within it; an imported task's id within its half, so that no new id,
+// which is above all others, gets there.
+#define MODEL_NUMBER_MAX ((UINT64_C(1) << 53) - 1)
+#define MODEL_IMPORTED_ID_MAX (UINT64_C(1) << 52)
+
+// INVALID_ARGUMENT if the number is over MODEL_NUMBER_MAX; the text names it as `name`.
+int model_check_number(const char *name, uint64_t number, struct nrpc_status *st);
+
+// Where to go on after: what is over the largest number comes to the same as that.
+static inline uint64_t model_after(uint64_t number)
+{
+    return number < MODEL_NUMBER_MAX ? number : MODEL_NUMBER_MAX;
+}
+
 // ---- the recorded status of a task (dtf.v1.TaskStatus has the same numbers)
 
 enum model_status {

@@ -128,8 +128,8 @@ static int check_import(const struct records_import *in, struct nrpc_status *st)
                                             .group = t->group,
                                             .idempotency_key = t->idempotency_key,
                                             .param = t->param};
-    if (!t->id || t->id > INT64_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "id: is 0 or over 2^63 - 1");
+    if (!t->id || t->id > MODEL_IMPORTED_ID_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "id: is 0 or over 2^52");
     if (t->status < MODEL_CREATED || t->status > MODEL_TIMED_OUT)
         return status_set(st, NRPC_INVALID_ARGUMENT, "status: is none");
     if (check_task(&as_new, st) || records_check_message(t->message, st) ||

@@ -244,6 +244,18 @@ struct state {
     void *watch_user;
 };
 
+// For implementations: the rule of admit.
+static inline int state_check_ids(const struct state_task *tasks, size_t count, struct nrpc_status *st)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!tasks[i].id)
+            return status_set(st, NRPC_INVALID_ARGUMENT, "id: is 0");
+        if (model_check_number("id", tasks[i].id, st))
+            return NRPC_INVALID_ARGUMENT;
+    }
+    return NRPC_OK;
+}
+
 struct state_ops {
     void (*close)(struct state *s);
     // Says whom to tell. Called without locks, after a commit on the calling thread, or on a thread of the
@@ -270,6 +282,7 @@ struct state_ops {
     // -- life of a task (the manager)
     // Adds tasks that are not there yet; one that is there is left as it is, unless it was born at another
     // time: then it is stopped as MODEL_OUTCOME_DROPPED, and the new one can be admitted when it is removed.
+    // INVALID_ARGUMENT, adding none, if an id is 0 or over MODEL_NUMBER_MAX.
     int (*admit)(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
     // Flags the task: no dispatch, no generation. NOT_FOUND if it is not here. Setting what is set is fine.
     int (*pause)(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);

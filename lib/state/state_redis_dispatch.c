@@ -40,7 +40,7 @@ int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
         struct rs_call c;
         rs_begin(&c, &store->shards[i], now_ms, a, st);
-        rs_u64(&c, after);
+        rs_u64(&c, model_after(after));
         rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
         if (rs_do(&c, SCRIPT_views) == NRPC_OK)
             read_views(&c, &v, rs_at(c.reply, RS_REPLY));

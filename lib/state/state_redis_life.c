@@ -48,6 +48,8 @@ static int admit_some(struct rs_shard *shard, const struct state_task *const *ta
 int rs_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
+    if (state_check_ids(tasks, count, st))
+        return NRPC_INVALID_ARGUMENT;
     const struct state_task **mine = mem_calloc(count + 1, sizeof(struct state_task *));
     int code = NRPC_OK;
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
@@ -162,7 +164,7 @@ int rs_in_phase(struct state *s, enum model_phase phase, uint64_t after, size_t 
         struct rs_call c;
         rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
         rs_u64(&c, phase);
-        rs_u64(&c, after);
+        rs_u64(&c, model_after(after));
         rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
         if (rs_do(&c, SCRIPT_in_phase) == NRPC_OK)
             rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));

@@ -78,7 +78,7 @@ int rs_results(struct state *s, uint64_t task, uint64_t after, size_t max, struc
     struct rs_call c;
     rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, a, st);
     rs_u64(&c, task);
-    rs_u64(&c, after);
+    rs_u64(&c, model_after(after));
     rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
     if (rs_do(&c, SCRIPT_results) == NRPC_OK) {
         read_items(&c, rs_at(c.reply, RS_REPLY + 1), rs_read_u64(rs_at(c.reply, RS_REPLY)), out, count);
@@ -93,7 +93,7 @@ int rs_failures(struct state *s, uint64_t task, uint64_t after, size_t max, stru
     struct rs_call c;
     rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, a, st);
     rs_u64(&c, task);
-    rs_u64(&c, after);
+    rs_u64(&c, model_after(after));
     rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
     if (rs_do(&c, SCRIPT_failures) == NRPC_OK)
         read_items(&c, rs_at(c.reply, RS_REPLY), after + 1, out, count);

@@ -15,7 +15,7 @@ int sq_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct
     size_t capacity = 0;
     *count = 0;
     sqlite3_stmt *stmt =
-        sq_bind(&c, SQL_TASK_VIEWS, "ui", after, (int64_t)(max < INT32_MAX ? max : INT32_MAX));
+        sq_bind(&c, SQL_TASK_VIEWS, "ui", model_after(after), (int64_t)(max < INT32_MAX ? max : INT32_MAX));
     while (sq_step(&c, stmt)) {
         struct sq_task *t = sq_task_row(stmt, &c.scratch);
         mem_grow(&views, &capacity, *count + 1, sizeof *views);

@@ -53,6 +53,8 @@ static void admit_one(struct sq_call *c, const struct state_task *task)
 int sq_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st)
 {
     struct sq_call c;
+    if (state_check_ids(tasks, count, st))
+        return NRPC_INVALID_ARGUMENT;
     int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
     if (code)
         return code;
@@ -248,7 +250,9 @@ int sq_in_phase(struct state *s, enum model_phase phase, uint64_t after, size_t 
     int code = sq_begin(&c, s, DB_READ, a, st);
     if (code)
         return code;
-    sq_list_read(&c, &list, sq_bind(&c, SQL_TASK_IN_PHASE, "iui", (int64_t)phase, after, (int64_t)cut(max)));
+    sq_list_read(
+        &c, &list,
+        sq_bind(&c, SQL_TASK_IN_PHASE, "iui", (int64_t)phase, model_after(after), (int64_t)cut(max)));
     sq_list_out(&c, &list, tasks, count);
     return sq_end(&c);
 }

@@ -24,7 +24,7 @@ static bool read_rows(struct sq_call *c, enum sq_sql sql, uint64_t task, uint64_
     struct state_result *rows = NULL;
     size_t capacity = 0, n = 0, bytes = 0;
     sqlite3_stmt *stmt =
-        sq_bind(c, (int)sql, "uui", task, after, (int64_t)(max < INT32_MAX ? max : INT32_MAX));
+        sq_bind(c, (int)sql, "uui", task, model_after(after), (int64_t)(max < INT32_MAX ? max : INT32_MAX));
     while (bytes < STATE_BATCH_BYTES && sq_step(c, stmt)) {
         mem_grow(&rows, &capacity, n + 1, sizeof *rows);
         result_row(c, stmt, &rows[n]);

@@ -361,6 +361,8 @@ static void run_events(struct manager *m, struct request *r, int64_t now_ms, boo
 
 static int check_feed(const Dtf__V1__FeedRequest *q, struct nrpc_status *st)
 {
+    if (model_check_number("at", q->at, st))
+        return NRPC_INVALID_ARGUMENT;
     if (q->n_subtasks > FEED_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "subtasks: %zu are over the limit of %d", q->n_subtasks,
                           FEED_MAX);
@@ -548,7 +550,9 @@ static void run_results(struct manager *m, struct request *r, int64_t now_ms, bo
     struct records_task t = {0};
     response.next = q->after;
     size_t limit = (size_t)page_size(q->limit, RESULTS_DEFAULT, RESULTS_MAX);
-    int code = m->env->records->ops->get(m->env->records, q->task_id, &m->arena, &t, &st);
+    int code = model_check_number("after", q->after, &st);
+    if (code == NRPC_OK)
+        code = m->env->records->ops->get(m->env->records, q->task_id, &m->arena, &t, &st);
     if (code == NRPC_OK && q->failed_only && model_status_is_terminal(t.status))
         code = read_recorded_failures(m, q, limit, &response, &st);
     else if (code == NRPC_OK)

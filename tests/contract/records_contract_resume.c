@@ -340,6 +340,8 @@ static void what_is_taken_is_not_taken_over(void **state)
                              "+task 31 param 1 07\n");
     struct records_import bad = taken_over(0, NULL);
     assert_int_equal(OPS(f)->import(f->r, &bad, 1, &records_status), NRPC_INVALID_ARGUMENT);
+    bad = taken_over((1ull << 52) + 1, NULL);
+    assert_int_equal(OPS(f)->import(f->r, &bad, 1, &records_status), NRPC_INVALID_ARGUMENT);
     bad = taken_over(1ull << 63, NULL);
     assert_int_equal(OPS(f)->import(f->r, &bad, 1, &records_status), NRPC_INVALID_ARGUMENT);
     bad = taken_over(40, NULL);

@@ -14,6 +14,7 @@ int state_contract_run(const struct state_contract *contract)
         {"dispatch", state_dispatch_tests, state_dispatch_count},
         {"results", state_result_tests, state_result_count},
         {"nodes", state_node_tests, state_node_count},
+        {"numbers", state_number_tests, state_number_count},
         {"the whole", state_whole_tests, state_whole_count},
     };
     int failed = 0;

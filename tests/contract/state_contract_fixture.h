@@ -93,9 +93,9 @@ struct swept sweep(struct fixture *f);
 // The groups of tests, one a file.
 struct CMUnitTest;
 extern const struct CMUnitTest state_life_tests[], state_generation_tests[], state_dispatch_tests[],
-    state_result_tests[], state_node_tests[], state_whole_tests[];
+    state_result_tests[], state_node_tests[], state_number_tests[], state_whole_tests[];
 extern const size_t state_life_count, state_generation_count, state_dispatch_count, state_result_count,
-    state_node_count, state_whole_count;
+    state_node_count, state_number_count, state_whole_count;
 
 void state_random_test(void **state); // state_contract_random.c
 

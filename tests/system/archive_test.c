@@ -330,6 +330,16 @@ static void a_record_that_cannot_be_is_refused(void **state)
         {"\"id\":\"9\",\"status\":\"TASK_RUNNING\",\"finishedMs\":\"5\"", "finished_ms: "},
         {"\"id\":\"9\",\"status\":\"TASK_COMPLETED\"", "finished_ms: "},
         {"\"id\":\"9\"", "status: "},
+        {"\"id\":\"4503599627370497\",\"status\":\"TASK_FAILED\",\"finishedMs\":\"5\"", "id: "},
+        {"\"id\":\"9007199254740993\",\"status\":\"TASK_FAILED\",\"finishedMs\":\"5\"", "id: "},
+        {"\"id\":\"9\",\"status\":\"TASK_FAILED\",\"finishedMs\":\"5\",\"deadlineMs\":\"9007199254740992\"",
+         "deadline_ms: "},
+        {"\"id\":\"9\",\"status\":\"TASK_FAILED\",\"finishedMs\":\"5\",\"createdMs\":\"-1\"", "created_ms: "},
+        {"\"id\":\"9\",\"status\":\"TASK_FAILED\",\"finishedMs\":\"5\",\"counters\":{\"failed\":"
+         "\"9007199254740992\"}",
+         "failed: "},
+        {"\"id\":\"9\",\"status\":\"TASK_RUNNING\",\"type\":\"ledger\",\"param\":\"OgZsZWRnZXJY6Qc=\"",
+         "max_retries: "}, // 1001 of them
         {"\"id\":\"9223372036854775808\",\"status\":\"TASK_FAILED\",\"finishedMs\":\"5\"", "id: "},
         {"\"id\":\"9\",\"status\":\"TASK_FAILED\",\"finishedMs\":\"5\",\"failures\":[{}]", "failures[0]"},
         {"\"id\":\"9\",\"status\":\"TASK_FAILED\",\"finishedMs\":\"5\",\"events\":[{}]", "events[0]"},
@@ -345,6 +355,27 @@ static void a_record_that_cannot_be_is_refused(void **state)
         write_file("strange.jsonl", text, (size_t)size);
         fails(other, "import <strange.jsonl", bad[i].sentence);
     }
+}
+
+// The largest id that can be imported; what is made after it has a larger one, and runs.
+static void the_largest_id(void **state)
+{
+    (void)state;
+    struct place *other = &places[0];
+    static const char text[] =
+        "{\"header\":{\"format\":1}}\n"
+        "{\"task\":{\"id\":\"4503599627370496\",\"status\":\"TASK_FAILED\",\"finishedMs\":\"5\"}}\n"
+        "{\"end\":{\"tasks\":\"1\"}}\n";
+    open_cluster(other);
+    write_file("largest.jsonl", text, sizeof text - 1);
+    succeeds(other, "import <largest.jsonl", "1 tasks imported, 0 were here before, 0 refused");
+    uint64_t task = create_ledger(other);
+    assert_true(task == (UINT64_C(1) << 52) + 1);
+    assert_int_equal(dtf_task_resume(other->client, task, &st), NRPC_OK);
+    struct dtf_task_info info;
+    WAIT_FOR(dtf_task_status(other->client, task, &info, &st) == NRPC_OK && info.status == DTF_TASK_COMPLETED,
+             PATIENCE_MS);
+    assert_int_equal(info.succeeded, LEDGER_COUNT + LEDGER_COUNT / 10);
 }
 
 static int setup(void **state)
@@ -377,6 +408,7 @@ int main(void)
         cmocka_unit_test_teardown(what_is_damaged_is_refused_whole, close_places),
         cmocka_unit_test_teardown(a_task_in_the_place_of_another_is_refused, close_places),
         cmocka_unit_test_teardown(a_record_that_cannot_be_is_refused, close_places),
+        cmocka_unit_test_teardown(the_largest_id, close_places),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -27,6 +27,7 @@ services/scheduler            LIB env.h finds.h
 services/collector            LIB env.h finds.h
 services/executor             LIB
 services                      LIB ROLES
+services/archive_import.c    LIB ROLES admin.h archive.h manager/param.h
 services/service.c            LIB ROLES ../clients/c/client.h
 services/dtfd.c               service.h base/
 clients/c                     base/ dtf/v1/ nrpc/ dtf.h
