@@ -240,8 +240,8 @@ static void a_fed_task_goes_on(void **state)
     uint64_t task = create("errand", 0, (struct errand_shape){0}, true);
     feed(task, 0, 1000, false);
     server_save(site.redis[0]);
-    WAIT_FOR(recorded_point(task) >= 500);
     feed(task, 1000, 2000, false);
+    WAIT_FOR(recorded_point(task) >= 1500);
     go_back(site.redis[0]);
     feed(task, 2000, 3000, true);
     check_completed(task, 3000);
@@ -342,7 +342,7 @@ static bool every_node_is_one(void)
     return count == site.options.nodes && distinct == count;
 }
 
-static void hold_node(unsigned i)
+static void restart_node(unsigned i)
 {
     (void)program_end(&site.nodes[i], SIGKILL);
     site_start_node(&site, i);
@@ -355,11 +355,13 @@ static void nodes_after_a_restore(void **state)
     (void)state;
     server_save(mariadb);
     for (unsigned i = 0; i < site.options.nodes; i++)
-        hold_node(i); // they have new numbers, which the backup does not know
+        restart_node(i); // they have new numbers, which the backup does not know
     WAIT_FOR(every_node_is_one());
     stop_coordinators();
     go_back(mariadb);
     start_coordinators();
+    WAIT_FOR(every_node_is_one());
+    restart_node(1); // it asks for a number: that is none of those that the others have
     WAIT_FOR(every_node_is_one());
     uint64_t task = create("errand", 2000, (struct errand_shape){.run_us = 5000}, false);
     WAIT_FOR(runs_since(task, 0) > 50);

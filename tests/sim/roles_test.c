@@ -90,10 +90,17 @@ static int run(void *user, const struct dtf_subtask *s, struct dtf_execution *x,
     return NRPC_OK;
 }
 
+// What happens to a task while before_dispatch thinks about its first subtask; once.
+static void (*meanwhile)(uint64_t task);
+static struct sim *meanwhile_in;
+
 static bool may_go(void *user, const struct dtf_subtask *s)
 {
     (void)user;
-    (void)s;
+    void (*act)(uint64_t) = meanwhile;
+    meanwhile = NULL;
+    if (act)
+        act(s->task_id);
     if (!declines)
         return true;
     declines--;
@@ -176,6 +183,26 @@ static uint64_t create(struct sim *s, const char *type, unsigned count, void (*w
     if (with)
         with(&p);
     return sim_create(s, &p);
+}
+
+static void stop_meanwhile(uint64_t task)
+{
+    struct state *state = meanwhile_in->state;
+    assert_int_equal(state->ops->stop(state, task, MODEL_OUTCOME_CANCELLED, "meanwhile", NULL), NRPC_OK);
+}
+
+static void pause_meanwhile(uint64_t task)
+{
+    struct state *state = meanwhile_in->state;
+    assert_int_equal(state->ops->pause(state, task, true, NULL), NRPC_OK);
+}
+
+static unsigned executed(uint64_t task)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i <= SEQ_MAX; i++)
+        n += seen[task % 64].executed[i];
+    return n;
 }
 
 static void freeze(struct sim *s, bool frozen)
@@ -462,6 +489,33 @@ static void test_soak(void **state)
     }
 }
 
+// What was vetted begins only if its task is still to run.
+static void test_cancelled_while_vetted(void **state)
+{
+    struct sim *s = *state;
+    meanwhile_in = s;
+    meanwhile = stop_meanwhile;
+    uint64_t task = create(s, "watched", 20, NULL);
+    sim_advance(s, 1000);
+    assert_int_equal(sim_get(s, task).status, DTF_TASK_CANCELLED);
+    assert_int_equal(executed(task), 0);
+}
+
+static void test_paused_while_vetted(void **state)
+{
+    struct sim *s = *state;
+    meanwhile_in = s;
+    meanwhile = pause_meanwhile;
+    uint64_t task = create(s, "watched", 20, NULL);
+    sim_advance(s, 3000);
+    assert_int_equal(executed(task), 0);
+    assert_int_equal(sim_get(s, task).running, 0);
+    assert_int_equal(s->state->ops->pause(s->state, task, false, NULL), NRPC_OK);
+    sim_advance(s, 1000);
+    assert_completed(s, task, 20);
+    assert_int_equal(executed(task), 20);
+}
+
 // A record whose parameters cannot be read is its own task's trouble only.
 static void test_unreadable_record(void **state)
 {
@@ -508,6 +562,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_retries, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_generator, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_tasks, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cancelled_while_vetted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_paused_while_vetted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_soak, setup, teardown),
     };

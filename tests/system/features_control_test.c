@@ -106,6 +106,44 @@ static void test_cancel(void **state)
     assert_int_equal(dtf_task_cancel(c.client, task, NULL, &st), NRPC_OK); // twice is once
 }
 
+// A cancel reaches what runs on a node that the coordinator, which has just started, has not heard of yet.
+static void test_cancel_restart(void **state)
+{
+    (void)state;
+    struct nrpc_status st;
+    file_touch(&c, "hold");
+    uint64_t task =
+        cluster_create_gate(&c, "gate", &(struct gate_param){.count = 2, .timeout_ms = 120000}, NULL);
+    WAIT_FOR(file_lines(&c, "log", "start") == 2, PATIENCE_MS);
+    cluster_restart(&c, SIGKILL);
+    int code;
+    WAIT_FOR((code = dtf_task_cancel(c.client, task, "", &st)) != NRPC_UNAVAILABLE, PATIENCE_MS);
+    assert_int_equal(code, NRPC_OK);
+    WAIT_FOR(file_lines(&c, "log", "cancel") == 2, 5000);
+    assert_int_equal(cluster_wait(&c, task).status, DTF_TASK_CANCELLED);
+    file_remove(&c, "hold");
+}
+
+// What runs on a node goes on while its coordinator starts again: the node keeps it under a new number.
+static void test_restart_keeps_what_runs(void **state)
+{
+    (void)state;
+    file_touch(&c, "hold");
+    uint64_t task =
+        cluster_create_gate(&c, "gate", &(struct gate_param){.count = 2, .timeout_ms = 120000}, NULL);
+    WAIT_FOR(file_lines(&c, "log", "start") == 2, PATIENCE_MS);
+    for (int i = 0; i < 2; i++) {
+        cluster_restart(&c, i ? SIGTERM : SIGKILL);
+        WAIT_FOR(cluster_status(&c, task).running == 2, PATIENCE_MS);
+    }
+    file_remove(&c, "hold");
+    struct dtf_task_info info = cluster_wait(&c, task);
+    assert_int_equal(info.status, DTF_TASK_COMPLETED);
+    assert_int_equal(info.succeeded, 2);
+    assert_int_equal(info.redispatched, 0);
+    assert_int_equal(file_lines(&c, "log", "start"), 2);
+}
+
 static void test_cancel_queued(void **state)
 {
     (void)state;
@@ -243,9 +281,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(pause),           TEST(pause_restart),   TEST(cancel),    TEST(cancel_queued),
-        TEST(subtask_timeout), TEST(task_timeout),    TEST(retries),   TEST(retries_end),
-        TEST(tolerated),       TEST(before_dispatch), TEST(followups), TEST(bad_generator),
+        TEST(pause),           TEST(pause_restart),
+        TEST(cancel),          TEST(cancel_queued),
+        TEST(subtask_timeout), TEST(task_timeout),
+        TEST(retries),         TEST(retries_end),
+        TEST(tolerated),       TEST(before_dispatch),
+        TEST(followups),       TEST(bad_generator),
+        TEST(cancel_restart),  TEST(restart_keeps_what_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
