@@ -17,6 +17,7 @@ enum { ROLES = 4 };
 
 struct coordinator {
     struct env env;
+    struct trouble trouble;
     unsigned roles;
     struct manager *manager;
     struct generator *generator;
@@ -127,6 +128,7 @@ int coordinator_create(unsigned roles, struct state *state, struct records *reco
     c->env = (struct env){
         .state = state,
         .records = records,
+        .trouble = &c->trouble,
         .pool = pool_create("callback", pool_threads),
         .now_ms = now_ms,
         .node_lease_ms = options->node_lease_ms,

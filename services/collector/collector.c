@@ -242,8 +242,8 @@ static void take_results(struct collector *c, struct exchange *x)
 
 static void fail_plain(struct collector *c, const struct nrpc_status *st)
 {
-    log_warn("collector: cannot settle %zu results; their nodes will repeat them: %s", c->entry_count,
-             st->text);
+    trouble_say(c->env->trouble, st, "collector: cannot settle %zu results, their nodes keep them",
+                c->entry_count);
     for (size_t i = 0; i < c->entry_count; i++)
         if (c->owners[i]->st.code == NRPC_OK)
             c->owners[i]->st = *st;
@@ -343,7 +343,7 @@ static void look(struct collector *c, int64_t now_ms)
     if (hold(c, now_ms, &st) ||
         c->env->state->ops->take(c->env->state, MODEL_CLOSING, now_ms, now_ms + TAKE_MS, CLOSING_PAGE,
                                  &c->arena, &tasks, &count, &st)) {
-        log_warn("collector: cannot look for tasks to close, will try again: %s", st.text);
+        trouble_say(c->env->trouble, &st, "collector: cannot look for tasks to close");
         c->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
         c->told = true;
         return;

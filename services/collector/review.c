@@ -112,7 +112,7 @@ static bool close_one(const struct env *env, uint64_t id, struct arena *a)
     struct records_task t;
     if (env->state->ops->progress(env->state, &id, 1, a, &p, &st) ||
         (p.found && p.phase == MODEL_CLOSING && env->records->ops->get(env->records, id, a, &t, &st))) {
-        log_warn("task %llu: cannot close it, will try again: %s", (unsigned long long)id, st.text);
+        trouble_say(env->trouble, &st, "task %llu: cannot close it", (unsigned long long)id);
         return false;
     }
     if (!p.found || p.phase != MODEL_CLOSING)
@@ -125,7 +125,7 @@ static bool close_one(const struct env *env, uint64_t id, struct arena *a)
         log_warn("task %llu: no collector callback for type %s here", (unsigned long long)id, p.type);
     if (env->state->ops->close_task(env->state, id, code ? failure.text : NULL, &st) == NRPC_OK)
         return true;
-    log_warn("task %llu: cannot close it, will try again: %s", (unsigned long long)id, st.text);
+    trouble_say(env->trouble, &st, "task %llu: cannot close it", (unsigned long long)id);
     return false;
 }
 

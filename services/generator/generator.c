@@ -174,8 +174,8 @@ static void claim(struct generator *g, int64_t now_ms)
     arena_reset(&g->arena);
     if (g->env->state->ops->claim(g->env->state, g->owner_id, now_ms, now_ms + LEASE_MS, room, &g->arena,
                                   &claims, &count, &st)) {
-        log_line(st.code == NRPC_FAILED_PRECONDITION ? LOG_DEBUG : LOG_WARN, // it is just being verified
-                 "generator: cannot take tasks, will try again: %s", st.text);
+        if (st.code != NRPC_FAILED_PRECONDITION) // it is just being verified
+            trouble_say(g->env->trouble, &st, "generator: cannot take tasks");
         g->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
         g->excused = true;
         return;
@@ -198,7 +198,7 @@ static void renew(struct generator *g, int64_t now_ms)
         tasks[count++] = w->task;
     if (count &&
         g->env->state->ops->renew_claims(g->env->state, g->owner_id, tasks, count, now_ms + LEASE_MS, &st)) {
-        log_warn("generator: cannot renew its leases, will try again: %s", st.text);
+        trouble_say(g->env->trouble, &st, "generator: cannot renew its leases");
         g->next_renew_ms = now_ms + ENV_STORE_RETRY_MS;
     }
 }

@@ -162,8 +162,8 @@ static enum turn_end push(struct turn *t)
     if (code == NRPC_ABORTED || code == NRPC_NOT_FOUND)
         return TURN_OVER;
     if (code) {
-        log_warn("task %llu: cannot store %zu subtasks, will try again: %s", (unsigned long long)t->task,
-                 b->count, st.text);
+        trouble_say(t->env->trouble, &st, "task %llu: cannot store %zu subtasks", (unsigned long long)t->task,
+                    b->count);
         t->wait_ms = ENV_STORE_RETRY_MS;
         return TURN_NONE_NOW;
     }

@@ -258,7 +258,7 @@ static void finish(struct manager *m, int64_t now_ms)
     if (code == NRPC_OK && m->closed_count)
         code = finish_all(m, now_ms, &st);
     if (code) {
-        log_warn("manager: cannot record the end of tasks, will try again: %s", st.text);
+        trouble_say(m->env->trouble, &st, "manager: cannot record the end of tasks");
         m->next_finish_ms = now_ms + ENV_STORE_RETRY_MS;
         m->excused = true;
     } else if (m->look_for_closed) {
@@ -279,7 +279,7 @@ static void stop_overdue(struct manager *m, int64_t now_ms)
         code = m->env->state->ops->stop(m->env->state, tasks[i], MODEL_OUTCOME_TIMED_OUT,
                                         "not finished within the task's timeout", &st);
     if (code && code != NRPC_NOT_FOUND) {
-        log_warn("manager: cannot time tasks out, will try again: %s", st.text);
+        trouble_say(m->env->trouble, &st, "manager: cannot time tasks out");
         m->next_overdue_ms = now_ms + ENV_STORE_RETRY_MS;
     } else if (count == PAGE) {
         m->next_overdue_ms = now_ms;
@@ -319,7 +319,7 @@ static void keep_house(struct manager *m, int64_t now_ms)
                          : m->repair_pause_ms < REPAIR_PAUSE_MAX_MS ? 2 * m->repair_pause_ms
                                                                     : m->repair_pause_ms;
     if (code) {
-        log_warn("manager: housekeeping failed, will try again: %s", st.text);
+        trouble_say(m->env->trouble, &st, "manager: housekeeping failed");
         m->repair_asked = true;
         m->next_repair_ms = now_ms + m->repair_pause_ms;
     } else if (m->repair_asked) { // a queue was full
@@ -335,7 +335,7 @@ static void record_points(struct manager *m, int64_t now_ms)
     if (!m->env->state->disposable) {
         m->next_points_ms = CLOCK_NEVER;
     } else if (repair_points(m, &more, &st)) {
-        log_warn("manager: cannot record how far tasks have got, will try again: %s", st.text);
+        trouble_say(m->env->trouble, &st, "manager: cannot record how far tasks have got");
         m->next_points_ms = now_ms + ENV_STORE_RETRY_MS;
     } else if (more) {
         m->next_points_ms = now_ms;

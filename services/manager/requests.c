@@ -89,7 +89,7 @@ static void admit_existing(struct manager *m, uint64_t task, int64_t now_ms)
     struct nrpc_status st;
     if (repair_task(m, task, &st) == NRPC_OK)
         return;
-    log_warn("manager: cannot admit task %llu, will try again: %s", (unsigned long long)task, st.text);
+    trouble_say(m->env->trouble, &st, "manager: cannot admit task %llu", (unsigned long long)task);
     ask_repair(m, now_ms + ENV_STORE_RETRY_MS);
 }
 
@@ -110,7 +110,7 @@ static void admit_all(struct manager *m, int64_t now_ms)
     }
     struct nrpc_status st;
     if (count && m->env->state->ops->admit(m->env->state, tasks, count, &st)) {
-        log_warn("manager: cannot admit %zu new tasks, will try again: %s", count, st.text);
+        trouble_say(m->env->trouble, &st, "manager: cannot admit %zu new tasks", count);
         ask_repair(m, now_ms + ENV_STORE_RETRY_MS);
     }
 }

@@ -158,7 +158,7 @@ static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const s
         log_debug("scheduler: cannot lease subtasks yet: %s", st.text);
         s->next_refresh_ms = s->next_dispatch_ms = now_ms + ENV_STORE_RETRY_MS;
     } else if (code) { // it may have been done
-        log_warn("scheduler: cannot lease subtasks, will try again: %s", st.text);
+        trouble_say(s->env->trouble, &st, "scheduler: cannot lease subtasks");
         s->next_refresh_ms = s->next_dispatch_ms = now_ms + ENV_STORE_RETRY_MS;
         s->views.told = true;
         exchange_doubt(s, n, st.text);

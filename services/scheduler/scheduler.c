@@ -250,8 +250,7 @@ static void stop_task(struct scheduler *s, uint64_t task, int64_t now_ms)
     struct nrpc_status st;
     views_forget(&s->views, task);
     if (s->env->state->ops->holders(s->env->state, task, &s->arena, &holders, &count, &st)) {
-        log_warn("task %llu: cannot find out who runs it, will try again: %s", (unsigned long long)task,
-                 st.text);
+        trouble_say(s->env->trouble, &st, "task %llu: cannot find out who runs it", (unsigned long long)task);
         s->started = false; // asks for all that are stopping
         s->next_refresh_ms = now_ms + ENV_STORE_RETRY_MS;
     }
@@ -392,7 +391,7 @@ static void refresh(struct scheduler *s, int64_t now_ms)
     if (!s->started)
         start(s, now_ms);
     if (views_refresh(&s->views, now_ms, &st)) {
-        log_warn("scheduler: cannot read the tasks, will try again: %s", st.text);
+        trouble_say(s->env->trouble, &st, "scheduler: cannot read the tasks");
         s->next_refresh_ms = now_ms + ENV_STORE_RETRY_MS;
     }
 }
@@ -408,7 +407,7 @@ static void renew(struct scheduler *s, int64_t now_ms)
     struct nrpc_status st;
     if (count && s->env->state->ops->node_renew(s->env->state, ids, count, now_ms + s->env->node_lease_ms,
                                                 &s->arena, &lost, &lost_count, &st)) {
-        log_warn("scheduler: cannot renew the nodes' leases, will try again: %s", st.text);
+        trouble_say(s->env->trouble, &st, "scheduler: cannot renew the nodes' leases");
         s->next_renew_ms = now_ms + ENV_STORE_RETRY_MS;
         return;
     }
@@ -443,7 +442,7 @@ static void sweep(struct scheduler *s, int64_t now_ms)
         return;
     if (!s->leads ||
         s->env->state->ops->sweep(s->env->state, now_ms, &s->arena, &lost, &count, &s->next_sweep_ms, &st)) {
-        log_warn("scheduler: cannot look for lost nodes, will try again: %s", st.text);
+        trouble_say(s->env->trouble, &st, "scheduler: cannot look for lost nodes");
         s->next_sweep_ms = now_ms + ENV_STORE_RETRY_MS;
         return;
     }

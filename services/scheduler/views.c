@@ -182,8 +182,8 @@ int64_t views_ripen(struct views *v, int64_t now_ms)
         struct nrpc_status st;
         arena_reset(&a);
         if (v->env->state->ops->views(v->env->state, now_ms, w->task - 1, 1, &a, &one, &count, &st)) {
-            log_warn("scheduler: cannot read task %llu, will try again: %s", (unsigned long long)w->task,
-                     st.text);
+            trouble_say(v->env->trouble, &st, "scheduler: cannot read task %llu",
+                        (unsigned long long)w->task);
             heap_put(&v->retries, &w->retry, now_ms + ENV_STORE_RETRY_MS);
             continue;
         }

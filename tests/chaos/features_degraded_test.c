@@ -22,7 +22,7 @@
 
 #include <cmocka.h>
 
-enum { PATIENCE_MS = 60000, SUBTASKS = 2500, HOGS_MAX = 30 };
+enum { PATIENCE_MS = 60000, SUBTASKS = 2500, HOGS_MAX = 30, WARNINGS_MAX = 12 };
 
 static struct server *mariadb;
 static struct site site;
@@ -223,10 +223,24 @@ static bool nothing_runs(uint64_t task)
     return dtf_task_status(client, task, &t, &st) == NRPC_OK && t.running == 0;
 }
 
+// Lines of warnings in a coordinator's log.
+static size_t warnings(unsigned coordinator)
+{
+    char line[1200];
+    size_t n = 0;
+    FILE *log = fopen(site.coordinators[coordinator].log, "re");
+    assert_non_null(log);
+    while (fgets(line, sizeof line, log))
+        n += strstr(line, " warn ") != NULL || strstr(line, " error ") != NULL;
+    fclose(log);
+    return n;
+}
+
 static void survive(const struct outage *o)
 {
     uint64_t task, meanwhile;
     struct nrpc_status st;
+    size_t warned[2] = {warnings(0), warnings(1)};
     assert_int_equal(create(SUBTASKS, &task, &st), NRPC_OK);
     WAIT_FOR(runs_so_far(task) > 50);
     o->begin();
@@ -246,6 +260,9 @@ static void survive(const struct outage *o)
         check_completed(meanwhile, 20);
     print_message("completed %lld ms after the end\n", (long long)(clock_mono_us() - since_us) / 1000);
     WAIT_FOR(serves("dtf.state") && serves("dtf.records"));
+    for (unsigned i = 0; i < 2; i++) // the log says it once, not with every call
+        if (warnings(i) - warned[i] > WARNINGS_MAX)
+            fail_msg("%zu warnings of coordinator %u during one outage", warnings(i) - warned[i], i);
 }
 
 static void without_redis(void **state)
