@@ -203,6 +203,8 @@ struct records_ops {
     // Which installation's records these are: a random number, not 0, drawn when it is asked for the first
     // time.
     int (*installation)(struct records *r, uint64_t *id, struct nrpc_status *st);
+    // The date by the store's own clock.
+    int (*clock)(struct records *r, int64_t *now_ms, struct nrpc_status *st);
     // NRPC_OK if the store answers and can be written to at present.
     int (*check)(struct records *r, struct nrpc_status *st);
 

@@ -359,6 +359,16 @@ static int records_installation(struct records *r, uint64_t *id, struct nrpc_sta
     return mycall_do(r, MYCALL_WRITE, installation_one, id, NULL, st);
 }
 
+static void clock_one(struct mycall *c, void *args)
+{
+    *(int64_t *)args = (int64_t)mycall_number(c, 0, "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED)");
+}
+
+static int records_clock(struct records *r, int64_t *now_ms, struct nrpc_status *st)
+{
+    return mycall_do(r, MYCALL_READ, clock_one, now_ms, NULL, st);
+}
+
 static int records_check(struct records *r, struct nrpc_status *st)
 {
     struct next_ids args = {"tbl_check", 1, 0}; // a write that commits: nothing less says that one can
@@ -394,6 +404,7 @@ static const struct records_ops ops = {
     .next_ids = records_next_ids,
     .marks = records_marks,
     .installation = records_installation,
+    .clock = records_clock,
     .check = records_check,
     .ask_stop = records_mysql_ask_stop,
     .save_resumes = records_mysql_save_resumes,

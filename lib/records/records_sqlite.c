@@ -373,6 +373,7 @@ static const struct records_ops ops = {
     .next_ids = records_sqlite_next_ids,
     .marks = records_sqlite_marks,
     .installation = records_sqlite_installation,
+    .clock = records_sqlite_clock,
     .check = records_sqlite_check,
     .ask_stop = records_sqlite_ask_stop,
     .save_resumes = records_sqlite_save_resumes,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // records_sqlite_resume.c: the SQLite record store: resume points, fed subtasks, asked stops, ids.
+#include "base/clock.h"
 #include "base/ids.h"
 #include "records/records_check.h"
 #include "records/records_sqlite_internal.h"
@@ -52,6 +53,13 @@ int records_sqlite_installation(struct records *r, uint64_t *id, struct nrpc_sta
     litecall_run(&c, BIND(&c, SQL_INSTALLATION_PUT, "u", (ids_random() >> 1) | 1));
     *id = litecall_number(&c, BIND(&c, SQL_INSTALLATION_GET, ""), 0);
     return litecall_end(&c);
+}
+
+int records_sqlite_clock(struct records *r, int64_t *now_ms, struct nrpc_status *st)
+{
+    (void)r, (void)st;
+    *now_ms = clock_wall_ms();
+    return NRPC_OK;
 }
 
 int records_sqlite_check(struct records *r, struct nrpc_status *st)

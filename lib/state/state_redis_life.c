@@ -139,7 +139,7 @@ int rs_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a, uin
     max = max < INT32_MAX ? max : INT32_MAX;
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], now_ms, NULL, st);
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st); // a deadline is a date, no time of the roles
         rs_u64(&c, max + 1);
         rs_do(&c, SCRIPT_overdue);
         const redisReply *rows = rs_at(c.reply, RS_REPLY);
@@ -225,7 +225,8 @@ int rs_expire_results(struct state *s, int64_t now_ms, struct nrpc_status *st)
     int code = NRPC_OK;
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], now_ms, NULL, st);
+        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_time(&c, now_ms);
         code = rs_finish(&c, SCRIPT_expire_results);
     }
     return code;

@@ -22,6 +22,8 @@ enum {
     REPAIR_MS = 60000,
     REPAIR_PAUSE_MAX_MS = 10000, // a pass reads all tasks: not time and again while a store is away
     POINTS_MS = 1000,
+    WITNESS_MS = 1000,
+    WITNESS_AGAIN_MS = 5000, // after a store did not answer
     PAGE = 1000,
     RESULTS_KEPT_MS = 3600000, // unread results of an ended task
     KEEP_TASKS = 1000000,
@@ -155,7 +157,7 @@ static int prepare_ends(struct manager *m, const uint64_t *ids, size_t *count, s
         changes[n++] = (struct records_change){
             .task = ids[i],
             .event = model_outcome_event(p[i].outcome),
-            .now_ms = now_ms,
+            .now_ms = wall_ms(&m->wall, now_ms),
             .born_ms = p[i].born_ms,
             .message = p[i].message,
             .counters = c,
@@ -174,7 +176,7 @@ static void announce_end(struct manager *m, const struct records_change *c, int6
         e.task_id = c->task;
         e.status = (Dtf__V1__TaskStatus)c->status;
         e.message = (char *)(c->message ? c->message : "");
-        e.time_ms = now_ms;
+        e.time_ms = wall_ms(&m->wall, now_ms);
         manager_announce(m, &e, now_ms);
     }
     repair_forget(m, c->task);
@@ -217,7 +219,8 @@ static int finish_all(struct manager *m, int64_t now_ms, struct nrpc_status *st)
     for (size_t i = 0; code == NRPC_OK && i < count; i++)
         ids[i] = changes[i].task;
     if (code == NRPC_OK && count)
-        code = m->env->state->ops->remove(m->env->state, ids, count, now_ms + RESULTS_KEPT_MS, st);
+        code = m->env->state->ops->remove(m->env->state, ids, count,
+                                          wall_ms(&m->wall, now_ms) + RESULTS_KEPT_MS, st);
     if (code == NRPC_OK)
         code = remove_dropped(m, st);
     if (code == NRPC_OK)
@@ -271,10 +274,16 @@ static void finish(struct manager *m, int64_t now_ms)
 static void stop_overdue(struct manager *m, int64_t now_ms)
 {
     uint64_t *tasks;
-    size_t count;
+    size_t count = 0;
     struct nrpc_status st;
-    int code = m->env->state->ops->overdue(m->env->state, now_ms, PAGE, &m->arena, &tasks, &count,
-                                           &m->next_overdue_ms, &st);
+    if (!m->wall.agreed) {
+        m->next_overdue_ms = now_ms + LOOK_MS;
+        return;
+    }
+    int code = m->env->state->ops->overdue(m->env->state, wall_ms(&m->wall, now_ms), PAGE, &m->arena, &tasks,
+                                           &count, &m->next_overdue_ms, &st);
+    if (m->next_overdue_ms != CLOCK_NEVER)
+        m->next_overdue_ms -= m->wall.offset_ms;
     for (size_t i = 0; code == NRPC_OK && i < count; i++)
         code = m->env->state->ops->stop(m->env->state, tasks[i], MODEL_OUTCOME_TIMED_OUT,
                                         "not finished within the task's timeout", &st);
@@ -303,17 +312,27 @@ static void lead(struct manager *m, int64_t now_ms)
         m->next_repair_ms = m->next_overdue_ms = m->next_points_ms = now_ms;
 }
 
+// What is old enough, by a date on which two clocks agree.
+static int forget_old(struct manager *m, int64_t date_ms, struct nrpc_status *st)
+{
+    size_t removed = 0;
+    int code = m->env->state->ops->expire_results(m->env->state, date_ms, st);
+    if (m->leads && m->env->records->ops->trim(m->env->records, date_ms - keep_finished_ms, KEEP_TASKS,
+                                               KEEP_EVENTS, TRIM_MAX, &removed, st))
+        code = st->code;
+    if (removed)
+        log_info("%zu tasks that ended over 30 days ago, or more than %d tasks ago, were forgotten", removed,
+                 KEEP_TASKS);
+    return code;
+}
+
 static void keep_house(struct manager *m, int64_t now_ms)
 {
     struct nrpc_status st;
-    size_t removed;
     m->repair_asked = false;
     m->next_repair_ms = now_ms + REPAIR_MS;
     int code = repair_all(m, &st);
-    if (m->env->state->ops->expire_results(m->env->state, now_ms, &st))
-        code = st.code;
-    if (m->leads && m->env->records->ops->trim(m->env->records, now_ms - keep_finished_ms, KEEP_TASKS,
-                                               KEEP_EVENTS, TRIM_MAX, &removed, &st))
+    if (m->wall.agreed && forget_old(m, wall_ms(&m->wall, now_ms), &st))
         code = st.code;
     m->repair_pause_ms = !code                                      ? ENV_STORE_RETRY_MS
                          : m->repair_pause_ms < REPAIR_PAUSE_MAX_MS ? 2 * m->repair_pause_ms
@@ -401,18 +420,36 @@ static int64_t answer_overdue(struct manager *m, int64_t now_ms)
 // What other managers have done, and no hint told of.
 static void look_around(struct manager *m, int64_t now_ms)
 {
-    struct nrpc_status st;
     m->next_look_ms = now_ms + LOOK_MS;
     manager_signal(m, 0, PARKED_EVENT, now_ms);
-    if (m->leads && compare_numbers(m, &st))
-        log_debug("manager: cannot compare the stores' numbers, will try again: %s", st.text);
+}
+
+// What the other witnesses say: the date, and the numbers that were given. An embedded store is its own.
+static void look_at_witnesses(struct manager *m, int64_t now_ms)
+{
+    struct nrpc_status st;
+    int64_t records_ms = 0;
+    bool jumped = wall_step(&m->wall, now_ms, clock_mono_us() / 1000);
+    if (!m->env->state->disposable) {
+        m->wall = (struct wall){.agreed = true};
+        m->next_witness_ms = CLOCK_NEVER;
+        return;
+    }
+    if (!jumped && now_ms < m->next_witness_ms)
+        return;
+    int code = m->env->records->ops->clock(m->env->records, &records_ms, &st);
+    wall_look(&m->wall, now_ms, clock_wall_ms(), code == NRPC_OK, records_ms);
+    if (code == NRPC_OK && m->leads)
+        code = compare_numbers(m, &st);
     if (m->compare_asked)
         m->next_repair_ms = now_ms;
+    m->next_witness_ms = now_ms + (code ? WITNESS_AGAIN_MS : WITNESS_MS);
 }
 
 int64_t manager_step(void *self, int64_t now_ms)
 {
     struct manager *m = self;
+    look_at_witnesses(m, now_ms);
     if (now_ms >= m->next_lead_ms)
         lead(m, now_ms);
     if (now_ms >= m->next_repair_ms && (m->leads || m->repair_asked))
@@ -434,6 +471,7 @@ int64_t manager_step(void *self, int64_t now_ms)
     int64_t times[] = {
         m->next_lead_ms,
         m->next_look_ms,
+        m->next_witness_ms,
         m->next_finish_ms,
         repairs ? m->next_repair_ms : CLOCK_NEVER,
         m->leads ? m->next_overdue_ms : CLOCK_NEVER,

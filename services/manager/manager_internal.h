@@ -6,6 +6,7 @@
 #include "finds.h"
 #include "manager.h"
 #include "parked.h"
+#include "wall.h"
 
 enum { MANAGER_WAIT_MAX_MS = 60000 };
 
@@ -36,9 +37,11 @@ struct manager {
     bool repair_asked;        // by what failed here, whoever leads
     bool compare_asked;       // one of the stores has gone back in time: look at all that the state has
     struct model_marks marks; // the highest numbers that either store has given
+    struct wall wall;         // dates
     struct noted *noted;      // failures that were recorded, of tasks under way
     int64_t repair_pause_ms;  // before the next try, if this one fails
-    int64_t next_lead_ms, next_look_ms, next_overdue_ms, next_repair_ms, next_finish_ms, next_points_ms;
+    int64_t next_lead_ms, next_look_ms, next_overdue_ms, next_repair_ms, next_finish_ms, next_points_ms,
+        next_witness_ms;
 };
 
 // Runs the requests that waited for this.

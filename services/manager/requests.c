@@ -68,7 +68,7 @@ static void run_create(struct manager *m, struct request *r, int64_t now_ms, boo
     struct records_new_task t;
     if (!q->param)
         nrpc_reply_error(r->call, NRPC_INVALID_ARGUMENT, "param: is missing");
-    else if (param_to_record(q->param, now_ms, &m->arena, &t, &st))
+    else if (param_to_record(q->param, wall_ms(&m->wall, now_ms), &m->arena, &t, &st))
         nrpc_reply_status(r->call, &st);
     else {
         mem_grow(&m->creations, &m->creation_capacity, m->creation_count + 1, sizeof *m->creations);
@@ -105,8 +105,8 @@ static void admit_all(struct manager *m, int64_t now_ms)
         }
         param_to_state(m->creations[i].param,
                        &(struct param_task){t->id, t->created_ms, t->deadline_ms, t->param}, &tasks[count++]);
-        if (t->deadline_ms < m->next_overdue_ms)
-            m->next_overdue_ms = t->deadline_ms;
+        if (t->deadline_ms - m->wall.offset_ms < m->next_overdue_ms)
+            m->next_overdue_ms = t->deadline_ms - m->wall.offset_ms;
     }
     struct nrpc_status st;
     if (count && m->env->state->ops->admit(m->env->state, tasks, count, &st)) {
@@ -124,7 +124,7 @@ static void answer_created(struct manager *m, const struct creation *c, const st
         e.kind = DTF__V1__EVENT_KIND__EVENT_STATUS;
         e.task_id = t->id;
         e.status = DTF__V1__TASK_STATUS__TASK_RUNNING;
-        e.time_ms = now_ms;
+        e.time_ms = wall_ms(&m->wall, now_ms);
         manager_announce(m, &e, now_ms);
     }
     Dtf__V1__CreateResponse response = DTF__V1__CREATE_RESPONSE__INIT;
@@ -236,7 +236,7 @@ static void run_list(struct manager *m, struct request *r, int64_t now_ms, bool 
 static int set_paused(struct manager *m, uint64_t task, bool paused, int64_t now_ms, struct nrpc_status *st)
 {
     struct records_change change = {
-        .task = task, .event = paused ? MODEL_PAUSE : MODEL_RESUME, .now_ms = now_ms};
+        .task = task, .event = paused ? MODEL_PAUSE : MODEL_RESUME, .now_ms = wall_ms(&m->wall, now_ms)};
     int code = m->env->records->ops->change(m->env->records, &change, 1, st);
     if (code)
         return code;
@@ -251,7 +251,7 @@ static int set_paused(struct manager *m, uint64_t task, bool paused, int64_t now
         e.kind = DTF__V1__EVENT_KIND__EVENT_STATUS;
         e.task_id = task;
         e.status = (Dtf__V1__TaskStatus)change.status;
-        e.time_ms = now_ms;
+        e.time_ms = wall_ms(&m->wall, now_ms);
         manager_announce(m, &e, now_ms);
     }
     code = m->env->state->ops->pause(m->env->state, task, paused, st);
@@ -298,7 +298,7 @@ static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t 
                           model_status_name(t.status));
     const char *message = *reason ? reason : "cancelled by request";
     if (m->env->state->disposable)
-        code = m->env->records->ops->ask_stop(m->env->records, task, message, now_ms, st);
+        code = m->env->records->ops->ask_stop(m->env->records, task, message, wall_ms(&m->wall, now_ms), st);
     if (code == NRPC_OK)
         code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, message, st);
     if (code != NRPC_NOT_FOUND)

@@ -408,6 +408,9 @@ static void numbers_go_on_above_the_marks(void **state)
     OK(f->r->ops->installation(f->r, &id, &records_status));
     OK(f->r->ops->installation(f->r, &again, &records_status));
     assert_true(id && id == again);
+    int64_t date_ms = 0;
+    OK(f->r->ops->clock(f->r, &date_ms, &records_status));
+    assert_true(llabs(date_ms - 1000ll * time(NULL)) < 5000);
     OK(f->r->ops->marks(f->r, &least, &now, &records_status));
     assert_true(now.task >= 5 && now.event > 0);
     least = (struct model_marks){.task = now.task + 1000, .event = now.event - 1};
