@@ -23,7 +23,8 @@
 
 enum {
     GRACE_MS = 10000,
-    DRAIN_MS = 3000, // for answers that are on their way when the service stops
+    CROSSING_MS = 100, // for calls that are on their way to us when the service stops
+    DRAIN_MS = 3000,   // for answers that are on their way then
     NODE_LEASE_MS = 5000,
     POOL_THREADS = 256, // callbacks that may block at the same time
     // A node finds that its coordinator hangs, and goes on with another, well within its lease.
@@ -220,8 +221,10 @@ static void stop_serving(struct dtf_service *s)
     if (s->has_stopped)
         return;
     s->has_stopped = true;
-    if (s->server)
-        (void)nrpc_server_drain(s->server, 0);
+    if (s->server) {
+        (void)nrpc_server_drain(s->server, CROSSING_MS);
+        (void)nrpc_server_drain(s->server, 0); // from now on the roles get nothing new
+    }
     if (s->health)
         nrpc_health_shutdown(s->health);
     if (s->coordinator)

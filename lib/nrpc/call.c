@@ -316,20 +316,27 @@ int nrpc_call_unary(struct nrpc_channel *ch, const struct nrpc_method *method,
     wait_cond_init(&ended);
     struct pending p = {.channel = ch, .method = method, .kind = PENDING_BLOCKING, .ended = &ended};
     ProtobufCMessage *m = NULL;
-    channel_enter(ch);
+    // Without interceptors nothing of the channel is used before and after.
+    bool is_intercepted = ch->interceptors != NULL;
+    if (is_intercepted)
+        channel_enter(ch);
     if (pending_prepare(&p, options, request, 0) == NRPC_OK) {
         channel_lock(ch);
+        ch->inside++;
         channel_start(ch, &p);
         channel_unlock(ch); // sends over a local channel
         channel_lock(ch);
         wait_for_end(ch, &p);
+        channel_leave(ch);
         channel_unlock(ch);
         m = pending_read_reply(&p, NULL);
     }
     pending_finish(&p);
-    channel_lock(ch);
-    channel_leave(ch);
-    channel_unlock(ch);
+    if (is_intercepted) {
+        channel_lock(ch);
+        channel_leave(ch);
+        channel_unlock(ch);
+    }
     pthread_cond_destroy(&ended);
     if (st)
         *st = p.st;

@@ -257,9 +257,8 @@ static void wait_to_connect(struct nrpc_channel *ch, struct pending *p, int64_t 
 
 static int64_t rest_us(const struct nrpc_channel *ch, const struct pending *p, int64_t retry_after_ms)
 {
-    bool may = p->st.code != NRPC_OK && p->again && !ch->closing && p->kind != PENDING_STREAM &&
-               p->method->idempotent;
-    return may ? retry_wait_us(&ch->budget, &ch->options.retry, p->attempts, p->st.code, retry_after_ms,
+    return p->st.code != NRPC_OK && p->again && !ch->closing
+               ? retry_wait_us(&ch->budget, &ch->options.retry, p->attempts, p->st.code, retry_after_ms,
                                (uint32_t)ids_random())
                : -1;
 }

@@ -59,12 +59,11 @@ static uint32_t take_slot(struct connection *c)
     return index;
 }
 
-// Keeps the request of a call that may be sent again: because the attempt failed, if it is idempotent, or
-// because the server did not begin it. Not once messages of the client went after it, which are not kept.
+// Keeps the request of a call that may be sent again.
 static void keep_request(const struct connection *c, struct pending *p)
 {
     p->attempts++;
-    if (c->local)
+    if (c->local || p->kind == PENDING_STREAM || !p->method->idempotent)
         return;
     transport_share(p->msg);
     p->again = p->msg;
@@ -203,7 +202,7 @@ static void break_call(struct connection *c, struct pending *p, nng_msg *msg, co
 static void take_stream_frame(struct connection *c, struct nrpc_stream *s, nng_msg *msg,
                               const struct frame *f)
 {
-    if (!s->has_first && f->kind != FRAME_CREDIT && !(f->not_begun && s->call.again)) {
+    if (!s->has_first && f->kind != FRAME_CREDIT) {
         s->has_first = true;
         outcome_take(&s->first, f);
     }

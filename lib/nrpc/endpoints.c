@@ -29,9 +29,9 @@ bool endpoints_connected(const struct nrpc_channel *ch)
     return false;
 }
 
-static bool has_room(const struct nrpc_channel *ch, struct connection *c)
+static bool has_room(const struct nrpc_channel *ch, const struct connection *c)
 {
-    return c->outstanding < ch->options.max_outstanding && !link_is_full(&c->link);
+    return c->outstanding < ch->options.max_outstanding && !c->link.is_full;
 }
 
 // The connection with the fewest calls under way, or the one that calls keep to; those that failed lately

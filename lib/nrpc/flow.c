@@ -56,7 +56,7 @@ void flow_disconnect(struct flow *f)
 
 bool flow_may_send(const struct flow *f)
 {
-    return f->credit > 0 && !link_is_full(f->link);
+    return f->credit > 0 && !f->link->is_full;
 }
 
 static struct frame message_frame(const struct flow *f)

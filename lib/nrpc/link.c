@@ -21,9 +21,9 @@ void link_init(struct link *l, const struct link *model)
 
 static void set_full(struct link *l, bool full)
 {
-    if (l->was_full != full && l->full_links)
+    if (l->is_full != full && l->full_links)
         atomic_fetch_add(l->full_links, full ? 1 : (unsigned)-1);
-    l->was_full = full;
+    l->is_full = full;
 }
 
 void link_fini(struct link *l)
@@ -63,17 +63,9 @@ static size_t waiting_bytes(const struct link *l)
     return l->held_bytes + (l->unsent ? l->unsent(l) : 0);
 }
 
-bool link_is_full(struct link *l)
-{
-    bool is_full = waiting_bytes(l) > (l->was_full ? LINK_ROOM_BYTES / 2 : LINK_ROOM_BYTES);
-    if (is_full)
-        set_full(l, true);
-    return is_full;
-}
-
 void link_drained(struct link *l)
 {
-    if (!l->was_full || waiting_bytes(l) > LINK_ROOM_BYTES / 2)
+    if (!l->is_full || waiting_bytes(l) > LINK_ROOM_BYTES / 2)
         return;
     set_full(l, false);
     if (l->has_room)
@@ -111,6 +103,8 @@ static void emit_or_hold(struct link *l, nng_msg *msg, uint32_t id)
         emit(l, msg, id, false);
     else
         hold(l, msg, id);
+    if (waiting_bytes(l) > LINK_ROOM_BYTES)
+        set_full(l, true);
 }
 
 // ---- sharing a message

@@ -48,7 +48,9 @@ struct link {
     nng_msg *batch;               // several that do, as a message that is still growing
     struct queue held;            // of struct link_held: messages that wait for the window
     size_t held_bytes, small_held_bytes;
-    bool was_full;  // somebody waits for has_room
+    // More than LINK_ROOM_BYTES wait, and since then not yet less than half of it: what can wait elsewhere
+    // must; has_room follows.
+    bool is_full;
     bool withholds; // acknowledges nothing, so that the peer sends no more calls (server_requests.c)
     struct flow *waiting, **waiting_tail; // flows whose messages gather
     bool said_goodbye;                    // nothing is sent any more
@@ -62,9 +64,6 @@ void link_fini(struct link *link); // frees what waits; no flow may use the link
 // msg.
 void link_send(struct link *link, nng_msg *msg, uint32_t id);
 
-// More than LINK_ROOM_BYTES wait, and since then not yet less than half of it: what can wait elsewhere must;
-// has_room follows.
-bool link_is_full(struct link *link);
 void link_drained(struct link *link); // what `unsent` counts has become less
 
 // Whether to acknowledge what arrives.

@@ -157,9 +157,10 @@ const char *nrpc_server_url(struct nrpc_server *server, size_t index);
 // Reads the files of the TLS options again, for connections made from now on. On failure the old ones stay.
 int nrpc_server_reload_tls(struct nrpc_server *server, struct nrpc_status *st);
 
-// Refuses new calls with UNAVAILABLE, asks all clients to go elsewhere, waits until all running calls are
-// answered and the clients have said goodbye, at most timeout_ms. Returns the number of calls that were still
-// unanswered (0: drained).
+// Accepts no connections, asks all clients to go elsewhere, waits until all running calls are answered and
+// the clients have said goodbye, at most timeout_ms. Calls that cross our request are served; what comes
+// later, and all that comes after this was called a second time, is refused with UNAVAILABLE. Returns the
+// number of calls that were still unanswered (0: drained).
 size_t nrpc_server_drain(struct nrpc_server *server, int64_t timeout_ms);
 
 // Closes the listeners, cancels running calls, waits for running handlers, answers nothing more. Calls that

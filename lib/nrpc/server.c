@@ -231,7 +231,7 @@ void nrpc_server_intercept(struct nrpc_server *s, const struct nrpc_server_inter
 // Under `listening`.
 static int add_listener(struct nrpc_server *s, const char *url, struct nrpc_status *st)
 {
-    if (atomic_load(&s->refusing))
+    if (atomic_load(&s->draining))
         return status_set(st, NRPC_FAILED_PRECONDITION, "cannot listen on %s: the server is shutting down",
                           url);
     if (s->listener_count == SERVER_LISTENERS_MAX)
@@ -286,7 +286,7 @@ static void wait_for_peers(struct nrpc_server *s, int64_t timeout_ms)
 static void stop_listening(struct nrpc_server *s)
 {
     pthread_mutex_lock(&s->listening);
-    atomic_store(&s->refusing, true);
+    atomic_store(&s->draining, true);
     watchdog_stop(s->watchdog);
     s->watchdog = NULL;
     for (size_t i = 0; i < s->listener_count; i++)
@@ -297,21 +297,24 @@ static void stop_listening(struct nrpc_server *s)
 size_t nrpc_server_drain(struct nrpc_server *s, int64_t timeout_ms)
 {
     timeout_ms = timeout_ms < DRAIN_MAX_MS ? timeout_ms : DRAIN_MAX_MS;
-    int64_t end_us = clock_mono_us() + timeout_ms * 1000;
+    int64_t end_us = clock_mono_us() + timeout_ms * 1000, left_ms;
     struct timespec until = wait_until(timeout_ms);
+    atomic_store(&s->refusing, atomic_load(&s->draining)); // the second time
     stop_listening(s);
     server_lock(s);
     peers_say(s, FRAME_DRAIN);
     server_unlock(s);
     server_lock(s);
-    while (atomic_load(&s->unanswered) && pthread_cond_timedwait(&s->answered, &s->mu, &until) == 0)
-        ;
-    size_t unanswered = atomic_load(&s->unanswered);
-    int64_t left_ms = (end_us - clock_mono_us()) / 1000;
-    if (!unanswered)
-        wait_for_peers(s, left_ms < GOODBYES_MS ? left_ms : GOODBYES_MS);
+    do { // calls may still come while clients that have none take their leave
+        while (atomic_load(&s->unanswered) && pthread_cond_timedwait(&s->answered, &s->mu, &until) == 0)
+            ;
+        left_ms = (end_us - clock_mono_us()) / 1000;
+        if (!atomic_load(&s->unanswered))
+            wait_for_peers(s, left_ms < GOODBYES_MS ? left_ms : GOODBYES_MS);
+        left_ms = (end_us - clock_mono_us()) / 1000;
+    } while (atomic_load(&s->unanswered) && left_ms > 0);
     server_unlock(s);
-    return unanswered;
+    return atomic_load(&s->unanswered);
 }
 
 static void cancel_all(struct nrpc_server *s)
@@ -325,6 +328,7 @@ void nrpc_server_destroy(struct nrpc_server *s)
 {
     if (!s)
         return;
+    atomic_store(&s->refusing, true);
     stop_listening(s);
     server_lock(s);
     cancel_all(s);

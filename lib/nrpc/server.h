@@ -53,6 +53,8 @@ struct peer { // a connection
     unsigned pressing;              // messages with new calls that came meanwhile
     uint32_t pressed_at;            // link.received of the last of them
     int64_t connected_us, asked_us; // when it was last asked for a sign of life
+    int64_t drained_us;             // when it was told that we drain; 0: it was not
+    uint32_t drained_at;            // link.sent then
     uint64_t frames_received, frames_sent;
     char name[64];
 };
@@ -138,7 +140,8 @@ struct nrpc_server {
     struct nrpc_call *ready, **ready_tail;
     struct queue errands; // of struct errand
     bool carrying_out;
-    _Atomic bool refusing;
+    _Atomic bool draining; // takes new calls only of clients that may not know it yet
+    _Atomic bool refusing; // takes none at all
     _Atomic unsigned queued, unanswered, full_links;
     _Atomic uint64_t started, answers, refused, bad_frames, connected, listener_restarts;
     _Atomic int64_t mean_run_us; // of pooled handlers
@@ -155,6 +158,7 @@ void server_unref(struct nrpc_server *s);
 void peers_open(struct nrpc_server *s);                      // before the first listener
 struct sp_options peers_options(struct nrpc_server *s);      // of listeners
 void peers_say(struct nrpc_server *s, enum frame_kind kind); // under the mutex
+bool peer_knows_of_drain(const struct peer *p);              // under the mutex
 void peers_close(struct nrpc_server *s); // all connections; no event of theirs comes afterwards
 
 // ---- server_requests.c: frames of calls

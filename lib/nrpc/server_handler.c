@@ -44,12 +44,10 @@ static void end(struct nrpc_call *c, nng_msg *response, const struct nrpc_status
     server_lock(s);
     if (c->peer && c->streams)
         flow_flush(&c->flow);
-    if (c->peer) {
+    if (c->peer)
         link_send(&c->peer->link, response, c->id);
-        (void)link_is_full(&c->peer->link); // counts it, for those that run next
-    } else {
+    else
         nng_msg_free(response);
-    }
     call_detach(c);
     call_unref(c);
     server_unlock(s);

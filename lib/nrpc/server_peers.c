@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICK_MS = 1000 };
+enum { TICK_MS = 1000, DRAIN_CROSSES_MS = 1000 };
 
 // ---- sending
 
@@ -48,10 +48,31 @@ static void has_room(struct link *link)
     } while (c && (c = c->next) != p->calls);
 }
 
+static void say(struct peer *p, enum frame_kind kind)
+{
+    link_say(&p->link, kind);
+    if (kind != FRAME_DRAIN || p->drained_us)
+        return;
+    p->drained_us = clock_mono_us();
+    p->drained_at = p->link.sent;
+}
+
 void peers_say(struct nrpc_server *s, enum frame_kind kind)
 {
     for (struct peer *p = s->peers; p; p = p->hh.next)
-        link_say(&p->link, kind);
+        say(p, kind);
+}
+
+// Calls that cross our DRAIN are served as if they had come before it: they have come, and nobody else can
+// know that they were not begun. A client knows of it when it has acknowledged that message; one that
+// acknowledges nothing, after a while.
+bool peer_knows_of_drain(const struct peer *p)
+{
+    if (!p->pipe || !p->drained_us)
+        return !p->pipe;
+    if (!p->link.acked)
+        return clock_mono_us() - p->drained_us > DRAIN_CROSSES_MS * 1000;
+    return (int32_t)(p->link.acked - p->drained_at) >= 0;
 }
 
 // ---- coming and going
@@ -108,8 +129,8 @@ static void opened(void *owner, struct sp_pipe *pipe)
     sp_set_user(pipe, p->id);
     sp_peer_name(pipe, p->name, sizeof p->name);
     s->remote_peers++;
-    if (atomic_load(&s->refusing))
-        link_say(&p->link, FRAME_DRAIN);
+    if (atomic_load(&s->draining))
+        say(p, FRAME_DRAIN);
     server_unlock(s);
 }
 

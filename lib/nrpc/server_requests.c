@@ -46,7 +46,7 @@ static bool stall(struct nrpc_call *c)
         return false;
     server_lock(s);
     struct peer *p = c->peer;
-    bool is_full = p && link_is_full(&p->link);
+    bool is_full = p && p->link.is_full;
     if (is_full) {
         p->pressing = p->stalled ? p->pressing : 0;
         c->next_stalled = NULL;
@@ -122,7 +122,7 @@ struct peer *requests_resume(struct peer *p)
 {
     struct nrpc_server *s = p->server;
     uint32_t peer_id = p->id;
-    for (struct nrpc_call *c; p && (c = p->stalled) && !link_is_full(&p->link); p = peer_find(s, peer_id)) {
+    for (struct nrpc_call *c; p && (c = p->stalled) && !p->link.is_full; p = peer_find(s, peer_id)) {
         p->stalled = c->next_stalled;
         if (!p->stalled) {
             p->stalled_tail = &p->stalled;
@@ -161,9 +161,8 @@ static void admit(struct nrpc_call *c)
 {
     struct nrpc_server *s = c->server;
     struct nrpc_status st;
-    if (atomic_load(&s->refusing)) {
+    if (c->not_begun) {
         atomic_fetch_add(&s->refused, 1);
-        c->not_begun = true;
         nrpc_reply_error(c, NRPC_UNAVAILABLE, "the server is shutting down");
     } else if (atomic_load(&s->unanswered) > s->options.parked_max) {
         shed(c, "the server has too many calls under way");
@@ -253,6 +252,8 @@ static void begin(struct peer *p, nng_msg *msg, const struct frame *f, const str
         c->deadline_us =
             c->arrived_us + (int64_t)(f->timeout_us < INT64_MAX / 2 ? f->timeout_us : INT64_MAX / 2);
     bool good = code == NRPC_OK && c->entry;
+    c->not_begun =
+        good && (atomic_load(&s->refusing) || (atomic_load(&s->draining) && peer_knows_of_drain(p)));
     if (good)
         set_up_streams(c);
     server_unlock(s);

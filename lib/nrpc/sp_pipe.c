@@ -236,6 +236,12 @@ static bool has_unsent(const struct sp_pipe *p)
     return p->in_flight || p->urgent.count || p->queue.count;
 }
 
+// Under the mutex; readers have none.
+static void add_unsent(struct sp_pipe *p, size_t bytes)
+{
+    atomic_store_explicit(&p->unsent_bytes, sp_unsent_bytes(p) + bytes, memory_order_relaxed);
+}
+
 // Under the mutex: frees what flew, if all of it is gone.
 static void land(struct sp_pipe *p)
 {
@@ -245,7 +251,7 @@ static void land(struct sp_pipe *p)
     if (p->sent_bytes < bytes)
         return;
     for (size_t i = 0; i < p->in_flight; i++) {
-        p->unsent_bytes -= nng_msg_len(p->flying[i].msg);
+        add_unsent(p, (size_t)0 - nng_msg_len(p->flying[i].msg));
         transport_free(p->flying[i].msg);
     }
     p->in_flight = p->sent_bytes = 0;
@@ -254,7 +260,7 @@ static void land(struct sp_pipe *p)
 // Under the mutex, which it gives back for a while. `sending` keeps the pipe until the owner has returned.
 static void tell_drained(struct sp_pipe *p)
 {
-    if (!p->overfull || p->closing || p->unsent_bytes > p->room_bytes / 2)
+    if (!p->overfull || p->closing || sp_unsent_bytes(p) > p->room_bytes / 2)
         return;
     p->overfull = false;
     p->sending = true;
@@ -319,8 +325,8 @@ void sp_send(struct sp_pipe *p, nng_msg *msg, uint32_t id, bool urgent)
     }
     *(struct outgoing_message *)queue_push(q, sizeof(struct outgoing_message)) =
         (struct outgoing_message){msg, id};
-    p->unsent_bytes += nng_msg_len(msg);
-    if (p->unsent_bytes > p->room_bytes && p->events->drained)
+    add_unsent(p, nng_msg_len(msg));
+    if (sp_unsent_bytes(p) > p->room_bytes && p->events->drained)
         p->overfull = true;
     if (p->sending || p->will_flush) { // somebody will see to it
         pthread_mutex_unlock(&p->mu);

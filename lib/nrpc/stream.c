@@ -113,13 +113,6 @@ static int wait_for_change(struct nrpc_stream *s)
 
 // ---- writing
 
-// Messages are not kept: now the call cannot be sent again.
-static void wrote(struct nrpc_stream *s)
-{
-    transport_free(s->call.again);
-    s->call.again = NULL;
-}
-
 int nrpc_stream_write(struct nrpc_stream *s, const ProtobufCMessage *message)
 {
     struct nrpc_channel *ch = s->call.channel;
@@ -137,7 +130,6 @@ int nrpc_stream_write(struct nrpc_stream *s, const ProtobufCMessage *message)
     if (s->call.has_ended) {
         code = s->call.st.code ? s->call.st.code : NRPC_CANCELLED; // it wants no more
     } else if (code == NRPC_OK) {
-        wrote(s);
         flow_send(&s->flow, message, bytes, frame);
         frame = NULL;
     }
@@ -163,7 +155,6 @@ void nrpc_stream_close_send(struct nrpc_stream *s)
 
 void stream_placed(struct nrpc_stream *s)
 {
-    s->flow.credit = FLOW_FIRST_CREDIT; // also when it is sent again: nothing was written yet
     if (s->send_closed && s->call.method->client_streams)
         half_close(s);
     channel_ready(s); // it may write now

@@ -5,6 +5,7 @@
 #include "nrpc/frame.h"
 #include "soak.nrpc.h"
 #include "soak/proxy.h"
+#include "system/raw_peer.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -200,7 +201,8 @@ static void test_rolling_restart_behind_one_address(void **state)
 
 // ---- requests that cross a DRAIN
 
-// a has said DRAIN, but it is held up on its way; what the client sends to it meanwhile goes to b.
+// a has said DRAIN, but it is held up on its way; what the client sends meanwhile has come to a and is served
+// there, whatever it is. What it calls afterwards goes to b, where the address leads by now.
 static void cross(void *(*call)(void *channel))
 {
     struct host a, b;
@@ -216,13 +218,16 @@ static void cross(void *(*call)(void *channel))
     pthread_t thread;
     pthread_create(&thread, NULL, call, ch);
     WAIT_FOR(stats_of(ch).outstanding == 1);
-    proxy_target(x, port_of(&b)); // where the address leads from now on
+    proxy_target(x, port_of(&b));
+    poll(NULL, 0, 1200); // it may take its time
     proxy_stall(x, false);
     void *good;
     pthread_join(thread, &good);
     assert_true((bool)(uintptr_t)good);
-    assert_int_equal(a.calls, 1);
+    assert_int_equal(a.calls, 2);
+    assert_int_equal(echo(ch), NRPC_OK);
     assert_int_equal(b.calls, 1);
+    assert_int_equal(nrpc_server_drain(a.server, 5000), 0);
     nrpc_channel_close(ch);
     proxy_stop(x);
     close_host(&a);
@@ -248,7 +253,6 @@ static void *cross_many(void *ch)
     return (void *)(uintptr_t)good;
 }
 
-// Nothing was written yet.
 static void *cross_chat(void *ch)
 {
     struct nrpc_stream *s;
@@ -267,6 +271,82 @@ static void test_requests_that_cross_a_drain(void **state)
     cross(cross_once);
     cross(cross_many);
     cross(cross_chat);
+}
+
+static void *unstall_soon(void *proxy)
+{
+    poll(NULL, 0, 100);
+    proxy_stall(proxy, false);
+    return NULL;
+}
+
+// A peer that goes on calling a server of whose drain it knows is refused, and told that nothing was begun.
+static void test_calls_after_a_drain_are_refused(void **state)
+{
+    (void)state;
+    struct host h;
+    struct frame f;
+    uint8_t out[RAW_MAX], nothing[1];
+    open_host(&h, "tcp://127.0.0.1:0");
+    int fd = raw_connect(nrpc_server_url(h.server, 0));
+    assert_true(raw_handshake(fd));
+    assert_true(raw_request(fd, 1, 0, "/soak.Soak/Echo", nothing, 0));
+    int n = raw_receive(fd, out, 5000);
+    assert_int_equal(frame_parse(out, (size_t)n, &f, NULL), NRPC_OK);
+    assert_int_equal(f.status, NRPC_OK);
+    assert_int_equal(nrpc_server_drain(h.server, 0), 0);
+    n = raw_receive(fd, out, 5000);
+    assert_int_equal(frame_parse(out, (size_t)n, &f, NULL), NRPC_OK);
+    assert_int_equal(f.kind, FRAME_DRAIN);
+    const uint32_t acks[] = {1, 2}; // that it does not have the DRAIN; that it has
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(raw_request(fd, 2 + (uint32_t)i, acks[i], "/soak.Soak/Echo", nothing, 0));
+        n = raw_receive(fd, out, 5000);
+        assert_int_equal(frame_parse(out, (size_t)n, &f, NULL), NRPC_OK);
+        assert_int_equal(f.status, i ? NRPC_UNAVAILABLE : NRPC_OK);
+        assert_true(f.not_begun == (i == 1));
+    }
+    raw_hang_up(fd, false);
+    close_host(&h);
+}
+
+// A server that has said DRAIN and then refuses, as one does that must end: calls that may be retried go to
+// the next one without having been counted.
+static void test_what_was_not_begun_is_sent_again(void **state)
+{
+    (void)state;
+    struct host a, b;
+    char url[100];
+    Soak__Item q = SOAK__ITEM__INIT;
+    struct nrpc_outcome outcome;
+    struct nrpc_call_options o = {.timeout_ms = 20000, .outcome = &outcome};
+    struct nrpc_status st;
+    open_host(&a, "tcp://127.0.0.1:0");
+    open_host(&b, "tcp://127.0.0.1:0");
+    struct proxy *x = proxy_start(port_of(&a), 1);
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", proxy_port(x));
+    struct nrpc_channel *ch = open_channel(url, NULL);
+    assert_int_equal(echo(ch), NRPC_OK);
+    proxy_stall(x, true);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(nrpc_server_drain(a.server, 0), 0);
+    struct ends e = {0};
+    soak_soak_echo_async(ch, &(struct nrpc_call_options){.timeout_ms = 20000}, &q, done, &e);
+    proxy_target(x, port_of(&b));
+    pthread_t unstall;
+    pthread_create(&unstall, NULL, unstall_soon, x);
+    assert_int_equal(soak_soak_echo_again(ch, &o, &q, NULL, &st), NRPC_OK);
+    pthread_join(unstall, NULL);
+    assert_int_equal(outcome.attempts, 1);
+    nrpc_outcome_fini(&outcome);
+    WAIT_FOR(e.count == 1); // nobody had kept this one
+    assert_int_equal(e.last_code, NRPC_UNAVAILABLE);
+    assert_int_equal(a.calls, 1);
+    assert_int_equal(b.calls, 1);
+    nrpc_channel_close(ch);
+    proxy_stop(x);
+    close_host(&a);
+    close_host(&b);
 }
 
 // An UNAVAILABLE of the handler's own is none of those: the call was begun.
@@ -347,8 +427,8 @@ static void stop_rude(struct rude *r)
     close(r->fd);
 }
 
-// Without calls and with: the pauses grow to reconnect_max_ms, and a call without a deadline does not wait for
-// ever.
+// Without calls and with: the pauses grow to reconnect_max_ms, and a call without a deadline does not wait
+// for ever.
 static void dial_the_rude(bool drains)
 {
     struct rude r;
@@ -429,8 +509,8 @@ static struct nrpc_channel *open_name(uint16_t port)
 {
     char url[64];
     snprintf(url, sizeof url, "dns:///service.test:%u", port);
-    return open_channel(
-        url, &(struct nrpc_channel_options){.resolve_ms = 20, .connect_timeout_ms = 500, .reconnect_max_ms = 100});
+    return open_channel(url, &(struct nrpc_channel_options){
+                                 .resolve_ms = 20, .connect_timeout_ms = 500, .reconnect_max_ms = 100});
 }
 
 // The old address is alive, but the name leads elsewhere: nobody dials it any more.
@@ -535,6 +615,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rolling_restart_behind_one_address),
         cmocka_unit_test(test_requests_that_cross_a_drain),
+        cmocka_unit_test(test_calls_after_a_drain_are_refused),
+        cmocka_unit_test(test_what_was_not_begun_is_sent_again),
         cmocka_unit_test(test_what_was_begun_is_not_sent_again),
         cmocka_unit_test(test_servers_that_greet_and_hang_up),
         cmocka_unit_test(test_a_retired_address_is_left_alone),
