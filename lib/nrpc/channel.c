@@ -224,6 +224,7 @@ void channel_end(struct nrpc_channel *ch, struct pending *p)
     transport_free(p->again);
     p->msg = p->again = NULL;
     p->has_ended = true;
+    p->end_code = p->st.code;
     if (p->st.code == NRPC_OK)
         ch->stats.ok++;
     else

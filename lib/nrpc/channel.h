@@ -54,6 +54,7 @@ struct pending {          // a call that has not ended
     uint32_t slot, wire_id;
     enum { PENDING_BLOCKING, PENDING_ASYNC, PENDING_STREAM } kind;
     bool has_ended;
+    int end_code;          // of st when it ended, which its reader may write over
     nrpc_finish_fn finish; // PENDING_ASYNC
     void (*done)(void);
     void *user;

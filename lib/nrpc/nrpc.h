@@ -86,8 +86,8 @@ const char *nrpc_metadata_find(const struct nrpc_metadata *metadata, size_t coun
 
 // ---------------------------------------------------------------- TLS (urls that begin with tls+tcp)
 
-// Files are PEM. A server needs certificate and key, a client ca. Read when a listener or connection is
-// opened.
+// Files are PEM. A server needs certificate and key, a client ca. Read when a listener is opened or told to,
+// and before each connect of a client; if they cannot be read then, those read before serve on.
 struct nrpc_tls_options {
     const char *ca_file; // whom to trust; on a server: clients must show a certificate from it (mTLS)
     const char *certificate_file; // one's own, with its chain

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "nrpc/tls.h"
 #include "nrpc/transport.h"
@@ -23,7 +24,9 @@ struct sp_dialer {
     struct sp_options options;
     nng_stream_dialer *dialer;
     nng_aio *dial_aio, *pause_aio;
+    char *url;
     bool is_ipc;
+    bool complained; // the pause's: one at a time
     pthread_mutex_t mu;
     pthread_cond_t idle;
 
@@ -85,11 +88,23 @@ static void dial(struct sp_dialer *d)
     pthread_mutex_unlock(&d->mu);
 }
 
+// The files of the TLS options may have been replaced. On failure the last good ones serve on.
+static void read_files_again(struct sp_dialer *d)
+{
+    struct nrpc_status st;
+    int code = tls_stream_dialer(d->dialer, d->url, d->options.tls, &st);
+    if (code && !d->complained)
+        log_warn("%s: TLS goes on with the files read before: %s", d->url, st.text);
+    d->complained = code != NRPC_OK;
+}
+
 static void paused(void *arg)
 {
     struct sp_dialer *d = arg;
-    if (nng_aio_result(d->pause_aio) == 0)
-        dial(d);
+    if (nng_aio_result(d->pause_aio))
+        return;
+    read_files_again(d);
+    dial(d);
 }
 
 int sp_dial(const char *url, const struct sp_options *options, struct sp_dialer **out, struct nrpc_status *st)
@@ -113,6 +128,7 @@ int sp_dial(const char *url, const struct sp_options *options, struct sp_dialer 
     struct sp_dialer *d = mem_calloc(1, sizeof *d);
     d->options = *options;
     d->dialer = dialer;
+    d->url = mem_strdup(url);
     d->is_ipc = !strncmp(url, "ipc", 3);
     d->backoff_ms = options->reconnect_min_ms;
     pthread_mutex_init(&d->mu, NULL);
@@ -162,5 +178,6 @@ void sp_dialer_close(struct sp_dialer *d)
     nng_stream_dialer_free(d->dialer);
     pthread_mutex_destroy(&d->mu);
     pthread_cond_destroy(&d->idle);
+    free(d->url);
     free(d);
 }

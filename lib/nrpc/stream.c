@@ -128,7 +128,7 @@ int nrpc_stream_write(struct nrpc_stream *s, const ProtobufCMessage *message)
         if ((code = wait_for_change(s)))
             break;
     if (s->call.has_ended) {
-        code = s->call.st.code ? s->call.st.code : NRPC_CANCELLED; // it wants no more
+        code = s->call.end_code ? s->call.end_code : NRPC_CANCELLED; // it wants no more
     } else if (code == NRPC_OK) {
         flow_send(&s->flow, message, bytes, frame);
         frame = NULL;

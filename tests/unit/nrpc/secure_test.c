@@ -137,6 +137,31 @@ static void test_client_certificates(void **state)
     nrpc_server_destroy(s);
 }
 
+// A channel whose certificate is replaced uses the new one when it connects next.
+static void test_client_certificates_are_read_again(void **state)
+{
+    (void)state;
+    struct nrpc_tls_options server = {
+        .certificate_file = path("one.pem"), .key_file = path("one.key"), .ca_file = path("two-ca.pem")};
+    struct nrpc_server *s = open_server(&server, NULL);
+    shell("cd %s && cp one.pem mine.pem && cp one.key mine.key", folder);
+    struct nrpc_tls_options mine = {.ca_file = path("one-ca.pem"),
+                                    .server_name = "localhost",
+                                    .certificate_file = path("mine.pem"),
+                                    .key_file = path("mine.key")};
+    struct nrpc_channel *ch;
+    struct nrpc_status st;
+    Echo__V1__SayRequest q = ECHO__V1__SAY_REQUEST__INIT;
+    const struct nrpc_channel_options o = {.tls = &mine, .reconnect_max_ms = 50, .connect_timeout_ms = 300};
+    assert_int_equal(nrpc_channel_open(nrpc_server_url(s, 0), &o, &ch, &st), NRPC_OK);
+    assert_int_equal(echo_v1_echo_say(ch, NULL, &q, NULL, &st), NRPC_UNAVAILABLE);
+    shell("cd %s && cp two.key mine.key && cp two.pem mine.pem", folder);
+    struct nrpc_call_options ready = {.timeout_ms = 10000, .wait_for_ready = true};
+    assert_int_equal(echo_v1_echo_say(ch, &ready, &q, NULL, &st), NRPC_OK);
+    nrpc_channel_close(ch);
+    nrpc_server_destroy(s);
+}
+
 static void test_reload(void **state)
 {
     (void)state;
@@ -330,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_client_certificates),
+        cmocka_unit_test(test_client_certificates_are_read_again),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_tokens_and_roles),
