@@ -151,12 +151,15 @@ struct nrpc_channel {
     struct nrpc_stream *ready;
 };
 
+// ---- effects.c
 void channel_lock(struct nrpc_channel *ch);
 void channel_unlock(struct nrpc_channel *ch); // and carries out what was gathered
 
 // A call is inside from before its first interceptor until after its last: the channel's close waits for it.
-void channel_enter(struct nrpc_channel *ch); // without the mutex
-void channel_leave(struct nrpc_channel *ch); // under the mutex
+void channel_enter(struct nrpc_channel *ch);    // without the mutex
+void channel_leave(struct nrpc_channel *ch);    // under the mutex, as the following
+void channel_ready(struct nrpc_stream *stream); // something changed: wakes whoever waits on it
+void channel_errand(struct nrpc_channel *ch, nng_msg *msg, uint32_t id); // hands a frame to the local server
 
 // ---- channel.c; all under the mutex
 void channel_start(struct nrpc_channel *ch, struct pending *p);
@@ -171,8 +174,6 @@ void channel_cancel(struct nrpc_channel *ch, struct pending *p, int code, const 
 void channel_set_overdue(struct nrpc_channel *ch, struct pending *p);
 int64_t channel_wake_at(const struct nrpc_channel *ch, const struct pending *p);
 void channel_arm(struct nrpc_channel *ch, int64_t at_us); // the timer rings by then
-void channel_ready(struct nrpc_stream *stream);           // something changed: wakes whoever waits on it
-void channel_errand(struct nrpc_channel *ch, nng_msg *msg, uint32_t id);
 
 // ---- endpoints.c; under the mutex unless it says otherwise
 struct connection *endpoints_choose(struct nrpc_channel *ch); // for the next call; NULL: it has to wait
