@@ -74,6 +74,11 @@ static void on_exchange(struct nrpc_call *call, const Dtf__V1__ExchangeRequest *
         return;
     }
     *x = (struct exchange){.call = call, .request = request};
+    x->later = nrpc_call_alloc(call, (request->n_results + 1) * sizeof *x->later);
+    if (!x->later) {
+        nrpc_reply_error(call, NRPC_RESOURCE_EXHAUSTED, "the request is too large");
+        return;
+    }
     if (request->n_results)
         collector_take(c->collector, x);
     else

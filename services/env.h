@@ -27,6 +27,8 @@ struct exchange {
     struct nrpc_call *call;
     const Dtf__V1__ExchangeRequest *request;
     uint32_t stale;
+    uint64_t *later; // tasks whose results could not be taken now; room for one a TaskResults
+    size_t later_count;
     const bool *kept; // one of request->holding each: it is the node's (still); NULL: all are
 };
 
@@ -34,6 +36,14 @@ struct exchange {
 static inline struct state_holder exchange_holder(const struct exchange *x)
 {
     return (struct state_holder){x->request->node_id, x->request->session};
+}
+
+static inline void exchange_later(struct exchange *x, uint64_t task)
+{
+    for (size_t i = 0; i < x->later_count; i++)
+        if (x->later[i] == task)
+            return;
+    x->later[x->later_count++] = task;
 }
 
 struct env {

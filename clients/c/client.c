@@ -123,6 +123,7 @@ void client_read_task(const Dtf__V1__Task *task, struct dtf_task_info *out)
         .id = task->id,
         .status = (int)task->status,
         .progress_percent = task->progress_percent,
+        .state_unknown = task->state_unknown,
         .created_ms = task->created_ms,
         .finished_ms = task->finished_ms,
     };

@@ -45,6 +45,7 @@ static void print_json(const struct dtf_task_info *t)
     json_number(&j, "progress_percent", t->progress_percent);
     json_unsigned(&j, "generated", t->generated);
     json_bool(&j, "generation_done", t->generation_done);
+    json_bool(&j, "state_unknown", t->state_unknown);
     json_unsigned(&j, "succeeded", t->succeeded);
     json_unsigned(&j, "failed", t->failed);
     json_unsigned(&j, "timed_out", t->timed_out);
@@ -99,7 +100,10 @@ static void print_details(const struct dtf_task_info *t)
     printf("%-10s %u\n", "priority", t->priority);
     if (t->progress_percent >= 0)
         printf("%-10s %d %%\n", "progress", t->progress_percent);
-    print_counts(t);
+    if (t->state_unknown)
+        print_text_line("subtasks", "unknown");
+    else
+        print_counts(t);
     print_text_line("created", created);
     if (t->finished_ms)
         print_text_line("finished", finished);
@@ -189,11 +193,34 @@ static void add_row(struct table *table, const struct dtf_task_info *t)
     table_cell(table, "%s", t->name);
     table_cell(table, "%s", t->type);
     table_cell(table, "%s", dtf_task_status_name(t->status));
-    table_cell(table, "%" PRIu64 "/%" PRIu64 "%s", settled(t), t->generated, t->generation_done ? "" : "+");
-    table_cell(table, "%" PRIu64, t->failed + t->timed_out);
+    if (t->state_unknown) {
+        table_cell(table, "?");
+        table_cell(table, "?");
+    } else {
+        table_cell(table, "%" PRIu64 "/%" PRIu64 "%s", settled(t), t->generated,
+                   t->generation_done ? "" : "+");
+        table_cell(table, "%" PRIu64, t->failed + t->timed_out);
+    }
     table_cell(table, "%s", t->resource_group);
     table_cell(table, "%s", created);
     table_cell(table, "%s", time);
+}
+
+// What the list does not say, and why, each reason once.
+static void say_unknown(const struct dtf_task_info *tasks, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t first = 0, same = 0;
+        if (!tasks[i].state_unknown)
+            continue;
+        while (!tasks[first].state_unknown || strcmp(tasks[first].message, tasks[i].message) != 0)
+            first++;
+        if (first < i)
+            continue;
+        for (size_t k = i; k < count; k++)
+            same += tasks[k].state_unknown && !strcmp(tasks[k].message, tasks[i].message);
+        cli_say("the state of %zu tasks is unknown: %s", same, tasks[i].message);
+    }
 }
 
 static void print_list(const struct cli *cli, const struct dtf_task_info *tasks, size_t count)
@@ -210,6 +237,7 @@ static void print_list(const struct cli *cli, const struct dtf_task_info *tasks,
     if (cli->output == CLI_TABLE)
         table_print(&table, stdout);
     table_fini(&table);
+    say_unknown(tasks, count);
 }
 
 static bool parse_status(struct cli *cli, const char *text, int *out)

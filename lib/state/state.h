@@ -172,6 +172,7 @@ enum state_verdict {
     STATE_STALE,   // not the current attempt, or settled before: nothing changed
     STATE_SETTLED, // counted
     STATE_RETRIED, // queued again
+    STATE_UNHEARD, // its server did not answer: to be settled again
 };
 
 struct state_peek {
@@ -384,7 +385,8 @@ struct state_ops {
     int (*peek)(struct state *s, const struct state_ref *refs, const struct state_holder *by, size_t count,
                 struct arena *a, struct state_peek *out, struct nrpc_status *st);
     // Settles results: removes the lease, counts, keeps the result, adds follow-ups, and moves the task on
-    // when it is drained or has failed too often; in one step. verdicts has room for count. A cancelled
+    // when it is drained or has failed too often; in one step. verdicts has room for count. UNAVAILABLE only
+    // if no server answers; otherwise the verdict on what another one has is STATE_UNHEARD. A cancelled
     // result is never retried. Of a task that is stopping nothing is retried and no follow-up is added, and
     // what is no success counts as cancelled. INVALID_ARGUMENT, changing nothing, if a kind is none.
     int (*settle)(struct state *s, int64_t now_ms, const struct state_settle *entries, size_t count,

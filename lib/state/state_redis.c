@@ -4,10 +4,13 @@
 #include "base/log.h"
 #include "state/state_redis_internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct state_ops ops = {
     .close = rs_close,
@@ -97,6 +100,8 @@ static int open_shard(struct rs_store *store, unsigned i, const char *url, struc
     *shard = (struct rs_shard){.store = store, .index = i, .wake = {-1, -1}};
     snprintf(shard->prefix, sizeof shard->prefix, "dtf:{%u}", i);
     store->shard_count++;
+    if (pipe2(shard->wake, O_CLOEXEC | O_NONBLOCK))
+        return status_errno(st, errno, "pipe");
     return redis_link_create(url, rs_hello, shard, &shard->link, st);
 }
 
@@ -135,8 +140,11 @@ void rs_close(struct state *s)
     if (!store)
         return;
     rs_watch(s, NULL, NULL);
-    for (size_t i = 0; i < store->shard_count; i++)
+    for (size_t i = 0; i < store->shard_count; i++) {
         redis_link_destroy(store->shards[i].link);
+        close(store->shards[i].wake[0]);
+        close(store->shards[i].wake[1]);
+    }
     free(store->shards);
     free(store);
 }
@@ -264,10 +272,62 @@ size_t rs_put_tasks(struct rs_call *c, const uint64_t *tasks, size_t count)
     return n;
 }
 
+// ---- all servers
+
+struct rs_round rs_round(struct state *s, struct nrpc_status *st)
+{
+    return (struct rs_round){.store = (struct rs_store *)s, .st = st};
+}
+
+struct rs_shard *rs_next(struct rs_round *r)
+{
+    bool over = r->code && r->code != NRPC_UNAVAILABLE;
+    while (!over && r->next < r->store->shard_count) {
+        struct rs_shard *shard = &r->store->shards[r->next++];
+        if (rs_is_down(shard))
+            continue;
+        r->asked++;
+        return shard;
+    }
+    return NULL;
+}
+
+void rs_note(struct rs_round *r, int code)
+{
+    r->answered += !code;
+    r->code = code ? code : r->code;
+}
+
+int rs_round_any(const struct rs_round *r)
+{
+    return r->answered && r->code == NRPC_UNAVAILABLE ? NRPC_OK : rs_round_end(r);
+}
+
+int rs_round_end(const struct rs_round *r)
+{
+    if (!r->asked && !r->code && r->next)
+        return rs_fail_down(r->store->shards, r->st);
+    return r->code;
+}
+
+bool rs_is_down(const struct rs_shard *shard)
+{
+    return atomic_load(&shard->down);
+}
+
+int rs_fail_down(const struct rs_shard *shard, struct nrpc_status *st)
+{
+    return status_set(st, NRPC_UNAVAILABLE, "Redis at %s: does not answer", redis_link_name(shard->link));
+}
+
 int rs_do(struct rs_call *c, enum redis_script_id script)
 {
+    if (rs_is_down(c->shard) && script != SCRIPT_tick)
+        return c->code = rs_fail_down(c->shard, c->st);
     c->code = redis_link_script(c->shard->link, &redis_scripts[script], c->count, c->args, c->lengths,
                                 &c->reply, c->st);
+    if (c->code == NRPC_UNAVAILABLE && script != SCRIPT_tick)
+        rs_doubt(c->shard);
     if (c->code)
         return c->code;
     const redisReply *code = rs_at(c->reply, 0);
@@ -318,8 +378,13 @@ int rs_check(struct state *s, struct nrpc_status *st)
 int rs_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms, bool *leads,
             struct nrpc_status *st)
 {
-    struct rs_shard *shard = ((struct rs_store *)s)->shards;
+    // The first that is up decides. While servers come and go two may lead, which is harmless.
+    struct rs_round r = rs_round(s, st);
+    struct rs_shard *shard = rs_next(&r);
     struct rs_call c;
+    *leads = false;
+    if (!shard)
+        return rs_round_end(&r);
     rs_begin(&c, shard, now_ms, NULL, st);
     rs_text(&c, duty);
     rs_u64(&c, owner);

@@ -34,18 +34,18 @@ static void read_views(struct rs_call *c, struct viewing *v, const redisReply *r
 int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,
              struct state_view **out, size_t *count, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct viewing v = {0};
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], now_ms, a, st);
+        rs_begin(&c, shard, now_ms, a, st);
         rs_u64(&c, model_after(after));
         rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
         if (rs_do(&c, SCRIPT_views) == NRPC_OK)
             read_views(&c, &v, rs_at(c.reply, RS_REPLY));
-        code = rs_end(&c);
+        rs_note(&round, rs_end(&c));
     }
+    int code = rs_round_any(&round);
     if (v.count)
         qsort(v.at, v.count, sizeof *v.at, rs_compare_ids); // a view begins with its task
     *count = v.count < max ? v.count : max;
@@ -145,13 +145,21 @@ int rs_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_
              size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
              struct state_work **out, size_t *count, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct budget own = {.bytes = STATE_BATCH_BYTES};
     struct leasing l = {.budget = budget ? budget : &own, .left = left};
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
-        code =
-            lease_shard(&store->shards[i], &l, node, picks, pick_count, i == 0 && !pick_count, now_ms, a, st);
+    size_t unverified = 0;
+    for (size_t i = 0; left && i < pick_count; i++)
+        left[i] = 0;
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
+        int answer =
+            lease_shard(shard, &l, node, picks, pick_count, round.asked == 1 && !pick_count, now_ms, a, st);
+        unverified += answer == NRPC_FAILED_PRECONDITION; // it gave nothing
+        rs_note(&round, answer == NRPC_FAILED_PRECONDITION ? NRPC_OK : answer);
+    }
+    int code = rs_round_end(&round);
+    if (code == NRPC_OK && unverified == round.asked)
+        code = NRPC_FAILED_PRECONDITION;
     *count = code ? 0 : l.count;
     *out = code ? NULL : arena_dup(a, l.works, l.count * sizeof *l.works);
     free(l.works);
@@ -163,41 +171,40 @@ int rs_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_
 int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
                enum state_requeue_reason reason, int64_t ready_ms, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
         size_t n;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
         struct rs_run *runs = rs_runs(&c, refs, NULL, count, &n);
         rs_u64(&c, reason);
         rs_time(&c, ready_ms);
         rs_u64(&c, by ? by->node : 0);
         rs_u64(&c, by ? by->session : 0);
         rs_put_runs(&c, runs, n);
-        code = n ? rs_finish(&c, SCRIPT_requeue) : rs_end(&c);
+        rs_note(&round, n ? rs_finish(&c, SCRIPT_requeue) : rs_end(&c));
     }
-    return code;
+    return rs_round_end(&round);
 }
 
 int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count,
              int64_t *next_ms, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct rs_ids ids = {0};
-    int code = NRPC_OK;
     *next_ms = CLOCK_NEVER;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], now_ms, NULL, st);
+        rs_begin(&c, shard, now_ms, NULL, st);
         if (rs_do(&c, SCRIPT_sweep) == NRPC_OK) {
             const redisReply *next = rs_at(c.reply, RS_REPLY + 1);
             rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
             if (!rs_is_nil(next) && rs_read_time(next) < *next_ms)
                 *next_ms = rs_read_time(next);
         }
-        code = rs_end(&c);
+        rs_note(&round, rs_end(&c));
     }
+    int code = rs_round_any(&round);
     return rs_ids_give(&ids, code, SIZE_MAX, a, lost, lost_count, st);
 }
 

@@ -21,14 +21,13 @@ static void read_claim(struct rs_call *c, const redisReply *row, struct state_cl
 int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max, struct arena *a,
              struct state_claim **out, size_t *count, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct state_claim *claims = NULL;
-    size_t capacity = 0;
-    int code = NRPC_OK;
+    size_t capacity = 0, unverified = 0;
     *count = 0;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count && *count < max; i++) {
+    for (struct rs_shard *shard; (*count < max) && (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], now_ms, a, st);
+        rs_begin(&c, shard, now_ms, a, st);
         rs_u64(&c, owner);
         rs_time(&c, until_ms);
         rs_u64(&c, max - *count < INT32_MAX ? max - *count : INT32_MAX);
@@ -37,8 +36,13 @@ int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, 
         mem_grow(&claims, &capacity, *count + rs_size(rows) + 1, sizeof *claims);
         for (size_t k = 0; k < rs_size(rows); k++)
             read_claim(&c, rs_at(rows, k), &claims[(*count)++]);
-        code = rs_end(&c);
+        int answer = rs_end(&c);
+        unverified += answer == NRPC_FAILED_PRECONDITION; // it gave nothing
+        rs_note(&round, answer == NRPC_FAILED_PRECONDITION ? NRPC_OK : answer);
     }
+    int code = rs_round_any(&round);
+    if (code == NRPC_OK && round.asked && unverified == round.asked)
+        code = NRPC_FAILED_PRECONDITION;
     *out = code ? NULL : arena_dup(a, claims, *count * sizeof *claims);
     free(claims);
     return code;
@@ -47,16 +51,15 @@ int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, 
 int rs_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count, int64_t until_ms,
                     struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
         rs_u64(&c, owner);
         rs_time(&c, until_ms);
-        code = rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_renew_claims) : rs_end(&c);
+        rs_note(&round, rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_renew_claims) : rs_end(&c));
     }
-    return code;
+    return rs_round_end(&round);
 }
 
 int rs_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st)

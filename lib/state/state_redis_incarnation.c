@@ -71,7 +71,8 @@ int rs_hello(void *user, redisContext *c, struct nrpc_status *st)
 
 // ---- comparing
 
-// Epochs are microseconds and only rise: their sum is another whenever one of them is.
+// Epochs are microseconds, and they and the counts of outages only rise: their sum is another whenever one of
+// them is.
 static uint64_t sum_epochs(const struct rs_store *store, uint64_t *epochs, bool *verified)
 {
     uint64_t sum = 0;
@@ -79,7 +80,7 @@ static uint64_t sum_epochs(const struct rs_store *store, uint64_t *epochs, bool 
     for (size_t i = 0; i < store->shard_count; i++) {
         epochs[i] = atomic_load(&store->shards[i].epoch);
         *verified &= epochs[i] && epochs[i] == atomic_load(&store->shards[i].verified);
-        sum += epochs[i];
+        sum += epochs[i] + atomic_load(&store->shards[i].outages); // what was away was not compared
     }
     return sum;
 }
@@ -110,7 +111,7 @@ int rs_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t
     for (size_t i = 0; i < store->shard_count; i++) {
         struct rs_call c;
         struct nrpc_status own;
-        if (has_any(&store->shards[i], but, but_count))
+        if (has_any(&store->shards[i], but, but_count) || rs_is_down(&store->shards[i]))
             continue;
         rs_begin(&c, &store->shards[i], RS_SEEN, NULL, &own);
         rs_u64(&c, epochs[i]);
@@ -126,13 +127,12 @@ int rs_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t
 
 int rs_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     uint64_t *const marks[] = {&inout->task, &inout->event, &inout->node};
     enum { MARKS = sizeof marks / sizeof *marks };
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
         for (size_t k = 0; k < MARKS; k++)
             rs_u64(&c, *marks[k]);
         if (rs_do(&c, SCRIPT_marks) == NRPC_OK)
@@ -140,7 +140,7 @@ int rs_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st)
                 uint64_t mark = rs_read_u64(rs_at(c.reply, RS_REPLY + k));
                 *marks[k] = mark > *marks[k] ? mark : *marks[k];
             }
-        code = rs_end(&c);
+        rs_note(&round, rs_end(&c));
     }
-    return code;
+    return rs_round_end(&round);
 }

@@ -40,10 +40,14 @@ struct rs_shard {
     _Atomic uint64_t verified; // the epoch in which it was compared with the records
     // The watching thread's:
     pthread_t thread;
-    bool watching;
-    int wake[2]; // a pipe: a byte ends the thread
+    atomic_bool watching;
+    int wake[2]; // a pipe: a zero byte ends the thread, another one makes it look
     uint64_t epoch_told;
     bool reachable;
+    // A call failed, and the watching thread has not heard the server since: calls are not made to wait for
+    // it.
+    atomic_bool down;
+    _Atomic uint64_t outages; // times that it went down, and came back
 };
 
 struct rs_store {
@@ -87,6 +91,23 @@ void *rs_scratch(struct rs_call *c, size_t bytes);
 // Runs the script; the code it answers with, or what went wrong.
 int rs_do(struct rs_call *c, enum redis_script_id script);
 int rs_end(struct rs_call *c); // tells the watcher, frees; the code
+
+// A call to all servers. One that is known to be down is left out, so that it harms nobody's tasks but its
+// own; one that fails now fails the call, after all others have been asked. Who comes back tells
+// STATE_HINT_RESYNC.
+struct rs_round {
+    struct rs_store *store;
+    struct nrpc_status *st;
+    size_t next, asked, answered;
+    int code;
+};
+struct rs_round rs_round(struct state *s, struct nrpc_status *st);
+struct rs_shard *rs_next(struct rs_round *r);  // NULL: there is no other to ask
+void rs_note(struct rs_round *r, int code);    // what became of asking it
+int rs_round_end(const struct rs_round *r);    // UNAVAILABLE if nobody was asked
+int rs_round_any(const struct rs_round *r);    // as that, but OK if somebody answered: the rest comes later
+bool rs_is_down(const struct rs_shard *shard); // known to be
+int rs_fail_down(const struct rs_shard *shard, struct nrpc_status *st);
 
 // For operations on one task with a plain answer.
 int rs_finish(struct rs_call *c, enum redis_script_id script);
@@ -144,6 +165,7 @@ void rs_each_piece(const redisReply *pieces, rs_piece_fn fn, void *user);
 void rs_tell(struct rs_store *store, const char *hints, size_t bytes);
 bool rs_read_view(const char **at, const char *end, struct state_hint *hint, unsigned *bits);
 void rs_watch(struct state *s, state_watch_fn fn, void *user);
+void rs_doubt(struct rs_shard *shard); // a call failed: let the watching thread find out whether it is down
 int rs_tick(struct rs_shard *shard, struct nrpc_status *st); // sets our clock by the server's, notices a wipe
 
 // ---- whether the server is still the same (state_redis_incarnation.c)

@@ -52,20 +52,22 @@ int rs_admit(struct state *s, const struct state_task *tasks, size_t count, stru
         return NRPC_INVALID_ARGUMENT;
     const struct state_task **mine = mem_calloc(count + 1, sizeof(struct state_task *));
     int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    for (size_t i = 0; i < store->shard_count; i++) {
         size_t n = 0, bytes = 0;
-        for (size_t k = 0; code == NRPC_OK && k < count; k++) {
+        int failure = NRPC_OK;
+        for (size_t k = 0; failure == NRPC_OK && k < count; k++) {
             if (rs_shard_of(store, tasks[k].id) != &store->shards[i])
                 continue;
             mine[n++] = &tasks[k];
             bytes += tasks[k].param.bytes + tasks[k].checkpoint.bytes;
             if (n == RS_CALL_ITEMS || bytes >= RS_CALL_BYTES) {
-                code = admit_some(&store->shards[i], mine, n, st);
+                failure = admit_some(&store->shards[i], mine, n, st);
                 n = bytes = 0;
             }
         }
-        if (code == NRPC_OK && n)
-            code = admit_some(&store->shards[i], mine, n, st);
+        if (failure == NRPC_OK && n)
+            failure = admit_some(&store->shards[i], mine, n, st);
+        code = failure ? failure : code; // the others' are admitted all the same
     }
     free(mine);
     return code;
@@ -132,22 +134,22 @@ static int give_overdue(struct deadline *all, size_t n, int64_t now_ms, size_t m
 int rs_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a, uint64_t **tasks, size_t *count,
                int64_t *next_ms, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct deadline *all = NULL;
     size_t n = 0, capacity = 0;
-    int code = NRPC_OK;
     max = max < INT32_MAX ? max : INT32_MAX;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st); // a deadline is a date, no time of the roles
+        rs_begin(&c, shard, RS_SEEN, NULL, st); // a deadline is a date, no time of the roles
         rs_u64(&c, max + 1);
         rs_do(&c, SCRIPT_overdue);
         const redisReply *rows = rs_at(c.reply, RS_REPLY);
         mem_grow(&all, &capacity, n + rs_size(rows) / 2 + 1, sizeof *all);
         for (size_t k = 0; k + 1 < rs_size(rows) && !c.code; k += 2)
             all[n++] = (struct deadline){rs_read_time(rs_at(rows, k + 1)), rs_read_u64(rs_at(rows, k))};
-        code = rs_end(&c);
+        rs_note(&round, rs_end(&c));
     }
+    int code = rs_round_any(&round);
     if (code == NRPC_OK)
         code = give_overdue(all, n, now_ms, max, a, tasks, count, next_ms, st);
     free(all);
@@ -157,79 +159,76 @@ int rs_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a, uin
 int rs_in_phase(struct state *s, enum model_phase phase, uint64_t after, size_t max, struct arena *a,
                 uint64_t **tasks, size_t *count, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct rs_ids ids = {0};
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
         rs_u64(&c, phase);
         rs_u64(&c, model_after(after));
         rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
         if (rs_do(&c, SCRIPT_in_phase) == NRPC_OK)
             rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
-        code = rs_end(&c);
+        rs_note(&round, rs_end(&c));
     }
+    int code = rs_round_any(&round);
     return rs_ids_give(&ids, code, max, a, tasks, count, st);
 }
 
 int rs_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t until_ms, size_t max,
             struct arena *a, uint64_t **tasks, size_t *count, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct rs_ids ids = {0};
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count && ids.count < max; i++) {
+    for (struct rs_shard *shard; (ids.count < max) && (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], now_ms, NULL, st);
+        rs_begin(&c, shard, now_ms, NULL, st);
         rs_u64(&c, phase);
         rs_time(&c, until_ms);
         rs_u64(&c, max - ids.count < INT32_MAX ? max - ids.count : INT32_MAX);
         if (rs_do(&c, SCRIPT_take) == NRPC_OK)
             rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
-        code = rs_end(&c);
+        rs_note(&round, rs_end(&c));
     }
+    int code = rs_round_any(&round);
     return rs_ids_give(&ids, code, max, a, tasks, count, st);
 }
 
 int rs_hold(struct state *s, const uint64_t *tasks, size_t count, int64_t until_ms, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
         rs_time(&c, until_ms);
-        code = rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_hold) : rs_end(&c);
+        rs_note(&round, rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_hold) : rs_end(&c));
     }
-    return code;
+    return rs_round_end(&round);
 }
 
 int rs_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
               struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
         rs_time(&c, results_until_ms);
-        code = rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_remove) : rs_end(&c);
+        rs_note(&round, rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_remove) : rs_end(&c));
     }
-    return code;
+    return rs_round_end(&round);
 }
 
 int rs_expire_results(struct state *s, int64_t now_ms, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
         rs_time(&c, now_ms);
-        code = rs_finish(&c, SCRIPT_expire_results);
+        rs_note(&round, rs_finish(&c, SCRIPT_expire_results));
     }
-    return code;
+    return rs_round_end(&round);
 }
 
 // ---- progress
@@ -310,16 +309,14 @@ static void read_point(struct rs_call *c, const redisReply *row, struct state_po
 int rs_points(struct state *s, size_t max, struct arena *a, struct state_point **out, size_t *count,
               struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct state_point *points = NULL;
     size_t capacity = 0;
     struct budget room = {.bytes = STATE_BATCH_BYTES};
-    int code = NRPC_OK;
     *count = 0;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count && *count < max && !budget_is_full(&room);
-         i++) {
+    for (struct rs_shard *shard; (*count < max && !budget_is_full(&room)) && (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, a, st);
+        rs_begin(&c, shard, RS_SEEN, a, st);
         rs_u64(&c, max - *count < INT32_MAX ? max - *count : INT32_MAX);
         rs_u64(&c, room.bytes - room.used);
         rs_do(&c, SCRIPT_points);
@@ -329,8 +326,9 @@ int rs_points(struct state *s, size_t max, struct arena *a, struct state_point *
             read_point(&c, rs_at(rows, k), &points[*count]);
             room.used += points[(*count)++].checkpoint.bytes;
         }
-        code = rs_end(&c);
+        rs_note(&round, rs_end(&c));
     }
+    int code = rs_round_any(&round);
     *out = code ? NULL : arena_dup(a, points, *count * sizeof *points);
     free(points);
     return code;
@@ -340,20 +338,20 @@ int rs_points_recorded(struct state *s, const struct state_point *points, size_t
                        struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
         size_t n = 0;
         for (size_t k = 0; k < count; k++)
-            n += rs_shard_of(store, points[k].task) == &store->shards[i];
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+            n += rs_shard_of(store, points[k].task) == shard;
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
         rs_u64(&c, n);
         for (size_t k = 0; k < count; k++)
-            if (rs_shard_of(store, points[k].task) == &store->shards[i]) {
+            if (rs_shard_of(store, points[k].task) == shard) {
                 rs_u64(&c, points[k].task);
                 rs_u64(&c, points[k].segment);
             }
-        code = n ? rs_finish(&c, SCRIPT_points_recorded) : rs_end(&c);
+        rs_note(&round, n ? rs_finish(&c, SCRIPT_points_recorded) : rs_end(&c));
     }
-    return code;
+    return rs_round_end(&round);
 }

@@ -37,6 +37,13 @@ static int begin_holding(struct state_holding *h, struct arena *a, struct nrpc_s
                    : status_set(st, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
 }
 
+// What only a server knows that is down stays the node's, until that can be asked.
+static void keep_unheard(const struct rs_store *store, struct state_holding *h)
+{
+    for (size_t i = 0; h && i < h->count; i++)
+        h->kept[i] = rs_is_down(rs_shard_of(store, h->refs[i].task));
+}
+
 static int end_holding(struct state_holding *h, struct rs_ids *stops, int code, struct arena *a,
                        struct nrpc_status *st)
 {
@@ -53,6 +60,7 @@ struct adding {
     struct state_holding *holding;
     struct rs_ids stops;
     uint64_t id, taken; // taken: numbers up to this were given before
+    bool given;         // the id is settled: the first server has taken it
 };
 
 static int add_to(struct rs_shard *shard, struct adding *w, struct nrpc_status *st)
@@ -63,7 +71,7 @@ static int add_to(struct rs_shard *shard, struct adding *w, struct nrpc_status *
     size_t count;
     rs_begin(&c, shard, RS_SEEN, NULL, st);
     rs_u64(&c, w->id);
-    rs_u64(&c, shard->index > 0);
+    rs_u64(&c, w->given);
     rs_u64(&c, node->session);
     rs_u64(&c, former->node);
     rs_u64(&c, former->session);
@@ -105,7 +113,9 @@ static int add_to_all(struct rs_store *store, struct adding *w, struct nrpc_stat
     enum { TRIES = 5 }; // others register meanwhile
     struct model_marks marks = {0};
     uint64_t given = 0;
-    int code = rs_marks(&store->state, &marks, st);
+    struct rs_round round = rs_round(&store->state, st);
+    struct rs_shard *first = rs_next(&round);
+    int code = first ? rs_marks(&store->state, &marks, st) : rs_round_end(&round);
     for (int i = 0; code == NRPC_OK && !w->id && i < TRIES; i++) {
         uint64_t taken = w->taken > marks.node ? w->taken : marks.node;
         code = next_number(store, i ? taken : 0, &given, st);
@@ -113,13 +123,17 @@ static int add_to_all(struct rs_store *store, struct adding *w, struct nrpc_stat
             code = next_number(store, taken + 1, &given, st);
         w->id = given;
         if (code == NRPC_OK)
-            code = add_to(&store->shards[0], w, st);
+            code = add_to(first, w, st);
     }
     if (code == NRPC_OK && !w->id)
         return status_set(st, NRPC_UNAVAILABLE, "others register too fast; try again");
-    for (size_t i = 1; code == NRPC_OK && i < store->shard_count; i++)
-        code = add_to(&store->shards[i], w, st);
-    return code;
+    if (code)
+        return code;
+    w->given = true; // a server that is down hears of the node when it is back: it registers again
+    rs_note(&round, NRPC_OK);
+    for (struct rs_shard *shard; (shard = rs_next(&round));)
+        rs_note(&round, add_to(shard, w, st));
+    return rs_round_end(&round);
 }
 
 int rs_node_add(struct state *s, const struct state_node *node, struct state_holding *holding,
@@ -127,6 +141,8 @@ int rs_node_add(struct state *s, const struct state_node *node, struct state_hol
 {
     struct adding w = {.node = node, .holding = holding};
     int code = begin_holding(holding, a, st);
+    if (code == NRPC_OK)
+        keep_unheard((struct rs_store *)s, holding);
     if (code == NRPC_OK)
         code = add_to_all((struct rs_store *)s, &w, st);
     *id = w.id;
@@ -136,34 +152,33 @@ int rs_node_add(struct state *s, const struct state_node *node, struct state_hol
 int rs_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
                   uint64_t **lost, size_t *lost_count, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct rs_ids gone = {0};
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
         rs_time(&c, until_ms);
         rs_u64(&c, count);
         for (size_t k = 0; k < count; k++)
             rs_u64(&c, ids[k]);
         if (rs_do(&c, SCRIPT_node_renew) == NRPC_OK)
             rs_ids_add(&gone, rs_at(c.reply, RS_REPLY));
-        code = rs_end(&c);
+        rs_note(&round, rs_end(&c));
     }
+    int code = rs_round_end(&round);
     return rs_ids_give(&gone, code, SIZE_MAX, a, lost, lost_count, st);
 }
 
 int rs_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
         rs_time(&c, until_ms);
-        code = rs_finish(&c, SCRIPT_node_grace);
+        rs_note(&round, rs_finish(&c, SCRIPT_node_grace));
     }
-    return code;
+    return rs_round_end(&round);
 }
 
 static int return_to(struct rs_shard *shard, struct state_holder who, bool goes, struct state_holding *h,
@@ -185,9 +200,14 @@ static int return_all(struct rs_store *store, struct state_holder who, bool goes
                       struct arena *a, struct nrpc_status *st)
 {
     struct rs_ids stops = {0};
+    struct rs_round round = rs_round(&store->state, st);
     int code = begin_holding(h, a, st);
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
-        code = return_to(&store->shards[i], who, goes, h, &stops, st);
+    if (code == NRPC_OK) {
+        keep_unheard(store, h);
+        for (struct rs_shard *shard; (shard = rs_next(&round));)
+            rs_note(&round, return_to(shard, who, goes, h, &stops, st));
+        code = rs_round_end(&round);
+    }
     return end_holding(h, &stops, code, a, st);
 }
 
@@ -217,12 +237,13 @@ static struct state_node *find_listed(struct listing *l, uint64_t id)
     return NULL;
 }
 
-// The first shard tells about a node; of all, what it holds is added up, and the shortest lease counts.
-static void read_node(struct rs_call *c, struct listing *l, const redisReply *row)
+// The first server asked tells about a node; of all, what it holds is added up, and the shortest lease
+// counts.
+static void read_node(struct rs_call *c, struct listing *l, bool is_first, const redisReply *row)
 {
     uint64_t id = rs_read_u64(rs_at(row, 0));
     int64_t until_ms = rs_read_time(rs_at(row, 1));
-    struct state_node *n = c->shard->index ? find_listed(l, id) : NULL;
+    struct state_node *n = is_first ? NULL : find_listed(l, id);
     if (!n) {
         mem_grow(&l->at, &l->capacity, l->count + 1, sizeof *l->at);
         n = &l->at[l->count++];
@@ -243,18 +264,18 @@ static void read_node(struct rs_call *c, struct listing *l, const redisReply *ro
 
 int rs_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *count, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct listing l = {0};
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, a, st);
+        rs_begin(&c, shard, RS_SEEN, a, st);
         rs_do(&c, SCRIPT_nodes);
         const redisReply *rows = rs_at(c.reply, RS_REPLY);
         for (size_t k = 0; k < rs_size(rows) && !c.code; k++)
-            read_node(&c, &l, rs_at(rows, k));
-        code = rs_end(&c);
+            read_node(&c, &l, round.asked == 1, rs_at(rows, k));
+        rs_note(&round, rs_end(&c));
     }
+    int code = rs_round_end(&round);
     if (l.count)
         qsort(l.at, l.count, sizeof *l.at, rs_compare_ids); // a node begins with its id
     *count = code ? 0 : l.count;
@@ -266,18 +287,18 @@ int rs_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *
 int rs_node_get(struct state *s, struct state_holder who, struct arena *a, struct state_node *out,
                 struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    struct rs_round round = rs_round(s, st);
     struct listing l = {0};
-    int code = NRPC_OK;
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
-        rs_begin(&c, &store->shards[i], RS_SEEN, a, st);
+        rs_begin(&c, shard, RS_SEEN, a, st);
         rs_u64(&c, who.node);
         rs_u64(&c, who.session);
         if (rs_do(&c, SCRIPT_node_get) == NRPC_OK)
-            read_node(&c, &l, rs_at(rs_at(c.reply, RS_REPLY), 0));
-        code = rs_end(&c);
+            read_node(&c, &l, round.asked == 1, rs_at(rs_at(c.reply, RS_REPLY), 0));
+        rs_note(&round, rs_end(&c));
     }
+    int code = rs_round_end(&round);
     if (code == NRPC_OK)
         *out = l.at[0];
     free(l.at);

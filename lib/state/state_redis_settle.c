@@ -152,7 +152,8 @@ int rs_peek(struct state *s, const struct state_ref *refs, const struct state_ho
     struct rs_store *store = (struct rs_store *)s;
     int code = NRPC_OK;
     memset(out, 0, count * sizeof *out);
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count;
+         i++) // all or none: its refs are of one task
         code = peek_shard(&store->shards[i], refs, by, count, a, out, st);
     return code;
 }
@@ -337,19 +338,28 @@ static size_t entry_bytes(const struct state_settle *e)
 int rs_settle_batch(struct state *s, int64_t now_ms, const struct state_settle *entries, size_t count,
                     enum state_verdict *verdicts, struct nrpc_status *st)
 {
-    struct rs_store *store = (struct rs_store *)s;
+    const struct rs_store *store = (struct rs_store *)s;
     int code = NRPC_OK;
     for (size_t i = 0; i < count; i++) {
-        verdicts[i] = STATE_STALE;
+        verdicts[i] = STATE_UNHEARD;
         if (entries[i].kind < MODEL_SUCCESS || entries[i].kind > MODEL_LOST)
             return status_set(st, NRPC_INVALID_ARGUMENT, "%d is no kind of result", (int)entries[i].kind);
     }
+    bool heard = !count;
     for (size_t first = 0, n; code == NRPC_OK && first < count; first += n) {
         size_t bytes = entry_bytes(&entries[first]);
         for (n = 1; first + n < count && n < RS_CALL_ITEMS && bytes < RS_CALL_BYTES; n++)
             bytes += entry_bytes(&entries[first + n]);
-        for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
-            code = settle_some(&store->shards[i], now_ms, entries, first, n, verdicts, st);
+        struct rs_round round = rs_round(s, st);
+        for (struct rs_shard *shard; (shard = rs_next(&round));) {
+            int answer = settle_some(shard, now_ms, entries, first, n, verdicts, st);
+            for (size_t i = first; answer == NRPC_OK && i < first + n; i++)
+                if (verdicts[i] == STATE_UNHEARD && rs_shard_of(store, entries[i].ref.task) == shard)
+                    verdicts[i] = STATE_STALE; // there is no such subtask
+            rs_note(&round, answer);
+        }
+        code = rs_round_any(&round);
+        heard |= round.answered > 0;
     }
-    return code;
+    return code == NRPC_UNAVAILABLE && heard ? NRPC_OK : code;
 }

@@ -183,17 +183,43 @@ static void tell_resync(struct rs_shard *shard)
         s->watch(s->watch_user, &(struct state_hint){.kind = STATE_HINT_RESYNC});
 }
 
+// true: it is news.
+static bool set_down(struct rs_shard *shard, bool down)
+{
+    if (atomic_exchange(&shard->down, down) == down)
+        return false;
+    atomic_fetch_add(&shard->outages, 1);
+    return true;
+}
+
+void rs_doubt(struct rs_shard *shard)
+{
+    if (!atomic_load(&shard->watching) || !set_down(shard, true))
+        return;
+    while (write(shard->wake[1], "?", 1) < 0 && errno == EINTR)
+        ;
+}
+
 // ---- the thread
 
-// Waits for a message, until a time, or the end; false: the end.
-static bool wait_for(struct rs_shard *shard, redisContext *c, int64_t until_us, bool *readable)
+enum woken { TIME_IS_UP, DOUBTED, ENDED };
+
+static enum woken read_wake(struct rs_shard *shard)
+{
+    char bytes[64];
+    ssize_t n = read(shard->wake[0], bytes, sizeof bytes);
+    return n > 0 && memchr(bytes, 0, (size_t)n) ? ENDED : DOUBTED;
+}
+
+// Waits for a message, until a time, or to be woken.
+static enum woken wait_for(struct rs_shard *shard, redisContext *c, int64_t until_us, bool *readable)
 {
     struct pollfd fds[2] = {{.fd = shard->wake[0], .events = POLLIN},
                             {.fd = c ? c->fd : -1, .events = POLLIN}};
     int64_t wait_ms = (until_us - clock_mono_us() + 999) / 1000;
     int n = poll(fds, 2, wait_ms > 0 ? (int)wait_ms : 0);
     *readable = n > 0 && fds[1].revents;
-    return !(n > 0 && fds[0].revents);
+    return n > 0 && fds[0].revents ? read_wake(shard) : TIME_IS_UP;
 }
 
 static void *watch_shard(void *arg)
@@ -203,20 +229,21 @@ static void *watch_shard(void *arg)
     int64_t tick_us = 0;
     bool readable = false;
     shard->reachable = true;
-    while (wait_for(shard, c, tick_us, &readable)) {
+    for (enum woken woken; (woken = wait_for(shard, c, tick_us, &readable)) != ENDED;) {
         struct nrpc_status st = {0};
         bool well = true, subscribed = false;
         if (c && readable && !hear_all(shard, c)) {
             redisFree(c);
             c = NULL;
         }
-        if (c && clock_mono_us() < tick_us)
+        if (c && woken != DOUBTED && clock_mono_us() < tick_us)
             continue;
         if (!c)
             subscribed = well = subscribe(shard, &c, &st) == NRPC_OK;
         well = well && look_after(shard, &st);
         uint64_t epoch = atomic_load(&shard->epoch);
-        if (well && (subscribed || epoch != shard->epoch_told)) {
+        (void)set_down(shard, !well);
+        if (well && (subscribed || epoch != shard->epoch_told || !shard->reachable)) {
             shard->epoch_told = epoch;
             tell_resync(shard);
         }
@@ -230,24 +257,23 @@ static void *watch_shard(void *arg)
 
 static void stop_watching(struct rs_shard *shard)
 {
-    if (!shard->watching)
+    if (!atomic_load(&shard->watching))
         return;
     while (write(shard->wake[1], "", 1) < 0 && errno == EINTR)
         ;
     pthread_join(shard->thread, NULL);
-    close(shard->wake[0]);
-    close(shard->wake[1]);
-    shard->watching = false;
+    atomic_store(&shard->watching, false);
+    atomic_store(&shard->down, false); // nobody would say when it is back
 }
 
 static void start_watching(struct rs_shard *shard)
 {
-    if (pipe2(shard->wake, 0) || pthread_create(&shard->thread, NULL, watch_shard, shard)) {
+    if (pthread_create(&shard->thread, NULL, watch_shard, shard)) {
         log_error("no thread to hear what other processes change: %s", strerror(errno));
         abort();
     }
     pthread_setname_np(shard->thread, "redis-watch");
-    shard->watching = true;
+    atomic_store(&shard->watching, true);
 }
 
 void rs_watch(struct state *s, state_watch_fn fn, void *user)

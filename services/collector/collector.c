@@ -229,7 +229,14 @@ static void take_results(struct collector *c, struct exchange *x)
     for (size_t i = 0; i < x->request->n_results && b->st.code == NRPC_OK; i++) {
         const Dtf__V1__TaskResults *t = x->request->results[i];
         const struct dtf_task_type *type;
-        if (!t->n_results || type_of(c, t->task_id, &type, &b->st))
+        if (!t->n_results)
+            continue;
+        int code = type_of(c, t->task_id, &type, &st);
+        if (code == NRPC_UNAVAILABLE)
+            exchange_later(x, t->task_id);
+        else if (code)
+            b->st = st;
+        if (code)
             continue;
         if (type)
             post_review(c, b, type, t);
@@ -258,8 +265,11 @@ static void settle_plain(struct collector *c, int64_t now_ms)
     if (c->env->state->ops->settle(c->env->state, now_ms, c->entries, c->entry_count, verdicts, &st))
         fail_plain(c, &st);
     else
-        for (size_t i = 0; i < c->entry_count; i++)
+        for (size_t i = 0; i < c->entry_count; i++) {
             c->owners[i]->x->stale += verdicts[i] == STATE_STALE;
+            if (verdicts[i] == STATE_UNHEARD)
+                exchange_later(c->owners[i]->x, c->entries[i].ref.task);
+        }
     c->entry_count = 0;
 }
 
@@ -279,7 +289,9 @@ static void reviewed(struct collector *c, struct review *r)
     struct batch *b = r->batch;
     b->x->stale += r->stale;
     b->reviews--;
-    if (r->st.code && !b->st.code)
+    if (r->st.code == NRPC_UNAVAILABLE)
+        exchange_later(b->x, r->entries->ref.task);
+    else if (r->st.code && !b->st.code)
         b->st = r->st;
     pass_on(c, b);
 }

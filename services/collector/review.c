@@ -66,8 +66,11 @@ void review_run(struct pool_job *job)
         enum state_verdict *verdicts = arena_alloc(&a, kept * sizeof *verdicts);
         int code =
             r->env->state->ops->settle(r->env->state, r->env->now_ms(), r->entries, kept, verdicts, &r->st);
-        for (size_t i = 0; code == NRPC_OK && i < kept; i++)
+        for (size_t i = 0; code == NRPC_OK && i < kept; i++) {
             r->stale += verdicts[i] == STATE_STALE;
+            if (verdicts[i] == STATE_UNHEARD)
+                status_set(&r->st, NRPC_UNAVAILABLE, "the server that has the task's state does not answer");
+        }
     }
     arena_fini(&a);
     loop_post(r->loop, &r->mail);

@@ -19,7 +19,7 @@ struct review {
     struct state_settle *entries; // the batch's memory
     size_t count;
     uint32_t stale;
-    struct nrpc_status st; // not OK: nothing was settled
+    struct nrpc_status st; // not OK: not all was settled
 };
 
 void review_run(struct pool_job *job);

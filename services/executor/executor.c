@@ -33,6 +33,7 @@ enum {
     CALL_SLACK_MS = 5000, // beyond a poll's wait
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 1000,
+    LATER_MS = 500, // before results that could not be taken are handed in again
 };
 
 enum exchange_kind { POLL, REPORT, EXCHANGE_KINDS };
@@ -63,6 +64,7 @@ struct executor {
     bool resync;          // an answer was lost
     int64_t resync_at_ms; // once more; CLOCK_NEVER: no
     int64_t backoff_ms, backoff_until_ms;
+    int64_t later_at_ms; // what is kept aside is handed in again; CLOCK_NEVER: there is nothing
     pthread_cond_t drained;
     bool draining;
     int64_t grace_until_ms; // while draining
@@ -84,7 +86,7 @@ struct executor *executor_create(struct nrpc_channel *channel, const struct exec
     pthread_mutex_init(&e->mu, NULL);
     pthread_cond_init(&e->drained, NULL);
     loop_init(&e->loop, "executor", executor_step, e);
-    e->resync_at_ms = CLOCK_NEVER;
+    e->resync_at_ms = e->later_at_ms = CLOCK_NEVER;
     e->slots = slots_create(options->slots, options->now_ms, wake, e);
     for (int i = 0; i < EXCHANGE_KINDS; i++) {
         e->flights[i].owner = e;
@@ -176,6 +178,27 @@ static size_t take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
     return count;
 }
 
+// Of the results that were acknowledged, those of tasks whose state could not be reached are not.
+static void keep_later(struct executor *e, struct item_list *results, const Dtf__V1__ExchangeResponse *r)
+{
+    struct item_list later;
+    item_list_init(&later);
+    for (struct item *i; (i = item_list_pop(results));) {
+        size_t k = 0;
+        while (k < r->n_later_tasks && r->later_tasks[k] != i->task)
+            k++;
+        if (k < r->n_later_tasks)
+            item_list_add(&later, i);
+        else
+            item_destroy(i);
+    }
+    if (!later.count)
+        return;
+    slots_put_later(e->slots, &later);
+    if (e->later_at_ms == CLOCK_NEVER)
+        e->later_at_ms = e->options.now_ms() + LATER_MS;
+}
+
 static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__ExchangeResponse *r)
 {
     struct flight *f = user;
@@ -186,7 +209,7 @@ static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__E
         exchange_failed(e, f, st);
     } else {
         e->backoff_ms = 0;
-        drop(&f->results);
+        keep_later(e, &f->results, r);
         drop(&f->returned);
         bool current = e->stage == REGISTERED && f->session == e->session;
         size_t count = current ? take_work(e, r) : 0;         // what came under a void number is nobody's
@@ -410,6 +433,10 @@ static bool is_quiet(const struct executor *e)
 static enum act decide(struct executor *e, int64_t now_ms)
 {
     struct slots_load l;
+    if (now_ms >= e->later_at_ms) {
+        slots_retry_later(e->slots);
+        e->later_at_ms = CLOCK_NEVER;
+    }
     slots_load(e->slots, &l);
     bool to_report = l.done || e->give_back.count;
     if (now_ms < e->backoff_until_ms && e->backoff_ms)
@@ -418,7 +445,8 @@ static enum act decide(struct executor *e, int64_t now_ms)
         return e->flights[REPORT].out ? ACT_NONE : ACT_REGISTER;
     if (e->stage != REGISTERED)
         return ACT_NONE;
-    if (e->draining && !to_report && (!l.running || now_ms >= e->grace_until_ms) && !e->flights[REPORT].out)
+    if (e->draining && !to_report && (!(l.running || l.later) || now_ms >= e->grace_until_ms) &&
+        !e->flights[REPORT].out)
         return ACT_LEAVE;
     if (now_ms >= e->resync_at_ms && !e->flights[POLL].out) {
         e->resync = true;
@@ -513,6 +541,8 @@ int64_t executor_step(void *self, int64_t now_ms)
         carry_out(e, act);
     if (e->backoff_ms && e->backoff_until_ms > now_ms && e->backoff_until_ms < next_ms)
         next_ms = e->backoff_until_ms;
+    if (e->later_at_ms > now_ms && e->later_at_ms < next_ms)
+        next_ms = e->later_at_ms;
     if (e->draining && e->grace_until_ms > now_ms && e->grace_until_ms < next_ms)
         next_ms = e->grace_until_ms;
     pthread_cond_broadcast(&e->drained);

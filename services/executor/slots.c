@@ -34,6 +34,7 @@ struct slots {
     struct slot *slots;
     unsigned count, running, idle;
     struct item_list queued, done;
+    struct item_list later;  // done, too, but the coordinator could not take it for now
     int64_t average_sum_us;  // AVERAGE_OVER times the average run time; 0: nothing ran yet
     int64_t looked_until_ms; // slots_expire is called by then
     bool stopping;
@@ -231,6 +232,7 @@ struct slots *slots_create(unsigned count, int64_t (*now_ms)(void), void (*on_do
     pthread_cond_init(&s->work, NULL);
     item_list_init(&s->queued);
     item_list_init(&s->done);
+    item_list_init(&s->later);
     s->slots = mem_calloc(count, sizeof *s->slots);
     s->count = count;
     s->now_ms = now_ms;
@@ -268,6 +270,7 @@ void slots_destroy(struct slots *s)
             pthread_join(s->slots[i].thread, NULL);
     drop(&s->queued);
     drop(&s->done);
+    drop(&s->later);
     pthread_mutex_destroy(&s->mu);
     pthread_cond_destroy(&s->work);
     free(s->slots);
@@ -306,6 +309,20 @@ void slots_put_back_done(struct slots *s, struct item_list *items)
     pthread_mutex_unlock(&s->mu);
 }
 
+void slots_put_later(struct slots *s, struct item_list *items)
+{
+    pthread_mutex_lock(&s->mu);
+    item_list_append(&s->later, items);
+    pthread_mutex_unlock(&s->mu);
+}
+
+void slots_retry_later(struct slots *s)
+{
+    pthread_mutex_lock(&s->mu);
+    item_list_append(&s->done, &s->later);
+    pthread_mutex_unlock(&s->mu);
+}
+
 void slots_take_queued(struct slots *s, struct item_list *out)
 {
     pthread_mutex_lock(&s->mu);
@@ -316,7 +333,11 @@ void slots_take_queued(struct slots *s, struct item_list *out)
 void slots_load(struct slots *s, struct slots_load *out)
 {
     pthread_mutex_lock(&s->mu);
-    *out = (struct slots_load){s->queued.count, s->running, s->done.count, s->queued.bytes + s->done.bytes,
+    *out = (struct slots_load){s->queued.count,
+                               s->running,
+                               s->done.count,
+                               s->later.count,
+                               s->queued.bytes + s->done.bytes + s->later.bytes,
                                s->average_sum_us / AVERAGE_OVER};
     pthread_mutex_unlock(&s->mu);
 }
@@ -328,6 +349,8 @@ void slots_each(struct slots *s, void (*each)(void *user, uint64_t task, uint64_
     for (const struct item *i = s->queued.first; i; i = i->next)
         each(user, i->task, i->seq, i->attempt);
     for (const struct item *i = s->done.first; i; i = i->next)
+        each(user, i->task, i->seq, i->attempt);
+    for (const struct item *i = s->later.first; i; i = i->next)
         each(user, i->task, i->seq, i->attempt);
     for (unsigned k = 0; k < s->count; k++)
         if (s->slots[k].item && !s->slots[k].abandoned)
@@ -395,8 +418,10 @@ void slots_abandon(struct slots *o, bool keep_done)
 {
     pthread_mutex_lock(&o->mu);
     drop(&o->queued);
-    if (!keep_done)
+    if (!keep_done) {
         drop(&o->done);
+        drop(&o->later);
+    }
     for (unsigned k = 0; k < o->count; k++) {
         struct slot *s = &o->slots[k];
         if (!s->item)
@@ -430,6 +455,7 @@ void slots_forget(struct slots *o, uint64_t task, uint64_t seq, uint32_t attempt
     pthread_mutex_lock(&o->mu);
     remove_item(&o->queued, task, seq, attempt);
     remove_item(&o->done, task, seq, attempt);
+    remove_item(&o->later, task, seq, attempt);
     for (unsigned k = 0; k < o->count; k++) {
         struct slot *s = &o->slots[k];
         if (!s->item || s->abandoned || !is_item(s->item, task, seq, attempt))

@@ -53,10 +53,13 @@ void slots_queue(struct slots *s, struct item_list *items); // takes them
 // Takes results, up to max_bytes of them (at least one if there is any).
 void slots_take_done(struct slots *s, size_t max_bytes, struct item_list *out);
 void slots_put_back_done(struct slots *s, struct item_list *items); // results that could not be handed in
-void slots_take_queued(struct slots *s, struct item_list *out);     // what has not begun
+// Results that the coordinator could not take now are kept aside, until slots_retry_later.
+void slots_put_later(struct slots *s, struct item_list *items);
+void slots_retry_later(struct slots *s);
+void slots_take_queued(struct slots *s, struct item_list *out); // what has not begun
 
 struct slots_load {
-    size_t queued, running, done, held_bytes;
+    size_t queued, running, done, later, held_bytes;
     int64_t average_run_us; // of late; 0: nothing ran yet
 };
 void slots_load(struct slots *s, struct slots_load *out);

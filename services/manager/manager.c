@@ -144,6 +144,9 @@ static int prepare_ends(struct manager *m, const uint64_t *ids, size_t *count, s
     struct state_progress *p = arena_calloc(&m->arena, (*count + 1) * sizeof *p);
     int code = m->env->state->ops->progress(m->env->state, ids, *count, &m->arena, p, st);
     size_t n = 0;
+    for (size_t i = 0; code == NRPC_UNAVAILABLE && i < *count; i++)
+        if (!p[i].unknown)
+            code = NRPC_OK; // the others are taken again when their server is back
     for (size_t i = 0; code == NRPC_OK && i < *count; i++) {
         if (!p[i].found || p[i].phase != MODEL_CLOSED)
             continue; // done already

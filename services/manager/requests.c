@@ -161,10 +161,9 @@ static int read_task(struct manager *m, uint64_t id, bool with_param, Dtf__V1__T
         return code;
     *ended = model_status_is_terminal(t.status);
     if (!*ended)
-        code = m->env->state->ops->progress(m->env->state, &id, 1, &m->arena, &p, st);
-    if (code == NRPC_OK)
-        *out = task_message(&t, &p, with_param, &m->arena);
-    return code;
+        m->env->state->ops->progress(m->env->state, &id, 1, &m->arena, &p, st);
+    *out = task_message(&t, &p, st->text, with_param, &m->arena);
+    return NRPC_OK;
 }
 
 static void run_get(struct manager *m, struct request *r, int64_t now_ms, bool last)
@@ -216,14 +215,11 @@ static void run_list(struct manager *m, struct request *r, int64_t now_ms, bool 
     struct state_progress *p = arena_calloc(&m->arena, (count + 1) * sizeof *p);
     for (size_t i = 0; i < count; i++)
         ids[i] = tasks[i].id;
-    if (m->env->state->ops->progress(m->env->state, ids, count, &m->arena, p, &st)) {
-        nrpc_reply_status(r->call, &st);
-        return;
-    }
+    m->env->state->ops->progress(m->env->state, ids, count, &m->arena, p, &st);
     response.tasks = arena_alloc(&m->arena, (count + 1) * sizeof *response.tasks);
     struct budget room = budget_of_message();
     for (size_t i = 0; i < count; i++) {
-        Dtf__V1__Task *t = task_message(&tasks[i], &p[i], false, &m->arena);
+        Dtf__V1__Task *t = task_message(&tasks[i], &p[i], st.text, false, &m->arena);
         if (!budget_take(&room, dtf__v1__task__get_packed_size(t)))
             break;
         response.tasks[response.n_tasks++] = t;

@@ -18,17 +18,25 @@ static Dtf__V1__TaskParam *param_message(const struct records_task *t, struct ar
     return p;
 }
 
-Dtf__V1__Task *task_message(const struct records_task *t, const struct state_progress *p, bool with_param,
-                            struct arena *a)
+static const char *message_of(const struct records_task *t, const struct state_progress *p, bool live)
 {
-    bool live = p && p->found && !model_status_is_terminal(t->status);
+    if (live && p->message && *p->message)
+        return p->message;
+    return t->message ? t->message : "";
+}
+
+Dtf__V1__Task *task_message(const struct records_task *t, const struct state_progress *p,
+                            const char *why_unknown, bool with_param, struct arena *a)
+{
+    bool under_way = p && !model_status_is_terminal(t->status), live = under_way && p->found;
     Dtf__V1__Task *m = arena_alloc(a, sizeof *m);
     dtf__v1__task__init(m);
     m->id = t->id;
     m->status = (Dtf__V1__TaskStatus)t->status;
     m->created_ms = t->created_ms;
     m->finished_ms = t->finished_ms;
-    m->message = (char *)(live && p->message && *p->message ? p->message : t->message ? t->message : "");
+    m->state_unknown = under_way && p->unknown;
+    m->message = m->state_unknown ? arena_strdup(a, why_unknown) : (char *)message_of(t, p, live);
     m->counters = counters_message(live ? &p->counters : &t->counters, a);
     m->progress_percent = live ? p->progress_percent : t->status == MODEL_COMPLETED ? 100 : -1;
     if (with_param)

@@ -6,9 +6,9 @@
 #include "dtf/v1/task.pb-c.h"
 #include "env.h"
 
-// What it points to lives in the arena. p: NULL or not found: only the record counts. with_param: unpacks
-// TaskParam whole (type_param included).
-Dtf__V1__Task *task_message(const struct records_task *t, const struct state_progress *p, bool with_param,
-                            struct arena *a);
+// What it points to lives in the arena. p: NULL or not found: only the record counts; unknown: why_unknown
+// says why. with_param: unpacks TaskParam whole (type_param included).
+Dtf__V1__Task *task_message(const struct records_task *t, const struct state_progress *p,
+                            const char *why_unknown, bool with_param, struct arena *a);
 
 #endif

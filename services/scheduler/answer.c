@@ -70,6 +70,8 @@ void answer_send(struct answer *a, struct exchange *x, const uint64_t *cancels, 
     r.n_cancel_tasks = cancel_count;
     r.cancel_tasks = (uint64_t *)cancels;
     r.stale = x->stale;
+    r.n_later_tasks = x->later_count;
+    r.later_tasks = x->later;
     r.dropped = answer_dropped(a->arena, x->request->holding, x->kept, x->request->n_holding, &r.n_dropped);
     dtf_v1_node_service_exchange_reply(x->call, &r);
     free(a->tasks);
