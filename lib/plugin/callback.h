@@ -29,6 +29,7 @@ struct dtf_execution {
     unsigned char *body;
     size_t body_size;
     bool body_refused; // over the limit
+    bool killed;       // it failed by a signal such as whoever stops a node sends to all of it
 };
 void execution_init(struct dtf_execution *x);
 void execution_cancel(struct dtf_execution *x); // any thread

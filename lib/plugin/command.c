@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "dtf/v1/command.pb-c.h"
+#include "plugin/callback.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -351,6 +352,17 @@ static int fail_to_start(struct dtf_execution *x, const Dtf__V1__Command *c, int
     return status_errno(st, error, what);
 }
 
+// Whether the program ended by a signal that service managers and people send to stop things; or told so, as
+// shells do when it was their child's end.
+static bool was_stopped(int code)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGKILL};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (code == 128 + signals[i])
+            return true;
+    return false;
+}
+
 static int run_command(const Dtf__V1__Command *c, struct dtf_execution *x, struct nrpc_status *st)
 {
     struct run r;
@@ -363,6 +375,7 @@ static int run_command(const Dtf__V1__Command *c, struct dtf_execution *x, struc
     int status = reap(&r), number = WTERMSIG(status);
     int code = WIFSIGNALED(status) ? 128 + number : WEXITSTATUS(status);
     dtf_execution_set_code(x, code);
+    x->killed = was_stopped(code);
     set_body(x, &r);
     free(r.out.data);
     free(r.err.data);

@@ -517,11 +517,12 @@ static void carry_out(struct executor *e, enum act act)
         exchange(e, act);
 }
 
-// While draining: what has not begun goes back; when the grace period is over, what runs is stopped, and goes
-// back by leaving.
+// While draining: what has not begun goes back, and what died of the stop, which may reach all processes of a
+// node; when the grace period is over, what runs is stopped, and goes back by leaving.
 static void drain(struct executor *e, int64_t now_ms)
 {
     slots_take_queued(e->slots, &e->give_back);
+    slots_take_killed(e->slots, &e->give_back);
     if (e->stage == UNREGISTERED || e->stage == REGISTERING)
         e->stage = LEFT; // it holds nothing under a number that counts
     if (e->stage == REGISTERED && e->backoff_ms && now_ms >= e->grace_until_ms)

@@ -34,6 +34,7 @@ struct slots {
     struct slot *slots;
     unsigned count, running, idle;
     struct item_list queued, done;
+    struct item_list killed; // done, too, but perhaps by the node's own end
     struct item_list later;  // done, too, but the coordinator could not take it for now
     int64_t average_sum_us;  // AVERAGE_OVER times the average run time; 0: nothing ran yet
     int64_t looked_until_ms; // slots_expire is called by then
@@ -163,10 +164,12 @@ static void end(struct slot *s, int64_t run_us)
     o->average_sum_us = o->average_sum_us ? o->average_sum_us + run_us - o->average_sum_us / AVERAGE_OVER
                                           : AVERAGE_OVER * run_us;
     i->run_us = run_us;
+    bool killed = s->execution.killed && i->kind == DTF_RESULT_FAILURE;
+    i->held_until_ms = o->now_ms() + SLOTS_KILLED_HOLD_MS;
     if (s->abandoned)
         item_destroy(i);
     else
-        item_list_add(&o->done, i);
+        item_list_add(killed ? &o->killed : &o->done, i);
     s->item = NULL;
     o->running--;
 }
@@ -233,6 +236,7 @@ struct slots *slots_create(unsigned count, int64_t (*now_ms)(void), void (*on_do
     item_list_init(&s->queued);
     item_list_init(&s->done);
     item_list_init(&s->later);
+    item_list_init(&s->killed);
     s->slots = mem_calloc(count, sizeof *s->slots);
     s->count = count;
     s->now_ms = now_ms;
@@ -271,6 +275,7 @@ void slots_destroy(struct slots *s)
     drop(&s->queued);
     drop(&s->done);
     drop(&s->later);
+    drop(&s->killed);
     pthread_mutex_destroy(&s->mu);
     pthread_cond_destroy(&s->work);
     free(s->slots);
@@ -323,6 +328,13 @@ void slots_retry_later(struct slots *s)
     pthread_mutex_unlock(&s->mu);
 }
 
+void slots_take_killed(struct slots *s, struct item_list *out)
+{
+    pthread_mutex_lock(&s->mu);
+    item_list_append(out, &s->killed);
+    pthread_mutex_unlock(&s->mu);
+}
+
 void slots_take_queued(struct slots *s, struct item_list *out)
 {
     pthread_mutex_lock(&s->mu);
@@ -351,6 +363,8 @@ void slots_each(struct slots *s, void (*each)(void *user, uint64_t task, uint64_
     for (const struct item *i = s->done.first; i; i = i->next)
         each(user, i->task, i->seq, i->attempt);
     for (const struct item *i = s->later.first; i; i = i->next)
+        each(user, i->task, i->seq, i->attempt);
+    for (const struct item *i = s->killed.first; i; i = i->next)
         each(user, i->task, i->seq, i->attempt);
     for (unsigned k = 0; k < s->count; k++)
         if (s->slots[k].item && !s->slots[k].abandoned)
@@ -421,6 +435,7 @@ void slots_abandon(struct slots *o, bool keep_done)
     if (!keep_done) {
         drop(&o->done);
         drop(&o->later);
+        drop(&o->killed);
     }
     for (unsigned k = 0; k < o->count; k++) {
         struct slot *s = &o->slots[k];
@@ -456,6 +471,7 @@ void slots_forget(struct slots *o, uint64_t task, uint64_t seq, uint32_t attempt
     remove_item(&o->queued, task, seq, attempt);
     remove_item(&o->done, task, seq, attempt);
     remove_item(&o->later, task, seq, attempt);
+    remove_item(&o->killed, task, seq, attempt);
     for (unsigned k = 0; k < o->count; k++) {
         struct slot *s = &o->slots[k];
         if (!s->item || s->abandoned || !is_item(s->item, task, seq, attempt))
@@ -467,10 +483,18 @@ void slots_forget(struct slots *o, uint64_t task, uint64_t seq, uint32_t attempt
     pthread_mutex_unlock(&o->mu);
 }
 
+// The node goes on: what was killed has failed. Returns when the next has; with the mutex held.
+static int64_t fail_killed(struct slots *o, int64_t now_ms)
+{
+    while (o->killed.first && o->killed.first->held_until_ms <= now_ms)
+        item_list_add(&o->done, item_list_pop(&o->killed));
+    return o->killed.first ? o->killed.first->held_until_ms : CLOCK_NEVER;
+}
+
 int64_t slots_expire(struct slots *o, int64_t now_ms)
 {
-    int64_t next_ms = CLOCK_NEVER;
     pthread_mutex_lock(&o->mu);
+    int64_t next_ms = fail_killed(o, now_ms);
     for (unsigned k = 0; k < o->count; k++) {
         struct slot *s = &o->slots[k];
         if (!s->item || s->abandoned)

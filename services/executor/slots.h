@@ -22,6 +22,7 @@ struct item {
     char *message, *body;
     size_t body_bytes;
     int64_t run_us;
+    int64_t held_until_ms; // killed: not handed in before
     size_t param_bytes;
     unsigned char param[];
 };
@@ -40,6 +41,11 @@ void item_list_add(struct item_list *l, struct item *i);
 void item_list_append(struct item_list *l, struct item_list *more); // empties more
 struct item *item_list_pop(struct item_list *l);                    // NULL: empty
 
+// How long the result of what was killed is kept back. Who stops a node may signal all its processes, in any
+// order: what dies of that is not the subtask's failure, and is handed back when the node is told to stop,
+// too.
+enum { SLOTS_KILLED_HOLD_MS = 1000 };
+
 struct slots;
 
 // on_done runs, without locks, after an item was added to the done list.
@@ -56,6 +62,7 @@ void slots_put_back_done(struct slots *s, struct item_list *items); // results t
 // Results that the coordinator could not take now are kept aside, until slots_retry_later.
 void slots_put_later(struct slots *s, struct item_list *items);
 void slots_retry_later(struct slots *s);
+void slots_take_killed(struct slots *s, struct item_list *out); // what was killed just now
 void slots_take_queued(struct slots *s, struct item_list *out); // what has not begun
 
 struct slots_load {

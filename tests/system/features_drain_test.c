@@ -228,12 +228,100 @@ static void test_node_alone(void **state)
     check_completed(task, 10);
 }
 
+// ---- systemctl stop, with a unit that signals every process at the same time (KillMode=control-group)
+
+enum { COMMANDS = 2 };
+
+static size_t read_pids(const char *name, pid_t *pids)
+{
+    char path[400];
+    size_t n = 0;
+    file_path(&c, name, path, sizeof path);
+    FILE *f = fopen(path, "r");
+    while (f && n < COMMANDS && fscanf(f, "%d", &pids[n]) == 1)
+        n++;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+// Commands that end well on the second node only. The first is told to stop with all that it runs.
+static void check_stop_of_all(int signal_number, bool daemon_first, int64_t pause_ms)
+{
+    char script[1200];
+    pid_t pids[COMMANDS];
+    snprintf(script, sizeof script,
+             "cd '%s'; test -e second && exit 0; echo $$ >>pids; while :; do sleep 0.02; done", c.folder);
+    file_remove(&c, "second");
+    cluster_start_node(&c, 0, "2", "10000");
+    uint64_t task = cluster_create_commands(&c, NULL, script, COMMANDS, 0);
+    WAIT_FOR(read_pids("pids", pids) == COMMANDS, PATIENCE_MS);
+    file_touch(&c, "second");
+    if (daemon_first)
+        kill(c.nodes[0].pid, SIGTERM);
+    for (int64_t until_ms = cluster_now_ms() + pause_ms; daemon_first && cluster_now_ms() < until_ms;)
+        cluster_pause();
+    for (size_t i = 0; i < COMMANDS; i++)
+        kill(pids[i], signal_number);
+    for (int64_t until_ms = cluster_now_ms() + pause_ms; !daemon_first && cluster_now_ms() < until_ms;)
+        cluster_pause();
+    if (!daemon_first)
+        kill(c.nodes[0].pid, SIGTERM);
+    check_exit(&c.nodes[0], 0, 5000, cluster_now_ms()); // nothing is left to wait for
+    cluster_start_node(&c, 1, "2", "10000");
+    struct dtf_task_info info = cluster_wait(&c, task);
+    assert_int_equal(info.status, DTF_TASK_COMPLETED);
+    assert_int_equal(info.succeeded, COMMANDS);
+    assert_int_equal(info.failed + info.retried, 0);
+    assert_int_equal(info.redispatched, COMMANDS);
+}
+
+static void test_all_told_daemon_first(void **state)
+{
+    (void)state;
+    check_stop_of_all(SIGTERM, true, 100);
+}
+
+static void test_all_told_commands_first(void **state)
+{
+    (void)state;
+    check_stop_of_all(SIGTERM, false, 100);
+}
+
+static void test_all_told_otherwise(void **state)
+{
+    (void)state;
+    check_stop_of_all(SIGINT, false, 0);
+}
+
+// Killed without the node being told: that is the subtask's own end.
+static void test_killed_alone(void **state)
+{
+    (void)state;
+    cluster_start_node(&c, 0, "2", "10000");
+    uint64_t task = cluster_create_commands(&c, NULL, "kill -TERM $$", 1, 0);
+    struct dtf_task_info info = cluster_wait(&c, task);
+    assert_int_equal(info.status, DTF_TASK_FAILED);
+    assert_int_equal(info.failed, 1);
+    assert_int_equal(info.redispatched, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(drain),     TEST(drain_idle),       TEST(grace_over), TEST(second_signal),
-        TEST(idle_node), TEST(coordinator_stop), TEST(node_lost),  TEST(node_alone),
+        TEST(drain),
+        TEST(drain_idle),
+        TEST(grace_over),
+        TEST(second_signal),
+        TEST(idle_node),
+        TEST(coordinator_stop),
+        TEST(node_lost),
+        TEST(node_alone),
+        TEST(all_told_daemon_first),
+        TEST(all_told_commands_first),
+        TEST(all_told_otherwise),
+        TEST(killed_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
