@@ -120,6 +120,11 @@ const char *redis_link_name(const struct redis_link *l)
     return l->name;
 }
 
+bool redis_link_has_sentinel(const struct redis_link *l)
+{
+    return l->kind == SENTINEL;
+}
+
 unsigned redis_link_database(const struct redis_link *l)
 {
     return l->database;

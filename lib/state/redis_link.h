@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,7 @@ const char *redis_link_name(const struct redis_link *l); // the address without 
 
 // A connection of the caller's own; without hello.
 int redis_link_connect(struct redis_link *l, redisContext **out, struct nrpc_status *st);
+bool redis_link_has_sentinel(const struct redis_link *l);
 unsigned redis_link_database(const struct redis_link *l);
 
 // Sends a command and waits for the answer, which is the caller's to free; never an error reply. UNAVAILABLE

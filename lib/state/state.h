@@ -293,8 +293,8 @@ struct state_ops {
     // passes over the closing callback, and what it kept goes with it. NOT_FOUND if it is not here.
     int (*stop)(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,
                 struct nrpc_status *st);
-    // Up to max tasks that are not stopping yet and whose deadline has passed (here, and where results are kept
-    // until a time, time is the date, which may differ from the roles' time); *next_ms: the earliest
+    // Up to max tasks that are not stopping yet and whose deadline has passed (here, and where results are
+    // kept until a time, time is the date, which may differ from the roles' time); *next_ms: the earliest
     // deadline of the rest.
     int (*overdue)(struct state *s, int64_t now_ms, size_t max, struct arena *a, uint64_t **tasks,
                    size_t *count, int64_t *next_ms, struct nrpc_status *st);

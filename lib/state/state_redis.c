@@ -58,42 +58,6 @@ static const struct state_ops ops = {
 
 // ---- opening
 
-static int config_value(struct rs_shard *shard, const char *name, char *out, size_t size)
-{
-    redisReply *r;
-    int code = redis_link_command(shard->link, 3, (const char *[]){"CONFIG", "GET", name},
-                                  (size_t[]){6, 3, strlen(name)}, &r, NULL);
-    if (code)
-        return code;
-    const redisReply *value = rs_at(r, 1);
-    snprintf(out, size, "%s", value->type == REDIS_REPLY_STRING ? value->str : "");
-    freeReplyObject(r);
-    return NRPC_OK;
-}
-
-static int check_settings(struct rs_shard *shard, struct nrpc_status *st)
-{
-    char policy[64], appendonly[16];
-    const char *name = redis_link_name(shard->link);
-    if (config_value(shard, "maxmemory-policy", policy, sizeof policy) ||
-        config_value(shard, "appendonly", appendonly, sizeof appendonly)) {
-        log_warn(
-            "Redis at %s does not show its settings: see that maxmemory-policy is noeviction, appendonly yes",
-            name);
-        return NRPC_OK;
-    }
-    if (*policy && strcmp(policy, "noeviction") != 0)
-        return status_set(
-            st, NRPC_FAILED_PRECONDITION,
-            "Redis at %s would throw state away: its maxmemory-policy is %s, and has to be noeviction", name,
-            policy);
-    if (!strcmp(appendonly, "no"))
-        log_warn(
-            "Redis at %s has appendonly off: when it restarts, tasks go on from their last recorded point",
-            name);
-    return NRPC_OK;
-}
-
 static int open_shard(struct rs_store *store, unsigned i, const char *url, struct nrpc_status *st)
 {
     struct rs_shard *shard = &store->shards[i];
@@ -124,8 +88,10 @@ int state_redis_open(const struct state_redis_options *o, struct state **out, st
     for (unsigned i = 0; code == NRPC_OK && i < o->url_count; i++)
         code = open_shard(store, i, o->urls[i], st);
     code = code ? code : rs_check(&store->state, st);
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++)
-        code = check_settings(&store->shards[i], st);
+    for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
+        rs_look_at_settings(&store->shards[i]);
+        code = rs_check_settings(&store->shards[i], st);
+    }
     code = code ? code : rs_tick(&store->shards[0], st); // before anything happens by a wrong clock
     if (code)
         rs_close(&store->state);
@@ -371,6 +337,7 @@ int rs_check(struct state *s, struct nrpc_status *st)
         struct rs_call c;
         rs_begin(&c, &store->shards[i], RS_SEEN, NULL, st);
         code = rs_finish(&c, SCRIPT_check);
+        code = code ? code : rs_check_settings(&store->shards[i], st);
     }
     return code;
 }

@@ -38,6 +38,8 @@ struct rs_shard {
     struct redis_link *link;
     _Atomic uint64_t epoch;    // of the server's data, as the newest connection was told
     _Atomic uint64_t verified; // the epoch in which it was compared with the records
+    _Atomic unsigned unfit;    // settings that it should not have, a bit each (state_redis_settings.c)
+    bool hides_settings;
     // The watching thread's:
     pthread_t thread;
     atomic_bool watching;
@@ -167,6 +169,11 @@ bool rs_read_view(const char **at, const char *end, struct state_hint *hint, uns
 void rs_watch(struct state *s, state_watch_fn fn, void *user);
 void rs_doubt(struct rs_shard *shard); // a call failed: let the watching thread find out whether it is down
 int rs_tick(struct rs_shard *shard, struct nrpc_status *st); // sets our clock by the server's, notices a wipe
+
+// ---- how it is set (state_redis_settings.c)
+
+void rs_look_at_settings(struct rs_shard *shard); // says what is not as it should be, once
+int rs_check_settings(const struct rs_shard *shard, struct nrpc_status *st); // FAILED_PRECONDITION
 
 // ---- whether the server is still the same (state_redis_incarnation.c)
 

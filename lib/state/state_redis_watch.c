@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TICK_MS = 1000, AGAIN_MS = 200, VIEW_FIELDS = 12, STEP_US = 2000000 };
+enum { SETTINGS_MS = 5000, TICK_MS = 1000, AGAIN_MS = 200, VIEW_FIELDS = 12, STEP_US = 2000000 };
 
 // ---- hints as scripts write them
 
@@ -226,7 +226,7 @@ static void *watch_shard(void *arg)
 {
     struct rs_shard *shard = arg;
     redisContext *c = NULL;
-    int64_t tick_us = 0;
+    int64_t tick_us = 0, settings_us = 0;
     bool readable = false;
     shard->reachable = true;
     for (enum woken woken; (woken = wait_for(shard, c, tick_us, &readable)) != ENDED;) {
@@ -243,7 +243,12 @@ static void *watch_shard(void *arg)
         well = well && look_after(shard, &st);
         uint64_t epoch = atomic_load(&shard->epoch);
         (void)set_down(shard, !well);
-        if (well && (subscribed || epoch != shard->epoch_told || !shard->reachable)) {
+        bool anew = well && (subscribed || epoch != shard->epoch_told || !shard->reachable);
+        if (well && (anew || clock_mono_us() >= settings_us)) {
+            rs_look_at_settings(shard);
+            settings_us = clock_mono_us() + SETTINGS_MS * 1000;
+        }
+        if (anew) {
             shard->epoch_told = epoch;
             tell_resync(shard);
         }

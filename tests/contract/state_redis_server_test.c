@@ -442,6 +442,34 @@ static void test_stranger(void **state)
     close_place(&p);
 }
 
+static bool is_refused(void *arg)
+{
+    struct place *p = arg;
+    return p->ops->check(p->s, &p->st) == NRPC_FAILED_PRECONDITION;
+}
+
+static bool is_accepted(void *arg)
+{
+    return !is_refused(arg);
+}
+
+// A setting that would lose state is noticed while it runs, and when another server is made the master.
+static void test_settings(void **state)
+{
+    (void)state;
+    struct place p;
+    char answer[64];
+    open_place(&p, &(struct server_redis_options){.aof = true});
+    p.ops->watch(p.s, count_resyncs, &p);
+    assert_true(is_accepted(&p));
+    server_ask(p.server, "CONFIG SET maxmemory-policy volatile-ttl", answer, sizeof answer);
+    wait_until(is_refused, &p, "the policy was noticed");
+    assert_non_null(strstr(p.st.text, "maxmemory-policy"));
+    server_ask(p.server, "CONFIG SET maxmemory-policy noeviction", answer, sizeof answer);
+    wait_until(is_accepted, &p, "the policy is as it was");
+    close_place(&p);
+}
+
 // It starts again from its AOF: everything is there, but positions that were read may have been forgotten.
 static void test_restarted(void **state)
 {
@@ -555,7 +583,7 @@ static void test_refused(void **state)
     struct server *evicts =
         server_redis(&(struct server_redis_options){.config = "maxmemory-policy allkeys-lru"});
     assert_int_equal(open_url(&p, server_url(evicts)), NRPC_FAILED_PRECONDITION);
-    assert_non_null(strstr(p.st.text, "maxmemory-policy is allkeys-lru, and has to be noeviction"));
+    assert_non_null(strstr(p.st.text, "maxmemory-policy: it would throw parts of tasks away"));
     server_destroy(evicts);
     struct server *one = server_redis(NULL), *two = server_redis(NULL);
     const char *urls[] = {server_url(one), server_url(two)}, *swapped[] = {server_url(two), server_url(one)};
@@ -704,6 +732,7 @@ int main(void)
         cmocka_unit_test(test_older),
         cmocka_unit_test(test_numbers_again),
         cmocka_unit_test(test_stranger),
+        cmocka_unit_test(test_settings),
         cmocka_unit_test(test_scripts_forgotten),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_paused),
