@@ -2,6 +2,8 @@
 // admin.c: the handlers of AdminService; they run on the server's workers and read the stores.
 #include "admin.h"
 
+#include "base/version.h"
+
 #include "archive.h"
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -46,7 +48,8 @@ static void on_roles(struct nrpc_call *call, const Dtf__V1__RolesRequest *reques
         if (a->roles & role)
             names[response.n_roles++] = (char *)service_role_name(role);
     response.roles = names;
-    response.version = DTF_VERSION;
+    response.version = (char *)version_number;
+    response.commit = (char *)version_commit;
     response.started_ms = a->started_ms;
     response.pid = (uint32_t)getpid();
     response.finds = atomic_load(a->env->finds);

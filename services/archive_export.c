@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // archive_export.c: reads the records, task by task, and sends them in pieces that fit a message.
 #include "archive.h"
+#include "base/version.h"
 
 #include "counters_message.h"
 #include "dtf/v1/admin.nrpc.h"
@@ -224,7 +225,7 @@ static int export_header(struct export *x, struct nrpc_status *st)
     item.item_case = DTF__V1__ARCHIVE_ITEM__ITEM_HEADER;
     item.header = &header;
     header.format = FORMAT;
-    header.version = DTF_VERSION;
+    header.version = (char *)version_number;
     return send_item(x, &item, st);
 }
 

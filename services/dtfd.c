@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // dtfd.c: the daemon: runs any set of roles until it is told to stop.
 #include "service.h"
+#include "versions.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -109,7 +110,7 @@ static void take_version(struct settings *s, const char *text)
 {
     (void)s;
     (void)text;
-    puts("dtfd " DTF_VERSION);
+    versions_print();
     exit(0);
 }
 

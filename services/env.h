@@ -52,7 +52,7 @@ struct env {
     struct pool *pool;       // for callbacks
     int64_t (*now_ms)(void); // for what runs on the pool; roles are given the time
     int64_t node_lease_ms;
-    struct trouble *trouble; // with the stores
+    struct trouble *trouble;       // with the stores
     struct nrpc_publisher *events; // NULL: none are published
     _Atomic uint64_t *finds;       // what periodic looks found in this process (finds.h)
     // The next station of an exchange; set by who puts the roles together.

@@ -2,6 +2,7 @@
 // service.c: dtf_service_start and its sisters: the stores, the server, the coordinator roles and the
 // executor of one process.
 #include "service.h"
+#include "versions.h"
 
 #include "../clients/c/client.h"
 #include "base/clock.h"
@@ -160,6 +161,7 @@ static void set_defaults(struct dtf_service_options *o)
 static int add_standard_services(struct dtf_service *s, struct nrpc_status *st)
 {
     nrpc_access_log(s->server);
+    versions_check_clients(s->server);
     s->health = nrpc_health_create();
     int code = nrpc_health_add(s->health, s->server, st);
     if (code == NRPC_OK)

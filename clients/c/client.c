@@ -4,7 +4,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/version.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,9 +18,23 @@ struct dtf_client *client_on_channel(struct nrpc_channel *channel)
     return c;
 }
 
+// Every call says which protocol this library speaks: a coordinator that does not know it refuses.
+static int say_version(void *user, struct nrpc_outgoing *call, struct nrpc_status *st)
+{
+    char text[12];
+    (void)user;
+    snprintf(text, sizeof text, "%d", VERSION_CLIENT_PROTOCOL);
+    return nrpc_outgoing_add(call, &(struct nrpc_metadata){.key = VERSION_CLIENT_KEY, .value = text}, st);
+}
+
+static const struct nrpc_client_interceptor version = {.start = say_version};
+
 // A server that hangs is left while people still wait.
-static const struct nrpc_channel_options channel_options = {
-    .choice = NRPC_STICKY, .keepalive_ms = 5000, .keepalive_timeout_ms = 3000};
+static const struct nrpc_channel_options channel_options = {.choice = NRPC_STICKY,
+                                                            .keepalive_ms = 5000,
+                                                            .keepalive_timeout_ms = 3000,
+                                                            .interceptors = &version,
+                                                            .interceptor_count = 1};
 
 int dtf_client_open(const char *url, struct dtf_client **out, struct nrpc_status *st)
 {

@@ -2,6 +2,8 @@
 // main.c: the program `dtf`: its commands as one table, and the choice among them.
 #include "cli.h"
 
+#include "base/version.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,7 +80,9 @@ static int choose(struct cli *cli, int argc, char **argv)
     if (option == CLI_OPTION_STOP)
         return cli->exit_code;
     if (option == 'V')
-        return puts("dtf " DTF_VERSION), CLI_OK;
+        return printf("dtf %s, commit %s; protocol of clients: %d\n", version_number, version_commit,
+                      VERSION_CLIENT_PROTOCOL),
+               CLI_OK;
     if (option == 'h')
         return print_overview(), CLI_OK;
     if (optind == argc)

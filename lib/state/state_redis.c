@@ -20,6 +20,7 @@ static const struct state_ops ops = {
     .incarnation = rs_incarnation,
     .verify = rs_verify,
     .marks = rs_marks,
+    .rebase = rs_rebase,
     .admit = rs_admit,
     .pause = rs_pause,
     .stop = rs_stop,

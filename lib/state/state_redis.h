@@ -10,6 +10,8 @@
 
 enum { STATE_REDIS_SHARDS_MAX = 64 };
 
+enum { STATE_REDIS_FORMAT = 2 }; // of what is in Redis; hello.lua knows it, too
+
 struct state_redis_options {
     // One a shard, always in the same order: redis://[user[:password]@]host[:port][/database],
     // redis+unix://[user[:password]@]/path/to/socket[?db=number],

@@ -189,6 +189,7 @@ uint64_t rs_incarnation(struct state *s, bool *verified);
 int rs_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t but_count,
               struct nrpc_status *st);
 int rs_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st);
+int rs_rebase(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_status *st);
 int rs_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
 int rs_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);
 int rs_stop(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,

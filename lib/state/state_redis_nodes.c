@@ -5,6 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+int rs_rebase(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    int code = NRPC_OK;
+    atomic_store(&store->now_ms, now_ms); // what was seen before the jump counts no more
+    for (size_t i = 0; i < store->shard_count; i++) {
+        struct rs_call c;
+        struct nrpc_status own;
+        rs_begin(&c, &store->shards[i], now_ms, NULL, &own);
+        rs_time(&c, until_ms);
+        if (rs_finish(&c, SCRIPT_rebase)) { // the others all the same
+            *st = own;
+            code = own.code;
+        }
+    }
+    return code;
+}
+
 // ---- what a node says it has
 
 // The refs that are this shard's, as arguments.

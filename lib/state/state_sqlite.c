@@ -12,6 +12,7 @@ static const struct state_ops ops = {
     .incarnation = sq_incarnation,
     .verify = sq_verify,
     .marks = sq_marks,
+    .rebase = sq_rebase,
     .admit = sq_admit,
     .pause = sq_pause,
     .stop = sq_stop,

@@ -39,6 +39,7 @@ enum sq_sql {
     SQL_TASK_OVERDUE,
     SQL_TASK_IN_PHASE,
     SQL_TASK_CLAIMABLE,
+    SQL_TASK_OWNED,
     SQL_TASK_PARAM_PUT,
     SQL_TASK_PARAM_DELETE,
     SQL_TASK_BLOBS,
@@ -55,6 +56,7 @@ enum sq_sql {
     SQL_TILE_CLEAR,
     SQL_TILE_RETRIES,
     SQL_TILE_LEASED,
+    SQL_TILE_FAR,
     SQL_TILE_LEASED_OF,
     SQL_RESULT_INSERT,
     SQL_RESULT_READ,
@@ -73,6 +75,7 @@ enum sq_sql {
     SQL_NODE_UPDATE,
     SQL_NODE_RENEW,
     SQL_NODE_GRACE,
+    SQL_NODE_REBASE,
     SQL_NODE_DELETE,
     SQL_NODE_LOST,
     SQL_NODE_NEXT,
@@ -329,6 +332,7 @@ uint64_t sq_incarnation(struct state *s, bool *verified);
 int sq_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t but_count,
               struct nrpc_status *st);
 int sq_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st);
+int sq_rebase(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_status *st);
 int sq_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
 int sq_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);
 int sq_stop(struct state *s, uint64_t task, enum model_outcome outcome, const char *message,

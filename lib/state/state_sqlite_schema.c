@@ -84,6 +84,7 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_TASK_OVERDUE] = "SELECT id, deadline FROM task WHERE phase <= 2 ORDER BY deadline, id LIMIT ?",
     [SQL_TASK_IN_PHASE] = "SELECT id FROM task WHERE phase = ? AND id > ? ORDER BY id LIMIT ?",
     [SQL_TASK_CLAIMABLE] = "SELECT id FROM task WHERE claim_at <= ? ORDER BY claim_at, id LIMIT ?",
+    [SQL_TASK_OWNED] = "SELECT id FROM task WHERE owner <> 0",
     [SQL_TASK_PARAM_PUT] = "INSERT INTO task_param VALUES(?,?)",
     [SQL_TASK_PARAM_DELETE] = "DELETE FROM task_param WHERE task = ?",
     [SQL_TASK_BLOBS] = "SELECT p.data, c.data FROM task_param p LEFT JOIN checkpoint c ON c.task = p.task "
@@ -105,6 +106,7 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_TILE_RETRIES] =
         "SELECT number FROM tile WHERE task = ? AND retry <= ? ORDER BY retry, number LIMIT ?",
     [SQL_TILE_LEASED] = "SELECT task, number, subtasks, retry FROM tile WHERE leased > 0",
+    [SQL_TILE_FAR] = "SELECT task, number FROM tile WHERE retry > ?",
     [SQL_TILE_LEASED_OF] = "SELECT task, number, subtasks, retry FROM tile WHERE task = ? AND leased > 0",
     [SQL_RESULT_INSERT] = "INSERT INTO result VALUES(?,?,?,?,?,?,?,?,?)",
     [SQL_RESULT_READ] = "SELECT position, seq, attempt, kind, code, message, body, run_us, NULL FROM result "
@@ -128,6 +130,7 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_NODE_RENEW] = "UPDATE node SET lease_until = max(lease_until, ?2) "
                        "WHERE id = ?1 AND incarnation = ?3",
     [SQL_NODE_GRACE] = "UPDATE node SET lease_until = max(lease_until, ?)",
+    [SQL_NODE_REBASE] = "UPDATE node SET lease_until = ?",
     [SQL_NODE_DELETE] = "DELETE FROM node WHERE id = ?",
     [SQL_NODE_LOST] = "SELECT id FROM node WHERE lease_until <= ? ORDER BY id",
     [SQL_NODE_NEXT] = "SELECT min(lease_until) FROM node",

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/version.h"
 #include "dtf/v1/node.nrpc.h"
 #include "plugin/registry.h"
 #include "slots.h"
@@ -223,8 +224,12 @@ static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__E
 // What is left of the former registration. A coordinator that knows of no sessions has not looked at it.
 static void take_over(struct executor *e, const Dtf__V1__RegisterResponse *r)
 {
-    if (!r->session)
+    if (!r->session) {
+        log_warn("the coordinator speaks an older protocol: it cannot tell what of this node's work was lost "
+                 "when its "
+                 "stores go back in time; upgrade the coordinators");
         slots_abandon(e->slots, false);
+    }
     forget(e, r->dropped, r->n_dropped);
     for (size_t i = 0; i < r->n_cancel_tasks; i++)
         slots_cancel_task(e->slots, r->cancel_tasks[i], e->options.now_ms());
@@ -361,6 +366,8 @@ static void send_register(struct executor *e, uint64_t session, uint64_t former_
     r.host = host;
     r.pid = (uint32_t)getpid();
     r.session = session;
+    r.protocol = VERSION_NODE_PROTOCOL;
+    r.version = (char *)version_number;
     r.former_id = former_id;
     r.former_session = former_session;
     slots_each(e->slots, draft_ref, &d);

@@ -11,7 +11,9 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/utf8.h"
+#include "base/version.h"
 #include "dtf/v1/node.nrpc.h"
+#include "versions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,8 @@
 enum {
     REFRESH_MS = 5000, // hints are hints: everything is read again this often
     STOPPING_PAGE = 1000,
+    JUMP_MS = 2000,
+    REBASE_AGAIN_MS = 3000,
 };
 
 struct call_mail {
@@ -165,6 +169,8 @@ static char *join_types(struct arena *a, char *const *types, size_t count)
 
 static int check_register(const Dtf__V1__RegisterRequest *r, struct nrpc_status *st)
 {
+    if (versions_check_node(r->protocol, st))
+        return st->code;
     if (strlen(r->name) > DTF_NAME_MAX || !utf8_is_valid(r->name))
         return status_set(st, NRPC_INVALID_ARGUMENT, "name: over %d bytes, or not UTF-8", DTF_NAME_MAX);
     if (strlen(r->host) > 255 || !utf8_is_valid(r->host))
@@ -185,6 +191,7 @@ static void answer_registered(struct scheduler *s, const struct call_mail *m, st
     Dtf__V1__RegisterResponse response = DTF__V1__REGISTER_RESPONSE__INIT;
     response.node_id = who.node;
     response.session = who.session;
+    response.protocol = VERSION_NODE_PROTOCOL;
     response.lease_ms = (uint64_t)s->env->node_lease_ms;
     response.poll_ms = (uint64_t)s->env->node_lease_ms / 3;
     response.dropped = answer_dropped(&s->arena, r->holding, h->kept, h->count, &response.n_dropped);
@@ -432,6 +439,32 @@ static int lead(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
     return code || led || !s->leads ? code : ops->node_grace(s->env->state, until_ms, st);
 }
 
+// The roles' time may jump with the clock that it follows. What was leased by the time before must not end by
+// that: the state is told, and once more when all processes have followed. An embedded store is told at the
+// start: the clock may have been set while nobody ran.
+static void notice_jump(struct scheduler *s, int64_t now_ms)
+{
+    int64_t mono_ms = clock_mono_us() / 1000;
+    int64_t jump_ms = now_ms - s->seen_now_ms - (mono_ms - s->seen_mono_ms);
+    bool first = !s->seen_mono_ms, disposable = s->env->state->disposable;
+    s->seen_now_ms = now_ms;
+    s->seen_mono_ms = mono_ms;
+    if (first)
+        s->rebases = !disposable;
+    else if (disposable && llabs(jump_ms) > JUMP_MS)
+        s->rebases = 2;
+    if (s->rebases == 2)
+        s->next_sweep_ms = s->next_sweep_ms < now_ms + REBASE_AGAIN_MS ? s->next_sweep_ms : now_ms;
+}
+
+static int rebase(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
+{
+    int code = s->env->state->ops->rebase(s->env->state, now_ms, now_ms + s->env->node_lease_ms, st);
+    if (code == NRPC_OK && --s->rebases)
+        s->next_sweep_ms = now_ms + REBASE_AGAIN_MS;
+    return code;
+}
+
 static void sweep(struct scheduler *s, int64_t now_ms)
 {
     uint64_t *lost;
@@ -440,6 +473,14 @@ static void sweep(struct scheduler *s, int64_t now_ms)
     s->next_sweep_ms = now_ms + s->env->node_lease_ms / 4;
     if (lead(s, now_ms, &st) == NRPC_OK && !s->leads)
         return;
+    if (s->leads && s->rebases) {
+        if (rebase(s, now_ms, &st)) {
+            trouble_say(s->env->trouble, &st, "scheduler: cannot adapt the leases to the clock");
+            s->next_sweep_ms = now_ms + ENV_STORE_RETRY_MS;
+        }
+        if (s->rebases)
+            return;
+    }
     if (!s->leads ||
         s->env->state->ops->sweep(s->env->state, now_ms, &s->arena, &lost, &count, &s->next_sweep_ms, &st)) {
         trouble_say(s->env->trouble, &st, "scheduler: cannot look for lost nodes");
@@ -476,6 +517,7 @@ static int64_t earliest(const int64_t *times, size_t count)
 int64_t scheduler_step(void *self, int64_t now_ms)
 {
     struct scheduler *s = self;
+    notice_jump(s, now_ms);
     if (now_ms >= s->next_refresh_ms)
         refresh(s, now_ms);
     take_mail(s, now_ms);

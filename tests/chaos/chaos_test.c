@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -24,18 +26,21 @@
 enum { ROUNDS = 8, FAULTS_MS = 2500, PATIENCE_MS = 75000, LATE_MS = 20000 };
 
 static struct server *mariadb;
+static time_t *ahead_s;
+static char environment[600];
 
 static int setup(void **state)
 {
     (void)state;
     mariadb = server_mariadb(NULL);
-    return 0;
+    return !site_clock(&ahead_s, environment, sizeof environment);
 }
 
 static int teardown(void **state)
 {
     (void)state;
     server_destroy(mariadb);
+    unlink(strrchr(environment, '=') + 1);
     return 0;
 }
 
@@ -76,6 +81,11 @@ static bool run_round(unsigned seed)
     struct site_options options = {.coordinators = SITE_COORDINATORS};
     options.shards = 1 + (unsigned)random() % SITE_SHARDS;
     options.nodes = SITE_NODES - (unsigned)random() % 2;
+    unsigned clocks = (unsigned)random() % 3; // whose may be set: nobody's, a coordinator's, Redis'
+    options.environment = environment;
+    options.environment_coordinators = clocks == 1;
+    options.environment_redis = clocks == 2;
+    *ahead_s = 0;
     faults_plan(&faults, &options, FAULTS_MS);
     check = (struct check){.site = &site, .faults = &faults, .work = &work};
     if (!site_start(&site, &options, mariadb)) {
@@ -83,6 +93,7 @@ static bool run_round(unsigned seed)
         site_stop(&site, true);
         return false;
     }
+    site.ahead_s = clocks ? ahead_s : NULL;
     int64_t start_us = clock_mono_us();
     work_start(&work, &site, seed, PATIENCE_MS);
     faults_do(&faults, &site, note_points, &check);

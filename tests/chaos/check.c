@@ -15,7 +15,7 @@
 
 // HELD_MAX: runs of subtasks that were settled long ago; a node that was stopped or cut off still has them,
 // and does not know yet that they were given to another: as many as all nodes may hold.
-enum { EMPTY_MS = 20000, HELD_MAX = 500 };
+enum { EMPTY_MS = 20000, HELD_MAX = 500, TOLD_MS = 1000 };
 
 void check_say(struct check *c, const char *format, ...)
 {
@@ -133,7 +133,7 @@ static void take_failure(void *user, const struct dtf_task_result *r)
 {
     struct failures *f = user;
     struct errand_subtask s = {0};
-    if (r->param_bytes == sizeof s)
+    if (r->param_bytes >= sizeof s)
         memcpy(&s, r->param, sizeof s);
     f->count++;
     if (!s.index || s.index > f->job->param.count || (!fails(f->job, s.index) && !hangs(f->job, s.index)))
@@ -193,6 +193,29 @@ static void check_repeats(struct check *c, const struct job *j, const struct dtf
                   (unsigned long long)t->redispatched);
 }
 
+static int64_t last_healed_us(const struct check *c)
+{
+    int64_t us = 0;
+    for (size_t i = 0; i < c->faults->count; i++)
+        us = c->faults->list[i].healed_us > us ? c->faults->list[i].healed_us : us;
+    return us;
+}
+
+// After the cancel was acknowledged nothing begins: a moment later, or once everybody can be told.
+static void check_cancelled(struct check *c, const struct job *j, const struct errand_run *runs, size_t count)
+{
+    int64_t told_us = last_healed_us(c) > j->cancelled_us ? last_healed_us(c) : j->cancelled_us;
+    size_t late = 0, mixed_up = 0;
+    for (size_t i = 0; i < count; i++) {
+        late += j->cancel_acknowledged && runs[i].start_us > told_us + TOLD_MS * 1000ll;
+        mixed_up += runs[i].code == ERRAND_WRONG;
+    }
+    if (late)
+        check_say(c, "\"%s\": %zu subtasks began after the cancel", j->kind->name, late);
+    if (mixed_up)
+        check_say(c, "\"%s\": %zu times one subtask's was taken for another's", j->kind->name, mixed_up);
+}
+
 // Results that wait to be read are in Redis alone: those of a task that has ended are not made again, and its
 // reader is told so.
 static bool had_ended(const struct check *c, const struct dtf_task_info *t)
@@ -242,6 +265,7 @@ static void check_runs(struct check *c, const struct job *j, const struct dtf_ta
         check_say(c, "\"%s\": %llu subtasks never ran, %zu runs were of none, %zu under a wrong number",
                   j->kind->name, (unsigned long long)missing, unexpected, misnumbered);
     check_repeats(c, j, t, runs, count);
+    check_cancelled(c, j, runs, count);
     c->runs += count;
     c->subtasks += t->generated - t->cancelled;
     free(ran);

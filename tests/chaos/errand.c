@@ -18,8 +18,18 @@
 struct counter {
     struct errand_param param;
     uint64_t made;
-    struct errand_subtask subtask;
+    unsigned char subtask[sizeof(struct errand_subtask) + ERRAND_PAD_MAX];
 };
+
+static size_t pad_of(const struct errand_subtask *s)
+{
+    return s->shape.pad_bytes < ERRAND_PAD_MAX ? s->shape.pad_bytes : ERRAND_PAD_MAX;
+}
+
+static unsigned char pad_value(uint64_t index)
+{
+    return (unsigned char)(index * 31 + 7);
+}
 
 static int begin(void *user, const struct dtf_task *task, const void *saved, size_t saved_bytes, void **state,
                  struct nrpc_status *st)
@@ -48,10 +58,12 @@ static enum dtf_next next(void *state, struct dtf_subtask_spec *out, struct nrpc
     struct counter *c = state;
     if (c->made == c->param.count)
         return DTF_NEXT_FINISHED;
-    c->subtask = (struct errand_subtask){++c->made, c->param.shape};
+    struct errand_subtask s = {++c->made, c->param.shape};
+    memcpy(c->subtask, &s, sizeof s);
+    memset(c->subtask + sizeof s, pad_value(s.index), pad_of(&s));
     *out = (struct dtf_subtask_spec){
-        .param = &c->subtask,
-        .param_bytes = sizeof c->subtask,
+        .param = c->subtask,
+        .param_bytes = sizeof s + pad_of(&s),
         .timeout_ms = is_every(c->made, c->param.shape.hang_every) ? ERRAND_HANG_MS : 0,
     };
     return DTF_NEXT_SUBTASK;
@@ -113,13 +125,27 @@ static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_exe
     (void)user;
     struct errand_subtask s;
     memcpy(&s, subtask->param, sizeof s);
+    const unsigned char *pad = (const unsigned char *)subtask->param + sizeof s;
+    bool whole = subtask->param_bytes == sizeof s + pad_of(&s);
+    for (size_t i = 0; whole && i < pad_of(&s); i++)
+        whole = pad[i] == pad_value(s.index);
     struct errand_run note = {subtask->task_id, subtask->id, s.index, now_us(), subtask->attempt, 0};
     pthread_once(&once, open_runs);
     int code = run(subtask, &s, x, st);
-    note.code = (uint32_t)code;
+    note.code = whole ? (uint32_t)code : ERRAND_WRONG;
     if (write(runs, &note, sizeof note) != sizeof note) // one step: a kill leaves no half of it
         return status_set(st, NRPC_INTERNAL, "cannot write down what ran");
     return code;
+}
+
+// A result is given together with the parameter of the subtask whose it is: whatever went back in time.
+static void note_mixed_up(const struct dtf_subtask *subtask, const struct errand_subtask *s)
+{
+    struct errand_run note = {subtask->task_id, subtask->id,      s->index,
+                              now_us(),         subtask->attempt, ERRAND_WRONG};
+    pthread_once(&once, open_runs);
+    if (write(runs, &note, sizeof note) != sizeof note)
+        abort();
 }
 
 static void after_execution(void *user, const struct dtf_subtask *subtask, const struct dtf_result *result,
@@ -129,11 +155,14 @@ static void after_execution(void *user, const struct dtf_subtask *subtask, const
     (void)finished;
     struct errand_subtask s;
     memcpy(&s, subtask->param, sizeof s);
+    if (result->kind == DTF_RESULT_SUCCESS &&
+        (result->body_bytes != sizeof s.index || memcmp(result->body, &s.index, sizeof s.index) != 0))
+        note_mixed_up(subtask, &s);
     if (result->kind != DTF_RESULT_SUCCESS || !is_every(s.index, s.shape.followup_every) ||
         s.index >= ERRAND_FOLLOWUP)
         return;
     s.index += ERRAND_FOLLOWUP;
-    s.shape.fail_every = s.shape.flaky_every = s.shape.hang_every = 0;
+    s.shape.fail_every = s.shape.flaky_every = s.shape.hang_every = s.shape.pad_bytes = 0;
     dtf_followup_add(followups, &(struct dtf_subtask_spec){.param = &s, .param_bytes = sizeof s}, NULL);
 }
 

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+enum { ERRAND_PAD_MAX = 250000 };
 enum { ERRAND_FOLLOWUP = 1000000, ERRAND_HANG_MS = 100 };
 #define ERRAND_RUNS                                                                                          \
     "ERRAND_RUNS" // environment: the folder where each node writes its file of struct errand_run
@@ -17,6 +18,7 @@ struct errand_shape {
     uint32_t
         followup_every; // adds a follow-up when it has succeeded, with ERRAND_FOLLOWUP added to its index
     uint32_t run_us;    // it takes up to that long
+    uint32_t pad_bytes; // more of a parameter, all with the same value, which depends on the index
 };
 
 struct errand_param {
@@ -28,6 +30,8 @@ struct errand_subtask {
     uint64_t index;
     struct errand_shape shape;
 };
+
+enum { ERRAND_WRONG = 1000 }; // as a code: what it was given was another subtask's
 
 struct errand_run { // one that came to its end
     uint64_t task, seq, index;

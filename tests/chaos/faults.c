@@ -156,6 +156,43 @@ static void heal_links(struct site *s, const struct fault *f)
     set_links(s, f, LINK_OPEN);
 }
 
+// From the stores, the clients and the nodes, but for those with an even number: they are cut off together.
+static void cut_off(struct site *s, const struct fault *f, enum link_mode mode)
+{
+    unsigned c = f->target;
+    for (unsigned k = 0; k < s->options.shards; k++)
+        link_set(s->to_redis[c][k], mode);
+    link_set(s->to_mysql[c], mode);
+    link_set(s->from_clients[c], mode);
+    for (unsigned k = 0; k < s->options.nodes; k++)
+        for (unsigned i = 0; i < s->options.coordinators; i++)
+            if ((k % 2 == 0) != (i == c))
+                link_set(s->to_coordinator[k][i], mode);
+}
+
+static void cut_pair_off(struct site *s, const struct fault *f)
+{
+    cut_off(s, f, mode_of(f));
+}
+
+static void heal_pair(struct site *s, const struct fault *f)
+{
+    cut_off(s, f, LINK_OPEN);
+}
+
+static void step_clock(struct site *s, const struct fault *f)
+{
+    if (s->ahead_s)
+        *s->ahead_s = (f->other % 2 ? 1 : -1) * (f->other % 3 ? 3600 : 40 * 86400);
+}
+
+static void set_clock(struct site *s, const struct fault *f)
+{
+    (void)f;
+    if (s->ahead_s)
+        *s->ahead_s = 0;
+}
+
 static void trouble_node_links(struct site *s, const struct fault *f)
 {
     for (unsigned c = 0; c < s->options.coordinators; c++)
@@ -181,6 +218,8 @@ static const struct fault_kind kinds[] = {
     {"kill MySQL", DATABASE, kill_server, start_server, 0, 1500, false, 3},
     {"stop MySQL", DATABASE, stop_server, continue_server, 300, 3000, false, 2},
     {"links of coordinator", COORDINATOR, trouble_links, heal_links, 50, 3000, false, 8},
+    {"cut off", COORDINATOR, cut_pair_off, heal_pair, 100, 3000, false, 3},
+    {"step the clock", COORDINATOR, step_clock, set_clock, 100, 2500, false, 3},
     {"links of node", NODE, trouble_node_links, heal_node_links, 50, 3000, false, 3},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -230,7 +269,8 @@ size_t faults_print(const struct faults *f, char *out, size_t size)
     *out = 0;
     for (size_t i = 0; i < f->count && n < size; i++) {
         const struct fault *x = &f->list[i];
-        bool is_links = x->kind->begin == trouble_links || x->kind->begin == trouble_node_links;
+        bool is_links = x->kind->begin == trouble_links || x->kind->begin == trouble_node_links ||
+                        x->kind->begin == cut_pair_off;
         n += (size_t)snprintf(out + n, size - n, "%s%s %u", i ? "; " : "", x->kind->name, x->target);
         if (is_links && n < size)
             n += (size_t)snprintf(out + n, size - n, " %s%s%s",

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,12 +74,18 @@ static void split_environment(struct command *c, const char *text)
         c->environment[n++] = entry;
 }
 
-static void add_program(struct command *c)
+// With DTF_OTHER_BIN, every second process is another build's, which is there; with DTF_FIRST_BIN, all
+// others.
+static void add_program(struct command *c, unsigned i)
 {
-    daemon_path(c->texts[c->texts_count], sizeof *c->texts, "dtfd");
-    c->argv[c->count++] = c->texts[c->texts_count++];
+    const char *other = getenv(i % 2 ? "DTF_OTHER_BIN" : "DTF_FIRST_BIN");
     char plugin[280];
-    daemon_path(plugin, sizeof plugin, "errand.so");
+    if (other)
+        snprintf(c->texts[c->texts_count], sizeof *c->texts, "%.200s/dtfd", other);
+    else
+        daemon_path(c->texts[c->texts_count], sizeof *c->texts, "dtfd");
+    daemon_path(plugin, sizeof plugin, "errand.so"); // this test's own
+    c->argv[c->count++] = c->texts[c->texts_count++];
     add_text(c, "--plugin", "%s", plugin);
     add(c, "--log", "info");
 }
@@ -86,7 +93,7 @@ static void add_program(struct command *c)
 void site_start_coordinator(struct site *s, unsigned i)
 {
     struct command c = {0};
-    add_program(&c);
+    add_program(&c, i);
     add(&c, "--role", "coordinator");
     add(&c, "--node-lease", "1000");
     add_text(&c, "--listen", "tcp://127.0.0.1:%u", s->ports[i]);
@@ -101,7 +108,7 @@ void site_start_coordinator(struct site *s, unsigned i)
 void site_start_node(struct site *s, unsigned i)
 {
     struct command c = {0};
-    add_program(&c);
+    add_program(&c, i);
     add(&c, "--role", "executor");
     add(&c, "--slots", "4");
     add_text(&c, "--name", "node%u", i);
@@ -169,6 +176,21 @@ static void start_redis(struct site *s)
         snprintf(name, sizeof name, "%.*s", (int)strcspn(c.environment[i], "="), c.environment[i]);
         unsetenv(name);
     }
+}
+
+bool site_clock(time_t **ahead_s, char *environment, size_t size)
+{
+    static char path[100];
+    char library[300];
+    snprintf(path, sizeof path, "/tmp/dtf-clock-XXXXXX");
+    int fd = mkstemp(path);
+    if (fd < 0 || ftruncate(fd, sizeof **ahead_s))
+        return false;
+    *ahead_s = mmap(NULL, sizeof **ahead_s, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    daemon_path(library, sizeof library, "skew.so");
+    snprintf(environment, size, "LD_PRELOAD=%s CLOCK_SKEW=%s", library, path);
+    return *ahead_s != MAP_FAILED;
 }
 
 bool site_start(struct site *s, const struct site_options *o, struct server *mariadb)

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 enum { SITE_SHARDS = 2, SITE_COORDINATORS = 3, SITE_NODES = 4, SITE_START_MS = 30000 };
 
@@ -25,6 +26,9 @@ struct site_options {
     bool environment_redis;
 };
 
+// Of the environment that sets clocks (skew.c): the file that says how far, and the environment's text.
+bool site_clock(time_t **ahead_s, char *environment, size_t size);
+
 struct site {
     struct site_options options;
     char folder[240], runs[260];
@@ -34,6 +38,7 @@ struct site {
     struct link *to_redis[SITE_COORDINATORS][SITE_SHARDS], *to_mysql[SITE_COORDINATORS];
     struct link *to_coordinator[SITE_NODES][SITE_COORDINATORS], *from_clients[SITE_COORDINATORS];
     char client_urls[200]; // of all coordinators, through the links
+    time_t *ahead_s;       // how far the clocks that the environment sets are ahead; NULL: none are
 };
 
 // Makes all of it and waits until it is ready. The database is emptied first. false: something did not start.

@@ -111,8 +111,10 @@ static void cancel(struct job *j)
     (void)poll(NULL, 0, (int)j->act_ms);
     for (;;) {
         int code = dtf_task_cancel(j->work->client, j->task, "the test says so", &st);
-        if (code == NRPC_OK)
+        if (code == NRPC_OK) {
             j->cancel_acknowledged = true;
+            j->cancelled_us = clock_mono_us();
+        }
         if (code == NRPC_OK || code == NRPC_FAILED_PRECONDITION || !again(j, "cancel", &st))
             return;
     }
@@ -151,7 +153,7 @@ static void see(void *user, const struct dtf_task_result *r)
     uint64_t index = 0;
     if (r->result.kind == DTF_RESULT_SUCCESS && r->result.body_bytes == sizeof index)
         memcpy(&index, r->result.body, sizeof index);
-    if (!index || index > j->param.count)
+    if (!index || index > j->param.count || index != r->subtask_id)
         job_trouble(j, "result of subtask %llu: kind %d, of %llu", (unsigned long long)r->subtask_id,
                     (int)r->result.kind, (unsigned long long)index);
     else
@@ -242,6 +244,16 @@ static const struct job_kind kinds[] = {
      .shape = {.run_us = 4000},
      .max_running = 3,
      .act = pause_and_resume},
+    {.name = "large",
+     .type = "errand",
+     .least = 60,
+     .most = 150,
+     .shape = {.run_us = 2000, .pad_bytes = 200000}},
+    {.name = "large too",
+     .type = "errand_more",
+     .least = 60,
+     .most = 150,
+     .shape = {.run_us = 2000, .pad_bytes = 100000, .followup_every = 7}},
     {.name = "created twice",
      .type = "errand_plain",
      .least = 200,

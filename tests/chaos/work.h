@@ -36,6 +36,7 @@ struct job {
     char key[60];
     int64_t act_ms;                         // how long after the creation it is done
     uint64_t task;                          // 0: the creation was not acknowledged
+    int64_t cancelled_us;                   // when the cancel was acknowledged
     bool cancel_acknowledged, results_lost; // results_lost: as the reader was told
     struct dtf_task_info info;              // at its end
     int64_t ended_us;                       // when the client knew

@@ -259,9 +259,75 @@ static void test_node_remove(void **state)
     assert_int_equal(lease(f, b, 1, 20).count, 9);
 }
 
+// The clock jumps, in whatever direction: nothing ends by it, and nothing waits for a time that is far off.
+static void rebased_by(struct fixture *f, int64_t jump_ms)
+{
+    struct state_claim *claims;
+    uint64_t *ids;
+    size_t count;
+    struct state_task task = task_sample(1);
+    task.closing_callback = true;
+    admit_task(f, &task);
+    admit(f, 2);
+    admit(f, 3);
+    task.id = 4;
+    admit_task(f, &task);
+    push(f, 4, 0, true); // closing
+    uint64_t node = node_make(f, f->now_ms + 1000);
+    push(f, 1, 40, true);
+    push(f, 2, 2, true);
+    struct works w = lease(f, node, 1, 35), retried = lease(f, node, 2, 2);
+    settle(f, &retried.at[0], MODEL_FAILURE); // waits for 100 ms
+    must(f, f->ops->claim(f->s, 50, f->now_ms, f->now_ms + 1000, 9, &f->arena, &claims, &count, &f->st));
+    assert_true(count == 1 && claims->task == 3);
+    must(f,
+         f->ops->take(f->s, MODEL_CLOSING, f->now_ms, f->now_ms + 1000, 9, &f->arena, &ids, &count, &f->st));
+    assert_true(count == 1 && ids[0] == 4);
+
+    f->now_ms += jump_ms;
+    must(f, f->ops->rebase(f->s, f->now_ms, f->now_ms + 5000, &f->st));
+    f->now_ms += 3000;
+    assert_int_equal(sweep(f).count, 0);
+    assert_look(f, 1, "draining gen=40 run=35 queued=5 done ready=5");
+    must(f, f->ops->take(f->s, MODEL_CLOSING, f->now_ms, f->now_ms + 10, 9, &f->arena, &ids, &count, &f->st));
+    assert_int_equal(count, 0); // it is still somebody's
+    must(f, f->ops->claim(f->s, 51, f->now_ms, f->now_ms + 10, 9, &f->arena, &claims, &count, &f->st));
+    assert_int_equal(count, 0);
+    assert_int_equal(lease(f, node, 2, 9).count, 1); // the retry
+    assert_int_equal(settle(f, &w.at[0], MODEL_SUCCESS), STATE_SETTLED);
+
+    f->now_ms += 2000; // by the new time all have run out
+    must(f, f->ops->take(f->s, MODEL_CLOSING, f->now_ms, f->now_ms + 10, 9, &f->arena, &ids, &count, &f->st));
+    assert_int_equal(count, 1);
+    must(f, f->ops->claim(f->s, 51, f->now_ms, f->now_ms + 10, 9, &f->arena, &claims, &count, &f->st));
+    assert_int_equal(count, 1);
+    assert_int_equal(sweep(f).count, 1);
+    assert_look(f, 1, "draining gen=40 ok=1 redispatched=34 queued=39 done ready=39");
+}
+
+static void test_rebase_forward(void **state)
+{
+    rebased_by(*state, INT64_C(40) * 86400000);
+}
+
+static void test_rebase_back(void **state)
+{
+    struct fixture *f = *state;
+    f->now_ms += INT64_C(50) * 86400000;
+    rebased_by(f, INT64_C(-40) * 86400000);
+}
+
+static void test_rebase_a_little(void **state)
+{
+    struct fixture *f = *state;
+    f->now_ms += 3600000;
+    rebased_by(f, -300000);
+}
+
 const struct CMUnitTest state_node_tests[] = {
     TEST(test_node_add),        TEST(test_node_renew),  TEST(test_sweep_lost_node),
     TEST(test_sweep_losses_up), TEST(test_node_remove), TEST(test_sweep_overdue_subtask),
     TEST(test_reconcile),       TEST(test_session),     TEST(test_node_again),
+    TEST(test_rebase_forward),  TEST(test_rebase_back), TEST(test_rebase_a_little),
 };
 const size_t state_node_count = sizeof state_node_tests / sizeof *state_node_tests;
