@@ -395,9 +395,13 @@ static int explain_feed(struct manager *m, uint64_t task, int code, struct nrpc_
     struct nrpc_status own;
     if ((code != NRPC_NOT_FOUND && code != NRPC_OUT_OF_RANGE) || !m->env->state->disposable)
         return code;
-    if (m->env->records->ops->get(m->env->records, task, &m->arena, &t, &own) ||
-        model_status_is_terminal(t.status))
+    int known = m->env->records->ops->get(m->env->records, task, &m->arena, &t, &own);
+    if (known == NRPC_NOT_FOUND || (known == NRPC_OK && model_status_is_terminal(t.status)))
         return code;
+    if (known) { // nobody can say whether there is such a task
+        *st = own;
+        return known;
+    }
     if (code == NRPC_NOT_FOUND ? repair_task(m, task, &own) : repair_feed(m, task, &own)) {
         *st = own;
         return own.code;
