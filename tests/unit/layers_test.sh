@@ -23,7 +23,7 @@ lib/records                   base/ dtf/v1/ model/ records/ embedded/ sqlite3.h 
 lib/plugin                    base/ dtf/v1/ plugin/ dtf.h
 services/manager              LIB env.h finds.h counters_message.h
 services/generator            LIB env.h finds.h
-services/scheduler            LIB env.h finds.h
+services/scheduler            LIB env.h finds.h versions.h
 services/collector            LIB env.h finds.h
 services/executor             LIB
 services                      LIB ROLES
