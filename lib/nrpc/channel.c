@@ -232,7 +232,7 @@ void nrpc_channel_cancel(struct nrpc_channel *ch, uint64_t id)
 
 void channel_arm(struct nrpc_channel *ch, int64_t at_us)
 {
-    if (!ch->timer_aio || ch->closing || at_us >= ch->timer_at_us)
+    if (ch->closing || !ch->timer_aio || at_us >= ch->timer_at_us)
         return;
     bool was_armed = ch->timer_at_us != CLOCK_NEVER;
     ch->timer_at_us = at_us;
@@ -495,8 +495,7 @@ void nrpc_channel_close(struct nrpc_channel *ch)
         return;
     resolver_stop(ch->resolver);
     say_goodbye(ch);
-    nng_aio_free(ch->timer_aio);
-    ch->timer_aio = NULL;
+    nng_aio_free(ch->timer_aio); // nobody arms it any more
     for (size_t i = 0; i < ch->connection_count; i++)
         connection_close(ch->connections[i]);
     pthread_mutex_lock(&ch->mu);

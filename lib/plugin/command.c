@@ -261,19 +261,25 @@ static void feed(struct run *r)
         close_fd(&r->input);
 }
 
+// Patience is measured; the clock of the cluster may be set meanwhile.
+static int64_t mono_ms(void)
+{
+    return clock_mono_us() / 1000;
+}
+
 // The program has ended; a cancelled one's group, too, as far as its output tells, or its time is up.
 static bool is_over(const struct run *r, bool ended, int64_t kill_at_ms)
 {
     bool silent = r->out.fd < 0 && r->err.fd < 0;
     if (!ended)
         return r->pid_fd < 0 && silent;
-    return kill_at_ms == CLOCK_NEVER || silent || clock_now_ms() >= kill_at_ms;
+    return kill_at_ms == CLOCK_NEVER || silent || mono_ms() >= kill_at_ms;
 }
 
 static int wait_ms(int64_t until_ms)
 {
-    int64_t ms = until_ms - clock_now_ms();
-    return until_ms == CLOCK_NEVER ? -1 : ms > 0 ? (int)ms : 0;
+    int64_t ms = until_ms - mono_ms();
+    return until_ms == CLOCK_NEVER ? -1 : ms > 0 ? (int)ms : 0; // at most TERM_PATIENCE_MS
 }
 
 // Follows the program until it has ended. Cancelled: SIGTERM to its group, SIGKILL a second later.
@@ -296,10 +302,10 @@ static void follow(struct run *r, struct dtf_execution *x)
             feed(r);
         if (fds[4].revents) {
             kill(-r->pid, SIGTERM);
-            kill_at_ms = clock_now_ms() + TERM_PATIENCE_MS;
-        } else if (!ended && clock_now_ms() >= kill_at_ms) {
+            kill_at_ms = mono_ms() + TERM_PATIENCE_MS;
+        } else if (!ended && mono_ms() >= kill_at_ms) {
             kill(-r->pid, SIGKILL);
-            kill_at_ms = clock_now_ms() + TERM_PATIENCE_MS;
+            kill_at_ms = mono_ms() + TERM_PATIENCE_MS;
         }
     }
     // Whoever of the group outlived the program; its number is not free before it is reaped.

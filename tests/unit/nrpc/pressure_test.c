@@ -343,7 +343,7 @@ static long resident_kib(void)
 // Asks for more and more, reads nothing, and says that it has received everything.
 static void lie(enum nrpc_dispatch dispatch)
 {
-    enum { CALLS = 600, LIMIT_KIB = MEMORY_FACTOR * (100 << 10) };
+    enum { CALLS = 600, LIMIT_KIB = MEMORY_FACTOR * (64 << 10) };
     struct host h;
     uint8_t payload[64];
     Soak__Item q = SOAK__ITEM__INIT;
