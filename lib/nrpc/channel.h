@@ -83,7 +83,8 @@ struct nrpc_stream {
 struct slot {
     struct pending *call; // NULL: free
     uint32_t wire_id;
-    uint32_t next_free; // slot + 1; 0: none
+    uint32_t generation; // of the last call's id
+    uint32_t next_free;  // slot + 1; 0: none
 };
 
 struct connection {
@@ -97,9 +98,8 @@ struct connection {
     bool connected; // over the pipe, or locally
     struct slot *slots;
     size_t slot_count, slot_capacity;
-    uint32_t free_slot; // slot + 1; 0: none
+    uint32_t free_slot, last_free_slot; // a queue: slot + 1; 0: none
     unsigned outstanding;
-    uint32_t next_wire;
     bool resolved; // comes from a name
     bool leaving;  // the server closes this connection: no more calls; it is made anew afterwards
     // For good: it gets no more calls, and is removed when the last has ended. Its server drains, and another

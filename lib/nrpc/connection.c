@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { AVOID_MS = 1000 };
+enum { AVOID_MS = 1000, SLOTS_MIN = 64 };
 
 // ---- sending
 
@@ -46,17 +46,27 @@ static const struct link link_model = {.emit = emit, .has_room = has_room};
 
 // ---- slots
 
+// The slot that is free for the longest time, and of some number of slots, so that an id comes again only
+// after tens of millions of calls: by then no frame of the old call is on its way.
 static uint32_t take_slot(struct connection *c)
 {
-    if (!c->free_slot) {
+    if (!c->free_slot || c->slot_count < SLOTS_MIN) {
         mem_grow(&c->slots, &c->slot_capacity, c->slot_count + 1, sizeof *c->slots);
-        c->slots[c->slot_count++] = (struct slot){0};
-        c->free_slot = (uint32_t)c->slot_count;
+        c->slots[c->slot_count] = (struct slot){0};
+        return (uint32_t)c->slot_count++;
     }
     uint32_t index = c->free_slot - 1;
     c->free_slot = c->slots[index].next_free;
     c->slots[index].next_free = 0;
     return index;
+}
+
+static void give_slot_back(struct connection *c, uint32_t index)
+{
+    struct slot *s = &c->slots[index];
+    *s = (struct slot){.generation = s->generation};
+    *(c->free_slot ? &c->slots[c->last_free_slot - 1].next_free : &c->free_slot) = index + 1;
+    c->last_free_slot = index + 1;
 }
 
 // Keeps the request of a call that may be sent again.
@@ -81,7 +91,7 @@ void connection_place(struct connection *c, struct pending *p)
     p->connection = c;
     p->slot = take_slot(c);
     do
-        p->wire_id = transport_sp_id(++c->next_wire << CHANNEL_SLOT_BITS | p->slot);
+        p->wire_id = transport_sp_id(++c->slots[p->slot].generation << CHANNEL_SLOT_BITS | p->slot);
     while (p->wire_id == LINK_CONNECTION_ID);
     c->slots[p->slot].call = p;
     c->slots[p->slot].wire_id = p->wire_id;
@@ -101,9 +111,7 @@ void connection_place(struct connection *c, struct pending *p)
 
 void connection_release(struct connection *c, struct pending *p)
 {
-    struct slot *s = &c->slots[p->slot];
-    *s = (struct slot){.next_free = c->free_slot};
-    c->free_slot = p->slot + 1;
+    give_slot_back(c, p->slot);
     c->outstanding--;
     p->connection = NULL;
     if (p->kind == PENDING_STREAM)
