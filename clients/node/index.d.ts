@@ -82,7 +82,10 @@ export class Channel {
 }
 
 export interface CallOptions {
-  /** The deadline, from now; left out: none. What remains of it travels with the call. */
+  /**
+   * The deadline, from now; left out, or over 31 years: none; 0 and less: it has passed. What remains of it travels with the
+   * call. A TypeError: it is no number.
+   */
   timeoutMs?: number;
   metadata?: MetadataInput;
   /** Wait for a connection until the deadline, instead of failing UNAVAILABLE. */

@@ -10,6 +10,7 @@ const {RpcError, StatusCode} = require('./status');
 
 const FIRST_CREDIT = 65536; // bytes that a client may send before it was granted any
 const MESSAGE_COST = 16; // bytes that a message costs besides its own
+const TIMEOUT_MAX_MS = 1e12; // 31 years: longer is for ever
 const WRITES_MAX = 1024; // messages that may wait to be sent
 
 // What the frame that ends a call says.
@@ -29,7 +30,7 @@ class Call {
     this.method = method;
     this.request = request;
     this.metadata = metadata;
-    this.deadline = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
+    this.deadline = performance.now() + ((timeoutMs ?? Infinity) > TIMEOUT_MAX_MS ? Infinity : timeoutMs);
     this.waitForReady = waitForReady;
     this.connectBy = Infinity;
     this.restUntil = 0;

@@ -2,8 +2,8 @@
 // channel.js: calls to a server, or to one of several: they wait in line for a connection, keep their deadlines, are tried
 // again.
 //
-// One connection at a time, dialed in the background, and again whenever it was lost: to the next server, if there are
-// several.
+// One connection takes calls at a time, dialed in the background, and again whenever it was lost or its server drains: to
+// the next server, if there are several. Beside it live those that have calls to end.
 'use strict';
 
 const {Connection} = require('./connection');
@@ -42,6 +42,12 @@ function merge(defaults, given = {}) {
   return options;
 }
 
+// Left out: no deadline; 0 and less: it has passed.
+function checkTimeout(timeoutMs) {
+  if (timeoutMs !== undefined && timeoutMs !== null && (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs)))
+    throw new TypeError(`timeoutMs: ${String(timeoutMs)} is no number of milliseconds`);
+}
+
 const within = (min, value, max) => Math.min(max, Math.max(min, value));
 
 function withDefaults(given) {
@@ -57,7 +63,8 @@ class Channel {
   #target; // the index of the one that is connected, or was dialed last
   #line = new Set(); // calls that wait for a connection with room, in order
   #resting = new Set(); // calls that wait for their next attempt
-  #connection = null;
+  #connection = null; // the one that takes calls, or is being dialed
+  #leaving = new Set(); // those that take no more calls
   #dialTimer;
   #failures = 0; // to connect, one after another
   #lastError = '';
@@ -83,31 +90,44 @@ class Channel {
     this.#connection = new Connection(this, this.#targets[this.#target]);
   }
 
-  connectionOpened() {
+  connectionOpened(connection) {
     if (this.#closing)
-      this.#connection.sayGoodbye();
+      connection.sayGoodbye();
     else
       this.pump();
   }
 
-  connectionLost(reason) {
+  // The next is made immediately, beside the one that drains; unless that was good for nothing.
+  connectionDrains(connection) {
+    if (connection !== this.#connection)
+      return;
+    this.#leaving.add(connection);
+    this.#replace(connection, 'the server drains', connection.wasUseful ? 0 : undefined);
+  }
+
+  connectionLost(connection, reason) {
+    if (connection === this.#connection)
+      this.#replace(connection, reason);
+    this.#leaving.delete(connection);
+    if (this.#closing && !this.#connection && this.#leaving.size === 0)
+      this.#closed();
+  }
+
+  #replace({wasOpen, wasUseful}, reason, pauseMs) {
     const {options} = this;
-    const {wasOpen, wasHeard} = this.#connection;
     this.#connection = null;
     this.#target = (this.#target + 1) % this.#targets.length;
-    this.#failures = wasHeard ? 1 : this.#failures + 1;
+    this.#failures = wasUseful ? 1 : this.#failures + 1;
     this.#lastError = reason;
-    if (this.#closing) {
-      this.#closed();
+    if (this.#closing)
       return;
-    }
     if (wasOpen) // calls in line have as long again to wait for a connection
       for (const call of this.#line) {
         this.#restartConnectTimeout(call);
         this.#arm(call);
       }
     const waitMs = backoffMs(options.reconnectMinMs, options.reconnectMaxMs, this.#failures, Math.random());
-    this.#dialTimer = setTimeout(() => this.#dial(), waitMs);
+    this.#dialTimer = setTimeout(() => this.#dial(), pauseMs ?? waitMs);
   }
 
   // ---- starting calls
@@ -134,11 +154,12 @@ class Channel {
     return entriesOf({...metadata, authorization: `Bearer ${typeof token === 'function' ? token() : token}`});
   }
 
-  // Starts a call. request: what the program gave, or undefined if the client streams.
+  // Starts a call. A TypeError: its timeout is no time. request: what the program gave, or undefined if the client streams.
   call(CallType, method, request, options = {}) {
     let packed = null;
     let entries = [];
     let refused = null;
+    checkTimeout(options.timeoutMs);
     try {
       packed = method.clientStreams ? null : this.pack(method.requestType, request);
       entries = this.#entries(options.metadata);
@@ -157,6 +178,10 @@ class Channel {
   }
 
   #refusal(call) {
+    if (call.deadline <= performance.now())
+      return {
+        code: StatusCode.DEADLINE_EXCEEDED, message: `${call.method.path}: the deadline had passed before the call began`,
+      };
     if (call.signal?.aborted)
       return {code: StatusCode.CANCELLED, message: 'the call was cancelled'};
     if (this.#closing)
@@ -272,12 +297,13 @@ class Channel {
     clearTimeout(this.#dialTimer);
     for (const call of [...this.#line, ...this.#resting])
       this.giveUp(call, StatusCode.CANCELLED, `${this.url}: the channel was closed`);
-    if (this.#connection) {
-      this.#connection.failAll(StatusCode.CANCELLED, 'the channel was closed');
-      this.#connection.sayGoodbye();
-    } else {
-      this.#closed();
+    const connections = [...this.#leaving, ...(this.#connection ? [this.#connection] : [])];
+    for (const connection of connections) {
+      connection.failAll(StatusCode.CANCELLED, 'the channel was closed');
+      connection.sayGoodbye();
     }
+    if (connections.length === 0)
+      this.#closed();
     return this.#closing;
   }
 }

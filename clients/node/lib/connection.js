@@ -8,6 +8,7 @@ const {StatusCode} = require('./status');
 const {CONNECTION_ID, Pipe} = require('./transport');
 
 const GOODBYE_MS = 500; // for the other's answer
+const LONG_MS = 500; // a message that takes longer is acknowledged while it arrives
 const HELD_PER_CALL = 4; // frames that may wait for acknowledgements
 const HELD_LEAST = 1024;
 
@@ -21,15 +22,19 @@ class Connection {
   #asked = false; // for a sign of life
   #keepaliveTimer;
   #goodbyeTimer;
+  #arriving = 0; // the number of the message that is not complete
+  #arrivingSince = 0; // since when, or since it was acknowledged on its way
+  #openedAt = Infinity;
+  #hasAnswered = false; // a call
 
   calls = new Map(); // by their ids
   writers = new Set(); // calls with messages that wait for room
   isOpen = false;
   wasOpen = false;
   isLeaving = false; // no more calls
-  wasHeard = false;
 
-  // The channel is told of connectionOpened(), connectionLost(reason), and of the room for calls: pump().
+  // The channel is told of connectionOpened(connection), connectionDrains(connection), connectionLost(connection, reason), and
+  // of the room for calls: pump().
   constructor(channel, target) {
     this.#channel = channel;
     this.#options = channel.options;
@@ -37,8 +42,14 @@ class Connection {
     this.#pipe = new Pipe(target, this.#options.maxMessageBytes, {
       opened: () => this.#opened(),
       message: (id, bytes) => this.#take(id, decodeFrame(bytes)),
+      bytes: (number) => this.#hear(number),
       closed: (reason) => this.#closed(reason),
     });
+  }
+
+  // Whether it was worth connecting: the pauses between attempts begin anew.
+  get wasUseful() {
+    return this.#hasAnswered || performance.now() - this.#openedAt >= this.#options.reconnectMaxMs;
   }
 
   isUsable() {
@@ -113,10 +124,23 @@ class Connection {
 
   // ---- receiving
 
+  // Every byte is a sign of life. The server's PING waits behind the long message that it writes: it gets a sign of life
+  // unasked, as long as the message moves on.
+  #hear(number) {
+    const now = this.#heardAt = performance.now();
+    this.#asked = false;
+    if (number === 0 || number !== this.#arriving) {
+      this.#arriving = number;
+      this.#arrivingSince = now;
+    } else if (now - this.#arrivingSince >= LONG_MS) {
+      this.#arrivingSince = now;
+      this.#link.say(Kind.ACK);
+    }
+  }
+
   #take(id, frame) {
     this.#heardAt = performance.now();
     this.#asked = false;
-    this.wasHeard = true;
     this.#link.heard(frame);
     if (id === CONNECTION_ID && frame.kind === Kind.BATCH)
       this.#takeBatch(frame);
@@ -147,6 +171,7 @@ class Connection {
       this.#link.say(Kind.ACK);
     } else if (frame.kind === Kind.DRAIN) {
       this.isLeaving = true;
+      this.#channel.connectionDrains(this);
       if (this.calls.size === 0)
         this.sayGoodbye();
     } else if (frame.kind === Kind.GOODBYE) {
@@ -166,6 +191,7 @@ class Connection {
 
   #takeOfCall(id, frame) {
     const call = this.calls.get(id);
+    this.#hasAnswered ||= call !== undefined && frame.kind === Kind.RESPONSE;
     if (call)
       call.take(frame);
     else if (frame.kind === Kind.MESSAGE) // of a call that has ended here
@@ -176,7 +202,8 @@ class Connection {
 
   #opened() {
     this.isOpen = this.wasOpen = true;
-    this.#channel.connectionOpened();
+    this.#openedAt = performance.now();
+    this.#channel.connectionOpened(this);
   }
 
   #closed(reason) {
@@ -186,7 +213,7 @@ class Connection {
     clearTimeout(this.#goodbyeTimer);
     this.failAll(StatusCode.UNAVAILABLE, reason);
     clearTimeout(this.#keepaliveTimer);
-    this.#channel.connectionLost(reason);
+    this.#channel.connectionLost(this, reason);
   }
 
   sayGoodbye() {

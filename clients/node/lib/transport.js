@@ -37,7 +37,8 @@ function tlsOfHost(host, {ca, cert, key, passphrase, serverName} = {}) {
   return {secureContext, ...(servername === undefined ? {} : {servername})};
 }
 
-// One connection. `on` is told of what happens: opened(), message(id, frameBytes), closed(reason).
+// One connection. `on` is told of what happens: opened(), message(id, frameBytes), closed(reason), and whenever bytes have
+// arrived: bytes(number), of the message that is not complete yet (each has another), or 0.
 class Pipe {
   #socket;
   #on;
@@ -50,6 +51,8 @@ class Pipe {
   #take = this.#takeGreeting;
   #reason = 'the connection was lost';
   #corked = false;
+  #begun = 0; // messages, whose length was read
+  #isOpen = false; // greeted
   #controls = 0; // frames of the connection that are not written yet
 
   constructor(target, maxMessageBytes, on) {
@@ -119,6 +122,8 @@ class Pipe {
     this.#size += chunk.length;
     while (this.#take && this.#size >= this.#wanted)
       this.#take(this.#cut(this.#wanted));
+    if (this.#isOpen && this.#take)
+      this.#on.bytes(this.#take === this.#takeBody ? this.#begun : 0);
   }
 
   #cut(size) {
@@ -140,6 +145,7 @@ class Pipe {
     }
     clearTimeout(this.#timer);
     this.#expectHead();
+    this.#isOpen = true;
     this.#on.opened();
   }
 
@@ -155,6 +161,7 @@ class Pipe {
       return;
     }
     this.#wanted = Number(size);
+    this.#begun++;
     this.#take = this.#takeBody;
   }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -15,15 +16,15 @@ from .method import Method
 from .status import RpcError, StatusCode
 
 if TYPE_CHECKING:
-    from .channel import Channel, ClientConnection
+    from .channel import Channel, ChannelCore, ClientConnection
 
 
-class Call:
-    """A call under way: iterates over the messages of a server that streams, or holds the one result."""
+class CallCore:
+    """A call under way, as the channel has it."""
 
     def __init__(
         self,
-        channel: Channel,
+        channel: ChannelCore,
         method: Method,
         request: Frame,
         deadline: float | None,
@@ -46,12 +47,6 @@ class Call:
         self.request_id = 0
         self.is_half_closed = False  # said before there was a connection
         self.timers: dict[str, asyncio.TimerHandle] = {}
-
-    def __enter__(self) -> Call:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.cancel()
 
     # ---- sending
 
@@ -105,15 +100,6 @@ class Call:
             self._channel.cancel(self, StatusCode.INTERNAL, text)
             raise RpcError(StatusCode.INTERNAL, text) from None
 
-    def __iter__(self) -> Call:
-        return self
-
-    def __next__(self) -> Message:
-        message = self.read()
-        if message is None:
-            raise StopIteration
-        return message
-
     def result(self) -> Message:
         """The answer of a server that does not stream, waiting for it. RpcError: there is none."""
         outcome = self._wait_outcome()
@@ -127,6 +113,11 @@ class Call:
     def cancel(self) -> None:
         """Ends the call with CANCELLED, here and in the server; nothing happens if it has ended."""
         self._channel.cancel(self, StatusCode.CANCELLED, "the call was cancelled")
+
+    def drop(self) -> None:
+        """The program has let go of it. Takes no lock: the collector runs at any moment, on any thread."""
+        if self._outcome is None:
+            self.cancel()
 
     def headers(self) -> Metadata:
         """What the server sent with its first message or its answer, waiting for that."""
@@ -178,3 +169,78 @@ class Call:
             outcome.headers = self._headers
             self._outcome = outcome
         self._flow.end()
+
+
+class Call:
+    """A call under way: iterates over the messages of a server that streams, or holds the one result. A call that the
+    program drops, as by leaving a loop over it, is cancelled."""
+
+    def __init__(self, channel: Channel, core: CallCore) -> None:
+        self.method = core.method
+        self._channel = channel  # lives as long as its calls
+        self._core = core
+        weakref.finalize(self, core.drop).atexit = False
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+    def __iter__(self) -> Call:
+        return self
+
+    def __next__(self) -> Message:
+        message = self._core.read()
+        if message is None:
+            raise StopIteration
+        return message
+
+    def write(self, message: Message) -> None:
+        """Sends one message, waiting while the server is behind. RpcError: the call has ended."""
+        self._core.write(message)
+
+    def write_all(self, messages: Iterable[Message]) -> None:
+        """Sends messages as long as the call wants them, and says that no more come."""
+        self._core.write_all(messages)
+
+    def write_in_background(self, messages: Iterable[Message]) -> None:
+        """The same on a thread of its own; if taking a message fails, the call is cancelled."""
+        self._core.write_in_background(messages)
+
+    def close_send(self) -> None:
+        """Says that no more messages come."""
+        self._core.close_send()
+
+    def read(self) -> Message | None:
+        """The next message, waiting for it. None: the call has ended well. RpcError: it has not."""
+        return self._core.read()
+
+    def result(self) -> Message:
+        """The answer of a server that does not stream, waiting for it. RpcError: there is none."""
+        return self._core.result()
+
+    def cancel(self) -> None:
+        """Ends the call with CANCELLED, here and in the server; nothing happens if it has ended."""
+        self._core.cancel()
+
+    def headers(self) -> Metadata:
+        """What the server sent with its first message or its answer, waiting for that."""
+        return self._core.headers()
+
+    def trailers(self) -> Metadata:
+        """What the server sent with the end, waiting for that."""
+        return self._core.trailers()
+
+    def code(self) -> int:
+        """How the call ended, waiting for that."""
+        return self._core.code()
+
+    def has_ended(self) -> bool:
+        """Whether the outcome is known."""
+        return self._core.has_ended()
+
+    @property
+    def attempts(self) -> int:
+        """How often the request was sent so far."""
+        return self._core.attempts

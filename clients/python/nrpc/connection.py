@@ -12,6 +12,7 @@ from .link import CONNECTION_ID, Link
 from .transport import Pipe, TransportError, split_id
 
 GOODBYE_S = 0.5  # how long the peer has to answer ours
+LONG_S = 0.5  # a message that takes longer is acknowledged while it arrives
 _TURN_FRAMES = 64
 _UNWRITTEN_MAX = 64 << 10  # above this ACKs wait: the peer does not read
 
@@ -34,6 +35,9 @@ class Connection:
         self._keepalive_timeout_s = keepalive_timeout_s
         self._heard = self.loop.time()
         self._asked = False
+        self._told_alive = self._heard  # when a long message began, or was last acknowledged on its way
+        self._was_inside = False
+        pipe.on_bytes = self._hear
         self._frames = 0
         self._lost = ""  # why the connection ended, if we know better than the transport
         self._late_ack: asyncio.Task[None] | None = None
@@ -79,9 +83,19 @@ class Connection:
             self.link.say(Kind.GOODBYE)
             self.loop.call_later(GOODBYE_S, self.pipe.abort)
 
-    async def _take(self, request_id: int, data: bytes) -> None:
-        self._heard = self.loop.time()
+    # Every byte is a sign of life. The peer's PING waits behind the long message that it writes: it gets a sign of life
+    # unasked, as long as the message moves on.
+    def _hear(self) -> None:
+        self._heard = now = self.loop.time()
         self._asked = False
+        if not self._was_inside or not self.pipe.is_inside:
+            self._was_inside = self.pipe.is_inside
+            self._told_alive = now
+        elif now - self._told_alive >= LONG_S:
+            self._told_alive = now
+            self._acknowledge()
+
+    async def _take(self, request_id: int, data: bytes) -> None:
         frame = _parse(data)
         self.link.heard(frame)
         if request_id == CONNECTION_ID and frame and frame.kind == Kind.BATCH:

@@ -52,7 +52,7 @@ class ServerCall:
             response = Frame(Kind.RESPONSE, payloads=[] if context.method.server_streams else [payload])
         except Abort as e:
             response = Frame(Kind.RESPONSE, status=e.code, status_text=e.text, status_details=e.details)
-        except Exception:  # pylint: disable=broad-except
+        except BaseException:  # pylint: disable=broad-except  # SystemExit, too, ends the call and nothing else
             if not context.is_cancelled():
                 _log.exception("%s failed", context.method.path)
             response = Frame(Kind.RESPONSE, status=StatusCode.UNKNOWN, status_text="the handler failed")

@@ -9,6 +9,8 @@ import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from . import loop
+
 REQ, REP = 0x30, 0x31
 FRAME_ROOM = 40 << 10  # what a frame may take beside its payload
 GREETING_S = 10  # for TLS and the greeting together
@@ -16,6 +18,7 @@ GREETING_S = 10  # for TLS and the greeting together
 _GREETING = struct.Struct(">4sHH")
 _MAGIC = b"\0SP\0"
 _IPC_MARK = b"\1"
+_CHUNK = 64 << 10
 _ID_BYTES = 4
 _ID_BIT = 0x80000000
 
@@ -84,6 +87,14 @@ class Pipe:
         self._max_bytes = max_message_bytes + FRAME_ROOM + _ID_BYTES
         peer = writer.get_extra_info("peername")
         self.peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+        self.on_bytes: Callable[[], None] = lambda: None  # some have arrived
+        self.is_inside = False  # a message has begun, and has not ended
+        loop.own(self)
+
+    def fileno(self) -> int:
+        """Its socket's."""
+        sock = self._writer.get_extra_info("socket")
+        return -1 if sock is None else sock.fileno()
 
     async def greet(self, own: int, wanted: int) -> None:
         """Says what we are and hears what the peer is."""
@@ -92,14 +103,33 @@ class Pipe:
         if magic != _MAGIC or peer != wanted:
             raise TransportError(f"the peer is no SP socket of protocol {wanted:#x}")
 
+    async def _read_exactly(self, size: int) -> bytes:
+        """So many bytes; says whenever some of them arrive."""
+        data = await self._reader.read(size)
+        if len(data) == size:
+            self.on_bytes()
+            return data
+        parts = bytearray(data)
+        while data and len(parts) < size:
+            self.is_inside = True
+            self.on_bytes()
+            data = await self._reader.read(min(size - len(parts), _CHUNK))
+            parts += data
+        if len(parts) < size:
+            raise EOFError("the peer has closed it")
+        self.on_bytes()
+        return bytes(parts)
+
     async def read(self) -> tuple[int, bytes]:
         """The next message: request id and frame. EOFError: there is none any more."""
-        if self._is_ipc and await self._reader.readexactly(1) != _IPC_MARK:
+        self.is_inside = False
+        if self._is_ipc and await self._read_exactly(1) != _IPC_MARK:
             raise TransportError("a message begins with a wrong byte")
-        size = int.from_bytes(await self._reader.readexactly(8), "big")
+        size = int.from_bytes(await self._read_exactly(8), "big")
         if size > self._max_bytes:
             raise TransportError(f"a message of {size} bytes")
-        return split_id(await self._reader.readexactly(size))
+        self.is_inside = size > 0
+        return split_id(await self._read_exactly(size) if size else b"")
 
     def write(self, request_id: int, frame: bytes) -> None:
         """Sends a message; what the network does not take yet is kept."""
