@@ -387,13 +387,23 @@ static int record_fed(struct manager *m, const Dtf__V1__FeedRequest *q, struct n
     return code == NRPC_NOT_FOUND ? NRPC_OK : code; // it has just ended
 }
 
+// What the state has of it is given up; it is admitted again when that is gone.
+static bool is_dropped(struct manager *m, uint64_t task)
+{
+    struct state_progress p;
+    struct nrpc_status st;
+    return m->env->state->ops->progress(m->env->state, &task, 1, &m->arena, &p, &st) == NRPC_OK && p.found &&
+           p.outcome == MODEL_OUTCOME_DROPPED;
+}
+
 // A task that the state does not know, or not as far as the client, while its record says that it is under
 // way, is being restored.
 static int explain_feed(struct manager *m, uint64_t task, int code, struct nrpc_status *st)
 {
     struct records_task t;
     struct nrpc_status own;
-    if ((code != NRPC_NOT_FOUND && code != NRPC_OUT_OF_RANGE) || !m->env->state->disposable)
+    bool missing = code == NRPC_NOT_FOUND || code == NRPC_OUT_OF_RANGE;
+    if (!m->env->state->disposable || (!missing && !(code == NRPC_ABORTED && is_dropped(m, task))))
         return code;
     int known = m->env->records->ops->get(m->env->records, task, &m->arena, &t, &own);
     if (known == NRPC_NOT_FOUND || (known == NRPC_OK && model_status_is_terminal(t.status)))
@@ -402,7 +412,7 @@ static int explain_feed(struct manager *m, uint64_t task, int code, struct nrpc_
         *st = own;
         return known;
     }
-    if (code == NRPC_NOT_FOUND ? repair_task(m, task, &own) : repair_feed(m, task, &own)) {
+    if (missing && (code == NRPC_NOT_FOUND ? repair_task : repair_feed)(m, task, &own)) {
         *st = own;
         return own.code;
     }

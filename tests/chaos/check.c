@@ -349,6 +349,22 @@ static void check_empty(struct check *c)
     }
 }
 
+// ---- what made progress
+
+// A role's periodic look is for outages: what it finds otherwise was held up until then.
+static void check_finds(struct check *c)
+{
+    char line[1200];
+    for (unsigned i = 0; i < c->site->options.coordinators; i++) {
+        FILE *log = fopen(c->site->coordinators[i].log, "re");
+        while (log && fgets(line, sizeof line, log))
+            if (strstr(line, "a periodic look found"))
+                check_say(c, "coordinator %u: %.200s", i, line);
+        if (log)
+            fclose(log);
+    }
+}
+
 // ---- all of it
 
 static void check_job(struct check *c, struct dtf_client *client, struct job *j, const struct runs *runs)
@@ -395,6 +411,7 @@ void check_all(struct check *c)
         check_job(c, client, &c->work->jobs[i], &runs);
     check_history(c);
     check_empty(c);
+    check_finds(c);
     runs_fini(&runs);
     dtf_client_close(client);
 }
