@@ -151,6 +151,15 @@ void requests_create_all(struct manager *m, int64_t now_ms)
 
 // ---- Get, Wait, List
 
+// Somebody has met a task that is under way, and that the state does not know: whoever recorded it may not
+// have come to admit it.
+static void admit_met(struct manager *m, uint64_t task)
+{
+    struct nrpc_status st;
+    if (repair_task(m, task, &st))
+        trouble_say(m->env->trouble, &st, "manager: cannot admit task %llu", (unsigned long long)task);
+}
+
 static int read_task(struct manager *m, uint64_t id, bool with_param, Dtf__V1__Task **out, bool *ended,
                      struct nrpc_status *st)
 {
@@ -162,6 +171,8 @@ static int read_task(struct manager *m, uint64_t id, bool with_param, Dtf__V1__T
     *ended = model_status_is_terminal(t.status);
     if (!*ended)
         m->env->state->ops->progress(m->env->state, &id, 1, &m->arena, &p, st);
+    if (!*ended && !p.found && !p.unknown)
+        admit_met(m, id);
     *out = task_message(&t, &p, st->text, with_param, &m->arena);
     return NRPC_OK;
 }
@@ -571,6 +582,8 @@ static void run_results(struct manager *m, struct request *r, int64_t now_ms, bo
         bool end;
         code = explain_no_results(m, &t, &end, &st);
         response.end = end;
+        if (!end)
+            admit_met(m, q->task_id);
     }
     if (code == NRPC_OK && last && response.n_results && !q->failed_only)
         finds_suspect(&m->finds, q->task_id, STATE_HINT_RESULTS - 1, STATE_HINT_RESULTS, "it has results",

@@ -516,6 +516,53 @@ static void test_paused_while_vetted(void **state)
     assert_int_equal(executed(task), 20);
 }
 
+static int met_by_status(struct sim *s, uint64_t task)
+{
+    (void)sim_get(s, task);
+    return NRPC_OK;
+}
+
+// Recorded, and nobody came to admit it: who meets it does, and does not wait for the next walk through all.
+static void test_met(void **state)
+{
+    struct sim *s = *state;
+    int (*const meet[])(struct sim * s, uint64_t task) = {met_by_status, sim_pause, sim_cancel};
+    for (size_t i = 0; i < sizeof meet / sizeof *meet; i++) {
+        unsigned count = 20;
+        uint8_t packed[64];
+        Dtf__V1__TaskParam p = DTF__V1__TASK_PARAM__INIT;
+        p.type = "plain";
+        p.resource_group = "default";
+        p.type_param.data = (uint8_t *)&count;
+        p.type_param.len = sizeof count;
+        struct records_new_task t = {.type = "plain",
+                                     .group = "default",
+                                     .created_ms = sim_now_ms(),
+                                     .deadline_ms = sim_now_ms() + 1000000,
+                                     .param = {packed, dtf__v1__task_param__pack(&p, packed)}};
+        struct nrpc_status st;
+        struct state_progress progress;
+        struct arena a;
+        arena_init(&a, 0);
+        assert_int_equal(s->records->ops->create(s->records, &t, 1, &st), NRPC_OK);
+        sim_advance(s, 100);
+        assert_int_equal(s->state->ops->progress(s->state, &t.id, 1, &a, &progress, &st), NRPC_OK);
+        assert_false(progress.found);
+        assert_int_equal(meet[i](s, t.id), NRPC_OK);
+        sim_advance(s, 1000);
+        if (meet[i] == sim_pause) {
+            assert_int_equal(executed(t.id), 0);
+            assert_int_equal(sim_resume(s, t.id), NRPC_OK);
+            sim_advance(s, 1000);
+        }
+        if (meet[i] == sim_cancel)
+            assert_int_equal(sim_get(s, t.id).status, DTF_TASK_CANCELLED);
+        else
+            assert_completed(s, t.id, count);
+        arena_fini(&a);
+    }
+}
+
 // A record whose parameters cannot be read is its own task's trouble only.
 static void test_unreadable_record(void **state)
 {
@@ -564,6 +611,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_tasks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancelled_while_vetted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_paused_while_vetted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_met, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_soak, setup, teardown),
     };
