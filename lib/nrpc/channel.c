@@ -340,8 +340,8 @@ static void set_defaults(struct nrpc_channel_options *o)
         {&o->retry.backoff_ms, 50},     {&o->retry.backoff_max_ms, 2000},
     };
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
-        if (*times[i].value == 0)
-            *times[i].value = times[i].fallback;
+        *times[i].value = transport_option_ms(*times[i].value, times[i].fallback);
+    o->reconnect_min_ms = o->reconnect_min_ms > 0 ? o->reconnect_min_ms : 1;
 }
 
 static struct nrpc_channel *channel_new(const char *name, const struct nrpc_channel_options *options)

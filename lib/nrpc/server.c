@@ -136,12 +136,6 @@ void server_unref(struct nrpc_server *s)
     free(s);
 }
 
-static void set_default(int64_t *value, int64_t fallback)
-{
-    if (*value == 0)
-        *value = fallback;
-}
-
 struct nrpc_server *nrpc_server_create(const struct nrpc_server_options *options)
 {
     struct nrpc_server *s = mem_calloc(1, sizeof *s);
@@ -153,9 +147,9 @@ struct nrpc_server *nrpc_server_create(const struct nrpc_server_options *options
     o->parked_max = o->parked_max ? o->parked_max : 65536;
     o->max_message_bytes = o->max_message_bytes ? o->max_message_bytes : NRPC_DEFAULT_MAX_MESSAGE;
     o->stream_window_bytes = o->stream_window_bytes ? o->stream_window_bytes : 256 << 10;
-    set_default(&o->keepalive_ms, 30000);
-    set_default(&o->keepalive_timeout_ms, 10000);
-    set_default(&o->watchdog_ms, 5000);
+    o->keepalive_ms = transport_option_ms(o->keepalive_ms, 30000);
+    o->keepalive_timeout_ms = transport_option_ms(o->keepalive_timeout_ms, 10000);
+    o->watchdog_ms = transport_option_ms(o->watchdog_ms, 5000);
     o->tls = tls_options_copy(o->tls);
     s->refs = 1;
     s->services_tail = &s->services;

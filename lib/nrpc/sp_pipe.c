@@ -22,8 +22,8 @@ enum {
     HEAD_MAX = 1 + 8 + ID_BYTES, // IPC's mark, the length, the id
     BUFFER_BYTES = 4096,
     SEND_TOGETHER = 4, // messages in one write
-    TOGETHER_BYTES =
-        64 << 10,     // from which on no further message joins them, so that few are overtaken by none
+    // From so many bytes on no further message joins them: urgent ones wait until all of them are written.
+    TOGETHER_BYTES = 64 << 10,
     QUEUE_MAX = 1024, // far above a link's window: a peer that lets more gather sends and does not read
 };
 

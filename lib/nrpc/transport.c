@@ -55,6 +55,12 @@ int transport_error(struct nrpc_status *st, int nng_error, const char *what)
     return status_set(st, code, "%s: %s", what, nng_strerror(nng_error));
 }
 
+int64_t transport_option_ms(int64_t ms, int64_t fallback_ms)
+{
+    static const int64_t ten_years_ms = (int64_t)10 * 366 * 24 * 3600 * 1000;
+    return ms == 0 ? fallback_ms : ms < ten_years_ms ? ms : ten_years_ms;
+}
+
 nng_duration transport_ms(int64_t ms)
 {
     return ms < 0 ? 0 : ms > INT32_MAX ? INT32_MAX : (nng_duration)ms;

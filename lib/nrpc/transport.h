@@ -13,6 +13,9 @@ int transport_error(struct nrpc_status *st, int nng_error, const char *what);
 // Room that the frame itself may take beside a payload of the maximum size, or several small ones together.
 enum { TRANSPORT_FRAME_ROOM = 40 << 10 };
 
+// A time that an option names: 0 is the fallback, more than ten years are those, so that nothing overflows.
+int64_t transport_option_ms(int64_t ms, int64_t fallback_ms);
+
 // A time in milliseconds as nng takes it: one that is longer than 24 days is cut to that.
 nng_duration transport_ms(int64_t ms);
 

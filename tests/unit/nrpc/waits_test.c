@@ -239,6 +239,12 @@ static void test_deadlines_of_weeks(void **state)
     const struct nrpc_channel_options long_pause = {.reconnect_min_ms = 30 * day_ms,
                                                     .reconnect_max_ms = 30 * day_ms};
     wait_for(0, &long_pause, false);
+    const struct nrpc_channel_options longest = {.connect_timeout_ms = INT64_MAX,
+                                                 .reconnect_min_ms = INT64_MAX,
+                                                 .reconnect_max_ms = INT64_MAX,
+                                                 .keepalive_ms = INT64_MAX,
+                                                 .keepalive_timeout_ms = INT64_MAX};
+    wait_for(0, &longest, true);
 }
 
 static void test_a_deadline_that_has_passed(void **state)
