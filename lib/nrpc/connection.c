@@ -231,10 +231,15 @@ static void take_stream_frame(struct connection *c, struct nrpc_stream *s, nng_m
     channel_ready(s);
 }
 
-static void take_call_frame(struct connection *c, nng_msg *msg, const struct frame *f, uint32_t id)
+static struct pending *find_call(const struct connection *c, uint32_t id)
 {
     uint32_t slot = id & (CHANNEL_SLOTS_MAX - 1);
-    struct pending *p = slot < c->slot_count && c->slots[slot].wire_id == id ? c->slots[slot].call : NULL;
+    return slot < c->slot_count && c->slots[slot].wire_id == id ? c->slots[slot].call : NULL;
+}
+
+static void take_call_frame(struct connection *c, nng_msg *msg, const struct frame *f, uint32_t id)
+{
+    struct pending *p = find_call(c, id);
     if (!p) { // it has ended before
         nng_msg_free(msg);
         if (f->kind == FRAME_MESSAGE)
@@ -378,6 +383,26 @@ int64_t connection_tick(struct connection *c, int64_t now_us)
     return CLOCK_NEVER;
 }
 
+// A message over our limit ends its call, and no other; tried again, it would be the same.
+static bool too_long(void *owner, struct sp_pipe *pipe, uint32_t id, uint64_t bytes)
+{
+    static const struct frame unread = {.version = NRPC_WIRE_VERSION};
+    struct connection *c = owner;
+    char text[200];
+    (void)pipe;
+    channel_lock(c->channel);
+    link_heard(&c->link, &unread);
+    struct pending *p = find_call(c, id);
+    if (p) {
+        snprintf(text, sizeof text, "%s: a message of %llu bytes from the server is over the limit of %zu",
+                 p->method->name, (unsigned long long)bytes, c->channel->options.max_message_bytes);
+        channel_cancel(c->channel, p, NRPC_RESOURCE_EXHAUSTED, text);
+    }
+    link_acknowledge(&c->link);
+    channel_unlock(c->channel);
+    return id != LINK_CONNECTION_ID;
+}
+
 // A long message is arriving: without a word from us its sender could not tell that we live.
 static void arriving(void *owner, struct sp_pipe *pipe)
 {
@@ -412,7 +437,7 @@ void connection_destroy(struct connection *c)
 
 int connection_open(const struct connection *c, struct sp_dialer **out, struct nrpc_status *st)
 {
-    static const struct sp_events events = {opened, received, closed, arriving, NULL};
+    static const struct sp_events events = {opened, received, closed, arriving, NULL, too_long};
     const struct nrpc_channel_options *o = &c->channel->options;
     const struct sp_options options = {
         .events = &events,

@@ -315,7 +315,7 @@ void peers_open(struct nrpc_server *s)
 
 struct sp_options peers_options(struct nrpc_server *s)
 {
-    static const struct sp_events events = {opened, received, closed, arriving, drained};
+    static const struct sp_events events = {opened, received, closed, arriving, drained, NULL};
     return (struct sp_options){
         .events = &events,
         .owner = s,

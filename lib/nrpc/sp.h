@@ -31,13 +31,16 @@ struct sp_events {
     // What waits to be sent has fallen to half of sp_options.room_bytes after it was above. May be NULL. It
     // may run beside the other events of the pipe, but is never the last.
     void (*drained)(void *owner, struct sp_pipe *pipe);
+    // A message of so many bytes comes, more than max_bytes, and is passed over; false: the pipe is closed
+    // instead. May be NULL: it always is.
+    bool (*too_long)(void *owner, struct sp_pipe *pipe, uint32_t id, uint64_t bytes);
 };
 enum { SP_ARRIVING_MS = 500 };
 
 struct sp_options {
     const struct sp_events *events;
     void *owner;
-    size_t max_bytes;  // of a message; a larger one ends its connection
+    size_t max_bytes;  // of a message; of a larger one: see `too_long`
     size_t room_bytes; // of messages that wait to be sent: see `drained`
     const struct nrpc_tls_options *tls;
     int64_t reconnect_min_ms, reconnect_max_ms, first_pause_ms; // of a dialer

@@ -24,7 +24,8 @@ enum {
     SEND_TOGETHER = 4, // messages in one write
     // From so many bytes on no further message joins them: urgent ones wait until all of them are written.
     TOGETHER_BYTES = 64 << 10,
-    QUEUE_MAX = 1024, // far above a link's window: a peer that lets more gather sends and does not read
+    SKIP_MAX = 1 << 30, // bytes of a message that is passed over
+    QUEUE_MAX = 1024,   // far above a link's window: a peer that lets more gather sends and does not read
 };
 
 struct outgoing_message {
@@ -66,7 +67,8 @@ struct sp_pipe {
     size_t at, end;      // what of the buffer was not looked at yet
     nng_msg *partial;    // a message that does not fit the buffer
     size_t partial_at;   // bytes of it that have arrived
-    int64_t arriving_us; // when it began, or the owner was last told that it arrives
+    uint64_t skip;       // bytes still to come of a message that is passed over
+    int64_t arriving_us; // when either began, or the owner was last told that it arrives
 };
 
 // ---- life
@@ -375,19 +377,52 @@ static void deliver(struct sp_pipe *p, nng_msg *msg)
         p->events->received(p->owner, p, msg, id);
 }
 
+static uint64_t read_number(const uint8_t *at, size_t bytes)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < bytes; i++)
+        v = v << 8 | at[i];
+    return v;
+}
+
+// Begins to pass over a message that is too long, whose id stands here, if the owner wants that.
+static int pass_over(struct sp_pipe *p, const uint8_t *id, size_t have, uint64_t length)
+{
+    if (!p->events->too_long || length > SKIP_MAX)
+        return -1;
+    if (have < ID_BYTES)
+        return 0;
+    if (!p->events->too_long(p->owner, p, (uint32_t)read_number(id, ID_BYTES), length - ID_BYTES))
+        return -1;
+    p->at = (size_t)(id - p->buffer);
+    p->skip = length;
+    p->arriving_us = sp_heard_us(p);
+    return 1;
+}
+
+static int go_on_passing_over(struct sp_pipe *p, size_t have)
+{
+    size_t here = have < p->skip ? have : (size_t)p->skip;
+    p->at += here;
+    p->skip -= here;
+    return p->skip ? 0 : 1;
+}
+
 // Takes the next message, or the begin of one, out of the buffer. 1: took something; 0: needs more; -1:
 // nonsense.
 static int take_from_buffer(struct sp_pipe *p)
 {
     const uint8_t *head = p->buffer + p->at;
     size_t have = p->end - p->at, mark = p->is_ipc ? 1 : 0;
+    if (p->skip)
+        return go_on_passing_over(p, have);
     if (have < mark + 8)
         return 0;
-    uint64_t length = 0;
-    for (size_t i = 0; i < 8; i++)
-        length = length << 8 | head[mark + i];
-    if (length < id_bytes(p) || length > p->max_bytes + id_bytes(p) || (mark && head[0] != 1))
+    uint64_t length = read_number(head + mark, 8);
+    if (length < id_bytes(p) || (mark && head[0] != 1))
         return -1;
+    if (length > p->max_bytes + id_bytes(p))
+        return pass_over(p, head + mark + 8, have - mark - 8, length);
     nng_msg *msg = transport_message((size_t)length);
     size_t here = have - mark - 8 < length ? have - mark - 8 : (size_t)length;
     if (here)
@@ -430,7 +465,7 @@ static bool digest(struct sp_pipe *p, size_t bytes)
 // A long message says that its sender lives before it is complete.
 static void tell_arriving(struct sp_pipe *p, int64_t now_us)
 {
-    if (!p->partial || !p->events->arriving || now_us - p->arriving_us < SP_ARRIVING_MS * 1000)
+    if ((!p->partial && !p->skip) || !p->events->arriving || now_us - p->arriving_us < SP_ARRIVING_MS * 1000)
         return;
     p->arriving_us = now_us;
     p->events->arriving(p->owner, p);

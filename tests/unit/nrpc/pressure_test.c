@@ -405,6 +405,44 @@ static void test_too_many_details(void **state)
     close_host(&h);
 }
 
+// A client with a smaller limit than its server's: what is over it ends its own call, once; the others go on.
+static void test_answers_over_the_clients_limit(void **state)
+{
+    (void)state;
+    struct host h;
+    struct count c = {0};
+    struct nrpc_status st;
+    struct nrpc_channel_stats s;
+    struct nrpc_outcome outcome;
+    struct nrpc_stream *stream;
+    const Soak__Item *r;
+    const struct nrpc_channel_options co = {.max_message_bytes = 10000};
+    struct nrpc_call_options o = {.outcome = &outcome};
+    Soak__Item q = SOAK__ITEM__INIT;
+    open_host(&h, NRPC_POOLED, NULL, &co, 0);
+    soak_soak_park_async(h.channel, NULL, &q, done, &c);
+    WAIT_FOR(h.parked_count == 1);
+    const uint64_t sizes[] = {BIG - 1000, 100000, 60000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        q.number = sizes[i];
+        assert_int_equal(soak_soak_echo(h.channel, NULL, &q, NULL, &st), NRPC_RESOURCE_EXHAUSTED);
+        assert_non_null(strstr(st.text, "is over the limit of 10000"));
+        assert_int_equal(soak_soak_echo_again(h.channel, &o, &q, NULL, &st), NRPC_RESOURCE_EXHAUSTED);
+        assert_int_equal(outcome.attempts, 1);
+        nrpc_outcome_fini(&outcome);
+    }
+    q.number = 2;
+    assert_int_equal(soak_soak_many(h.channel, NULL, &q, &stream, &st), NRPC_OK);
+    assert_int_equal(soak_soak_many_read(stream, &r, &st), NRPC_RESOURCE_EXHAUSTED);
+    nrpc_stream_close(stream);
+    call_many(&h, 100, 10, 1000);
+    nrpc_channel_stats(h.channel, &s);
+    assert_int_equal(s.disconnects, 0);
+    answer_parked(&h, 10);
+    WAIT_FOR(c.ok == 1);
+    close_host(&h);
+}
+
 // Messages of nothing, each in a frame of its own, which nobody reads: they take what they cost, not many
 // times that.
 static void test_empty_messages(void **state)
@@ -471,6 +509,7 @@ int main(void)
         cmocka_unit_test(test_the_dead_are_found),
         cmocka_unit_test(test_false_acknowledgements),
         cmocka_unit_test(test_too_many_details),
+        cmocka_unit_test(test_answers_over_the_clients_limit),
         cmocka_unit_test(test_empty_messages),
         cmocka_unit_test(test_idle_streams_hold_no_worker),
     };
