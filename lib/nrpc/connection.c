@@ -42,7 +42,33 @@ static void has_room(struct link *link)
             channel_ready((struct nrpc_stream *)c->slots[i].call);
 }
 
-static const struct link link_model = {.emit = emit, .has_room = has_room};
+static struct pending *find_call(const struct connection *c, uint32_t id)
+{
+    uint32_t slot = id & (CHANNEL_SLOTS_MAX - 1);
+    return slot < c->slot_count && c->slots[slot].wire_id == id ? c->slots[slot].call : NULL;
+}
+
+static void write_timeout(const struct pending *p, nng_msg *msg)
+{
+    if (p->deadline_us == CLOCK_NEVER)
+        return;
+    int64_t left_us = p->deadline_us - clock_mono_us();
+    frame_set_timeout(nng_msg_body(msg), left_us > 0 ? (uint64_t)left_us : 1);
+}
+
+// A request that was held goes with the time that remains now, or, if its call has ended meanwhile, not at
+// all.
+static bool is_wanted(struct link *link, nng_msg *msg, uint32_t id)
+{
+    const struct pending *p = find_call(connection_of(link), id);
+    if (id == LINK_CONNECTION_ID || frame_kind_of(nng_msg_body(msg)) != FRAME_REQUEST)
+        return true;
+    if (p)
+        write_timeout(p, msg);
+    return p != NULL;
+}
+
+static const struct link link_model = {.emit = emit, .is_wanted = is_wanted, .has_room = has_room};
 
 // ---- slots
 
@@ -97,10 +123,7 @@ void connection_place(struct connection *c, struct pending *p)
     c->slots[p->slot].wire_id = p->wire_id;
     if (c->outstanding++ == 0)
         c->busy_since_us = clock_mono_us(); // the silence before does not count
-    if (p->deadline_us != CLOCK_NEVER) {
-        int64_t left_us = p->deadline_us - clock_mono_us();
-        frame_set_timeout(nng_msg_body(p->msg), left_us > 0 ? (uint64_t)left_us : 1);
-    }
+    write_timeout(p, p->msg);
     keep_request(c, p);
     if (p->kind == PENDING_STREAM)
         flow_connect(&((struct nrpc_stream *)p)->flow, &c->link, p->wire_id);
@@ -229,12 +252,6 @@ static void take_stream_frame(struct connection *c, struct nrpc_stream *s, nng_m
         return;
     }
     channel_ready(s);
-}
-
-static struct pending *find_call(const struct connection *c, uint32_t id)
-{
-    uint32_t slot = id & (CHANNEL_SLOTS_MAX - 1);
-    return slot < c->slot_count && c->slots[slot].wire_id == id ? c->slots[slot].call : NULL;
 }
 
 static void take_call_frame(struct connection *c, nng_msg *msg, const struct frame *f, uint32_t id)

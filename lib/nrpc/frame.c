@@ -229,7 +229,7 @@ static uint8_t *write_padded(uint8_t *p, uint64_t v, unsigned size)
     return p;
 }
 
-// Third in a frame, behind two numbers of one byte each.
+// Third in a frame, behind two numbers of one byte each: version and kind.
 enum { TIMEOUT_AT = 4, TIMEOUT_SIZE = 10 };
 
 static uint8_t *write_timeout(uint8_t *p, uint64_t timeout_us)
@@ -282,6 +282,11 @@ void frame_write_ack(uint8_t *p, uint32_t ack)
 {
     *p++ = (uint8_t)(F_ACK << 3 | WIRE_VARINT);
     write_padded(p, ack, FRAME_ACK_SIZE - 1);
+}
+
+enum frame_kind frame_kind_of(const uint8_t *frame)
+{
+    return (enum frame_kind)frame[TIMEOUT_AT - 1];
 }
 
 void frame_set_timeout(uint8_t *frame, uint64_t timeout_us)

@@ -68,6 +68,9 @@ size_t frame_size(const struct frame *f, bool with_payload, size_t payload_size)
 uint8_t *frame_write(const struct frame *f, bool with_payload, size_t payload_size, uint8_t *out);
 void frame_write_ack(uint8_t *out, uint32_t ack);
 
+// The kind of a frame that was written here.
+enum frame_kind frame_kind_of(const uint8_t *frame);
+
 // Writes over the timeout of a frame that was written with one (not 0). Below 2^63.
 void frame_set_timeout(uint8_t *frame, uint64_t timeout_us);
 

@@ -13,6 +13,7 @@
 void link_init(struct link *l, const struct link *model)
 {
     *l = (struct link){.emit = model->emit,
+                       .is_wanted = model->is_wanted,
                        .has_room = model->has_room,
                        .unsent = model->unsent,
                        .full_links = model->full_links};
@@ -213,6 +214,10 @@ void link_heard(struct link *l, const struct frame *f)
         struct link_held h = *(struct link_held *)queue_at(&l->held, 0, sizeof h);
         queue_pop(&l->held);
         count_held(l, &h, false);
+        if (l->is_wanted && !l->is_wanted(l, h.msg, h.id)) {
+            transport_free(h.msg);
+            continue;
+        }
         emit(l, h.msg, h.id, false);
     }
     flow_resume(l);

@@ -37,6 +37,8 @@ struct link {
     // Sends; takes msg, which is freed with transport_free. urgent: before all that was not begun. msg NULL:
     // the connection is to be closed, the peer does not acknowledge.
     void (*emit)(struct link *link, nng_msg *msg, uint32_t id, bool urgent);
+    // A message that was held is about to be emitted after all; false: it is dropped. May be NULL.
+    bool (*is_wanted)(struct link *link, nng_msg *msg, uint32_t id);
     // The link was full and has room again. May be NULL.
     void (*has_room)(struct link *link);
     // Bytes that were emitted and are not sent yet. May be NULL: they do not count.

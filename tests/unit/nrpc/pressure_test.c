@@ -46,7 +46,8 @@ struct host {
     struct nrpc_channel *channel;
     pthread_mutex_t mu;
     struct nrpc_call *parked[PARKED_MAX];
-    _Atomic int parked_count;
+    _Atomic int parked_count, calls;
+    _Atomic int64_t remaining_ms; // of the last Echo
 };
 
 // ---- the service: Echo answers `number` bytes, EchoAgain an error with as many of details; Park answers
@@ -54,8 +55,10 @@ struct host {
 
 static void on_item(struct nrpc_call *call, const Soak__Item *q, void *user)
 {
+    struct host *h = user;
     Soak__Item r = SOAK__ITEM__INIT;
-    (void)user;
+    h->calls++;
+    h->remaining_ms = nrpc_call_remaining_ms(call);
     r.data = (ProtobufCBinaryData){(size_t)q->number, data};
     soak_soak_echo_reply(call, &r);
 }
@@ -268,6 +271,31 @@ static void test_streams_wait_for_room(void **state)
         assert_null(r);
         nrpc_stream_close(streams[i]);
     }
+    close_host(&h);
+}
+
+// What has ended before it could leave does not leave; what leaves late says how much time is left.
+static void test_requests_that_are_held(void **state)
+{
+    (void)state;
+    enum { CALLS = 60, WINDOW = 48 };
+    struct host h;
+    struct count c = {0}, last = {0};
+    Soak__Item q = SOAK__ITEM__INIT;
+    open_host(&h, NRPC_INLINE, NULL, NULL, 0);
+    proxy_stall(h.proxy, true);
+    q.data = (ProtobufCBinaryData){100000, data};
+    struct nrpc_call_options o = {.timeout_ms = 300};
+    for (int i = 0; i < CALLS; i++)
+        soak_soak_echo_async(h.channel, &o, &q, done, &c);
+    o.timeout_ms = 60000;
+    soak_soak_echo_async(h.channel, &o, &q, done, &last);
+    WAIT_FOR(c.failed == CALLS);
+    poll(NULL, 0, 200);
+    proxy_stall(h.proxy, false);
+    WAIT_FOR(last.ok == 1);
+    assert_in_range(h.calls, 1, WINDOW + 1);
+    assert_in_range(h.remaining_ms, 50000, 60000 - 400);
     close_host(&h);
 }
 
@@ -505,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_answers_wait_for_a_slow_client),
         cmocka_unit_test(test_parked_calls_are_all_answered),
         cmocka_unit_test(test_streams_wait_for_room),
+        cmocka_unit_test(test_requests_that_are_held),
         cmocka_unit_test(test_bytes_are_signs_of_life),
         cmocka_unit_test(test_the_dead_are_found),
         cmocka_unit_test(test_false_acknowledgements),
