@@ -264,6 +264,8 @@ static int repair_some(struct repair *r, const struct records_task *tasks, size_
     for (size_t i = 0; i < count; i++)
         ids[i] = tasks[i].id;
     int code = read_points(r, ids, count, a, progress, resumes, st);
+    if (code)
+        return code;
     for (size_t i = 0; code != NRPC_UNAVAILABLE && i < count; i++) {
         code = progress[i].unknown ? NRPC_OK : repair_one(r->m, &tasks[i], &progress[i], &resumes[i], a, st);
         if (code)

@@ -246,11 +246,11 @@ static int compare(struct scheduler *s, struct node *n, struct exchange *x, stru
                               .count = r->n_holding};
     exchange_free_outbox(n);
     int code = s->env->state->ops->node_reconcile(s->env->state, exchange_holder(x), &h, &s->arena, st);
-    bool *kept = code ? NULL : nrpc_call_alloc(x->call, r->n_holding + 1);
-    if (code == NRPC_OK && !kept)
-        code = status_set(st, NRPC_RESOURCE_EXHAUSTED, "the request is too large");
     if (code)
         return code;
+    bool *kept = nrpc_call_alloc(x->call, r->n_holding + 1);
+    if (!kept)
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "the request is too large");
     x->kept = memcpy(kept, h.kept, r->n_holding);
     for (size_t i = 0; i < h.stop_count; i++)
         node_add_cancel(n, h.stops[i]);
