@@ -317,7 +317,7 @@ int rs_node_get(struct state *s, struct state_holder who, struct arena *a, struc
         rs_note(&round, rs_end(&c));
     }
     int code = rs_round_end(&round);
-    if (code == NRPC_OK && !l.count)
+    if (code == NRPC_OK && !l.at)
         code = status_set(st, NRPC_UNAVAILABLE, "no Redis server says who node %llu is",
                           (unsigned long long)who.node);
     if (code == NRPC_OK)

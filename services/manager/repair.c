@@ -259,7 +259,7 @@ static int repair_some(struct repair *r, const struct records_task *tasks, size_
                        struct nrpc_status *st)
 {
     uint64_t ids[RESUMES_PAGE];
-    struct state_progress progress[RESUMES_PAGE];
+    struct state_progress progress[RESUMES_PAGE] = {0};
     struct records_resume resumes[RESUMES_PAGE] = {0};
     for (size_t i = 0; i < count; i++)
         ids[i] = tasks[i].id;
