@@ -317,11 +317,11 @@ int rs_node_get(struct state *s, struct state_holder who, struct arena *a, struc
         rs_note(&round, rs_end(&c));
     }
     int code = rs_round_end(&round);
-    if (code == NRPC_OK && !l.at)
+    if (code == NRPC_OK && l.at)
+        *out = *l.at;
+    else if (code == NRPC_OK)
         code = status_set(st, NRPC_UNAVAILABLE, "no Redis server says who node %llu is",
                           (unsigned long long)who.node);
-    if (code == NRPC_OK)
-        *out = l.at[0];
     free(l.at);
     return code;
 }
