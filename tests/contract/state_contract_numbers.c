@@ -206,20 +206,19 @@ static void test_batches(void **state)
 static void test_segments(void **state)
 {
     struct fixture *f = *state;
-    enum { COUNT = (SEGMENTS + 2) * SEGMENT / 2 };
+    enum { EACH = 50, COUNT = (SEGMENTS + 2) * EACH };
     uint64_t node = node_make(f, CLOCK_NEVER), fed;
     struct state_task t = task_sample(1);
     t.fed = true;
     admit_task(f, &t);
-    for (uint64_t at = 0; at < COUNT; at += SEGMENT / 2) { // a second apart: a segment each
+    for (uint64_t at = 0; at < COUNT; at += EACH) { // a second apart: a segment each
         f->now_ms += 1000;
-        must(f, f->ops->feed(f->s, 1, at, subtasks(f, at + 1, SEGMENT / 2), SEGMENT / 2,
-                             at + SEGMENT / 2 == COUNT, &fed, &f->st));
+        must(f, f->ops->feed(f->s, 1, at, subtasks(f, at + 1, EACH), EACH, at + EACH == COUNT, &fed, &f->st));
     }
     struct works w = lease(f, node, 1, COUNT);
     assert_int_equal(w.count, COUNT);
-    for (size_t i = COUNT; i > 0; i -= SEGMENT / 2)
-        settle_all(f, (struct works){&w.at[i - SEGMENT / 2], SEGMENT / 2}, MODEL_SUCCESS);
+    for (size_t i = COUNT; i > 0; i -= EACH)
+        settle_all(f, (struct works){&w.at[i - EACH], EACH}, MODEL_SUCCESS);
     assert_int_equal(progress_of(f, 1).counters.succeeded, COUNT);
     assert_int_equal(progress_of(f, 1).phase, MODEL_CLOSED);
 }

@@ -17,7 +17,7 @@ const WRITES_MAX = 1024; // messages that may wait to be sent
 function outcomeOf(frame) {
   return {
     code: frame.status, message: frame.statusText, details: frame.statusDetails, headers: frame.headers,
-    trailers: frame.trailers,
+    trailers: frame.trailers, notBegun: frame.notBegun,
   };
 }
 
@@ -38,6 +38,7 @@ class Call {
     this.connection = null;
     this.id = 0; // on the connection
     this.attempts = 0;
+    this.beginBy = 0; // when a server must have begun it, after one that drains has not
     this.headers = null;
     this.outcome = null; // how it ended
     this.signal = signal;

@@ -255,6 +255,8 @@ class Channel {
 
   // On a connection: with what the server said, or because it was lost.
   endAttempt(call, outcome) {
+    if (outcome.notBegun && outcome.code === StatusCode.UNAVAILABLE && this.#beginElsewhere(call))
+      return;
     this.#budget.count(outcome.code);
     const pushback = pushbackMs(outcome.trailers ?? {});
     const waitMs = call.canRetry && !this.#closing
@@ -269,6 +271,19 @@ class Channel {
     call.restUntil = restUntil;
     this.#resting.add(call);
     this.#arm(call);
+  }
+
+  // A server that drains did not begin the call: it goes into the line again, unless its messages are gone, or no server has
+  // begun it in the time that a connection may take.
+  #beginElsewhere(call) {
+    call.beginBy ||= performance.now() + this.options.connectTimeoutMs;
+    if (call.method.clientStreams || this.#closing || performance.now() >= call.beginBy)
+      return false;
+    call.connection.release(call, false);
+    call.connection = null;
+    call.attempts--;
+    this.#join(call);
+    return true;
   }
 
   // From this side.

@@ -79,6 +79,7 @@ const FIELDS = {
   [tag(8, BYTES)]: (f, reader) => { f.statusDetails = Buffer.from(reader.bytes()); },
   [tag(9, VARINT)]: (f, reader) => { f.credit = reader.uint32(); },
   [tag(10, VARINT)]: (f, reader) => { f.ack = reader.uint32(); },
+  [tag(12, VARINT)]: (f, reader) => { f.notBegun = reader.bool(); },
   [tag(11, BYTES)]: (f, reader, collector) => { readMetadata(reader.bytes(), f.trailers, collector); },
 };
 
@@ -98,7 +99,7 @@ function skip(reader, t) {
 
 function emptyFrame(data, kind) {
   return {
-    data, kind, version: 0, status: 0, statusText: '', statusDetails: null, credit: 0, ack: 0,
+    data, kind, version: 0, status: 0, statusText: '', statusDetails: null, credit: 0, ack: 0, notBegun: false,
     headers: Object.create(null), trailers: Object.create(null),
   };
 }

@@ -64,6 +64,31 @@ test('beside a server that drains, the next one behind the address takes the cal
   assert.equal((await later).text, 'later');
 });
 
+test('a call that was not begun goes elsewhere, whatever its method', async (t) => {
+  const {peer, client, server} = await start(t);
+  const call = client.say({text: 'x'}, {timeoutMs: 10000});
+  const {id} = await server.expect('REQUEST');
+  server.say('DRAIN');
+  server.send(id, 'RESPONSE', {status: 14, notBegun: true});
+  await answer(await peer.accept(), 'y');
+  assert.equal((await call).text, 'y');
+  assert.equal(call.attempts, 1);
+});
+
+test('a call that nobody begins ends', async (t) => {
+  const {client, server} = await start(t, {connectTimeoutMs: 200});
+  const call = client.say({text: 'x'}, {timeoutMs: 10000});
+  let ended = false;
+  call.catch(() => { ended = true; });
+  while (!ended) {
+    const {id} = await server.expect('REQUEST');
+    await sleep(20);
+    server.send(id, 'RESPONSE', {status: 14, notBegun: true});
+    await sleep(20);
+  }
+  await assert.rejects(call, {codeName: 'UNAVAILABLE'});
+});
+
 test('close ends the calls of all connections', async (t) => {
   const {peer, channel, client, server} = await start(t);
   const old = client.say({});

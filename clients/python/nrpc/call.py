@@ -43,6 +43,7 @@ class CallCore:
         self.deadline = deadline  # of the loop's clock
         self.wait_for_ready = wait_for_ready
         self.attempts = 0
+        self.begin_by = 0.0  # when a server must have begun it, after one that drains has not
         self.connection: ClientConnection | None = None
         self.request_id = 0
         self.is_half_closed = False  # said before there was a connection

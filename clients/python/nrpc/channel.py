@@ -133,6 +133,8 @@ class ClientConnection(Connection):
         )
         if has_message:
             call.flow.put(f.payloads[0])
+        if f.not_begun and f.status == StatusCode.UNAVAILABLE and self._channel.begin_elsewhere(call):
+            return
         self._channel.end_attempt(call, outcome)
 
     def _break(self, call: CallCore, text: str) -> None:
@@ -283,6 +285,18 @@ class ChannelCore:
         self._resting.add(call)
         call.timers["retry"] = self.loop.call_later(wait_s, self._try_again, call)
         self._pump()
+
+    def begin_elsewhere(self, call: CallCore) -> bool:
+        """A server that drains did not begin the call: it goes into the line again, unless its messages are gone, or no
+        server has begun it in the time that a connection may take."""
+        now = self.loop.time()
+        call.begin_by = call.begin_by or now + self.options.connect_timeout_s
+        if call.method.client_streams or self._is_closing or now >= call.begin_by or not call.connection:
+            return False
+        call.connection.release(call)
+        call.attempts -= 1
+        self._join_line(call)
+        return True
 
     def _try_again(self, call: CallCore) -> None:
         self._resting.discard(call)

@@ -92,6 +92,7 @@ class Frame:
     credit: int = 0
     ack: int = 0
     trailers: Metadata = Metadata()
+    not_begun: int = 0
     payloads: list[bytes] = field(default_factory=list)
 
     def cost(self) -> int:
@@ -120,13 +121,14 @@ def encode(f: Frame) -> bytes:
     if f.status_details:
         parts.append(bytes_field(8, f.status_details))
     parts += [number_field(9, f.credit), number_field(10, f.ack), _metadata_fields(11, f.trailers)]
+    parts.append(number_field(12, f.not_begun))
     parts += [bytes_field(15, payload) for payload in f.payloads]
     return b"".join(parts)
 
 
 # ---- reading
 
-_NUMBERS = {1: "version", 2: "kind", 4: "timeout_us", 6: "status", 9: "credit", 10: "ack"}
+_NUMBERS = {1: "version", 2: "kind", 4: "timeout_us", 6: "status", 9: "credit", 10: "ack", 12: "not_begun"}
 _METADATA, _TRAILERS, _PAYLOAD = 5, 11, 15
 
 

@@ -41,6 +41,19 @@ class Link:
         self._held: deque[Outgoing] = deque()
         self.held_bytes = 0  # of payload
         self.said_goodbye = False  # nothing is sent any more
+        self._was_acknowledged = False
+
+    def last_sent(self) -> int:
+        """The number of the last message that was sent."""
+        return self._sent
+
+    def has(self, number: int) -> bool:
+        """Whether the peer has said that it has that message."""
+        return (self._acked - number & _MASK) <= _MASK >> 1
+
+    def was_acknowledged(self) -> bool:
+        """Whether the peer has ever said what it has."""
+        return self._was_acknowledged
 
     def has_room(self) -> bool:
         """Whether a frame of a call would go at once."""
@@ -87,6 +100,7 @@ class Link:
         if frame.ack == 0 or (frame.ack - self._acked & _MASK) > self._on_the_way():
             return
         self._acked = frame.ack
+        self._was_acknowledged = True
         while self._held and self._on_the_way() < WINDOW:
             out = self._held.popleft()
             out.is_held = False

@@ -14,7 +14,6 @@ from . import loop, tls, transport
 from .auth import Tokens
 from .connection import GOODBYE_S
 from .flow import DEFAULT_WINDOW, check_window
-from .frame import Kind
 from .method import Method, methods_of
 from .server_connection import ServerConnection
 
@@ -112,7 +111,7 @@ class Server:
         connection = ServerConnection(self, pipe)
         self._connections.add(connection)
         if self.is_draining:
-            connection.link.say(Kind.DRAIN)
+            connection.say_drain()
         try:
             await connection.run()
         finally:
@@ -134,7 +133,7 @@ class Server:
         self.is_draining = True
         self._close_listeners()
         for connection in self._connections:
-            connection.link.say(Kind.DRAIN)
+            connection.say_drain()
         await self._wait_for(lambda: not self.running, timeout)
         if not self.running:
             await self._wait_for(lambda: not self._connections, min(timeout, 1.0))

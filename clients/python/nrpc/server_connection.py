@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     from .server import Server
 
 RETRY_AFTER_MS = 100
+CROSSING_S = 1.0  # how long calls are taken after DRAIN from a peer that acknowledges nothing
 HELD_BYTES_MAX = 64 << 20  # answers that a client does not acknowledge; no more calls for it above that
 
 _log = logging.getLogger("nrpc")
+
+
+class NotBegun(Abort):
+    """The call was not begun, and can be sent to another server."""
 
 
 class ServerCall:
@@ -125,6 +130,21 @@ class ServerConnection(Connection):
         super().__init__(pipe, server.options.keepalive_s, server.options.keepalive_timeout_s)
         self.server: Server = server
         self.calls: dict[int, ServerCall] = {}
+        self._drain: int | None = None  # the number of our DRAIN
+        self._drained_at = 0.0
+
+    def say_drain(self) -> None:
+        """The client is to make its calls elsewhere. Those that cross this are served."""
+        self.link.say(Kind.DRAIN)
+        self._drain = self.link.last_sent()
+        self._drained_at = self.loop.time()
+
+    def _knows_drain(self) -> bool:
+        if self._drain is None:
+            return False
+        if self.link.was_acknowledged():
+            return self.link.has(self._drain)
+        return self.loop.time() - self._drained_at > CROSSING_S
 
     def end_calls(self, text: str) -> None:
         for call in list(self.calls.values()):
@@ -166,8 +186,12 @@ class ServerConnection(Connection):
 
     # ---- beginning
 
-    def _refuse(self, request_id: int, code: int, text: str, trailers: Metadata = Metadata()) -> None:
-        self.link.send(request_id, Frame(Kind.RESPONSE, status=code, status_text=text, trailers=trailers))
+    def _refuse(
+        self, request_id: int, code: int, text: str, trailers: Metadata = Metadata(), not_begun: bool = False
+    ) -> None:
+        response = Frame(Kind.RESPONSE, status=code, status_text=text, trailers=trailers)
+        response.not_begun = int(not_begun)
+        self.link.send(request_id, response)
 
     def _begin(self, request_id: int, frame: Frame | None) -> None:
         method, handler = self.server.methods.get(frame.method, (None, None)) if frame else (None, None)
@@ -177,7 +201,7 @@ class ServerConnection(Connection):
         except Abort as e:
             if e.code == StatusCode.RESOURCE_EXHAUSTED:
                 trailers = Metadata(((RETRY_AFTER, str(RETRY_AFTER_MS)),))
-            self._refuse(request_id, e.code, e.text, trailers)
+            self._refuse(request_id, e.code, e.text, trailers, isinstance(e, NotBegun))
             return
         assert frame and method and handler
         window = self.server.options.stream_window_bytes if method.client_streams else 0
@@ -218,8 +242,8 @@ class ServerConnection(Connection):
             raise Abort(
                 StatusCode.UNIMPLEMENTED, f"{method.path} takes one message, and got {len(frame.payloads)}"
             )
-        if server.is_draining:
-            raise Abort(StatusCode.UNAVAILABLE, "the server is shutting down")
+        if server.is_draining and self._knows_drain():
+            raise NotBegun(StatusCode.UNAVAILABLE, "the server is shutting down")
         options = server.options
         if server.running >= options.max_workers + options.max_queued:
             raise Abort(StatusCode.RESOURCE_EXHAUSTED, "the server has too many calls waiting")

@@ -82,7 +82,10 @@ class ServerTest(unittest.TestCase):
             Kind.BATCH, payloads=[*payloads, CONNECTION_ID.to_bytes(4, "big") + encode(Frame(Kind.BATCH))]
         )
         self.peer.send(batch, CONNECTION_ID)
-        kinds = [self.peer.receive()[1].kind for _ in range(3)]
+        kinds = []
+        while len(kinds) < 3:
+            kind = self.peer.receive()[1].kind
+            kinds += [kind] if kind != Kind.PING else []  # it was silent for long, on a busy machine
         self.assertEqual(sorted(kinds), [Kind.RESPONSE, Kind.RESPONSE, Kind.ACK])
 
     def test_a_batch_of_what_is_no_frame_is_hung_up_on(self):

@@ -201,6 +201,62 @@ class DrainTest(CallTest):
             self.assertEqual(drained, [0])
             self.assertEqual(self.stub.Echo(Text(value="x"), timeout=WAIT_S).value, "x")
 
+    def test_a_call_that_was_not_begun_goes_elsewhere(self):
+        raw = RawServer()
+        self.addCleanup(raw.close)
+        with nrpc.Channel(raw.url) as channel:
+            call = nrpc.Stub(channel, service()).Echo.start(Text(value="x"), timeout=WAIT_S)  # not idempotent
+            first = raw.accept()
+            request_id, _ = first.receive()
+            first.send(Frame(Kind.DRAIN), CONNECTION_ID)
+            refusal = Frame(Kind.RESPONSE, status=StatusCode.UNAVAILABLE, not_begun=1)
+            first.send(refusal, request_id)
+            second = raw.accept()
+            request_id, frame = second.receive()
+            self.assertEqual(Text.FromString(frame.payloads[0]).value, "x")
+            second.send(Frame(Kind.RESPONSE, payloads=frame.payloads), request_id)
+            self.assertEqual((call.result().value, call.attempts), ("x", 1))
+
+    def test_a_call_that_nobody_begins_ends(self):
+        raw = RawServer()
+        self.addCleanup(raw.close)
+        with nrpc.Channel(raw.url, connect_timeout_s=0.3) as channel:
+            call = nrpc.Stub(channel, service()).Echo.start(Text(value="x"), timeout=WAIT_S)
+            peer = raw.accept()
+            peer.sock.settimeout(1)
+            requests = 0
+            try:
+                while True:
+                    request_id, _ = peer.receive()
+                    requests += 1
+                    time.sleep(0.01)
+                    peer.send(Frame(Kind.RESPONSE, status=StatusCode.UNAVAILABLE, not_begun=1), request_id)
+            except TimeoutError:
+                pass
+            self.assertGreater(requests, 2)
+            self.fails(StatusCode.UNAVAILABLE, call.result)
+
+    def test_a_server_serves_what_crosses_its_drain(self):
+        self.channel.close()
+        with connect(self.channel.url) as peer:
+            peer.acknowledges = False
+            thread = threading.Thread(target=self.server.drain, args=(WAIT_S,))
+            echo = Frame(Kind.REQUEST, method="/test.Test/Echo", payloads=[Text(value="wait").SerializeToString()])
+            peer.send(echo, 0x80000001)
+            self.assertTrue(self.implementation.seen.wait(WAIT_S))
+            thread.start()
+            peer.receive_kind(Kind.DRAIN)
+            echo.payloads = [Text(value="x").SerializeToString()]
+            peer.send(echo, 0x80000002)  # says nothing of what was received
+            request_id, frame = peer.receive()
+            self.assertEqual((request_id, frame.status), (0x80000002, 0))
+            echo.ack = 2  # the DRAIN and an answer
+            peer.send(echo, 0x80000003)
+            request_id, frame = peer.receive()
+            self.assertEqual((request_id, frame.status, frame.not_begun), (0x80000003, StatusCode.UNAVAILABLE, 1))
+            self.implementation.go.set()
+            thread.join()
+
     def test_who_says_drain_and_nothing_else_is_dialed_with_pauses(self):
         raw = RawServer()
         self.addCleanup(raw.close)
