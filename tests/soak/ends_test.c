@@ -30,7 +30,7 @@ struct world {
     unsigned seed;
     int number;
     _Atomic long round;
-    struct nrpc_server *server;
+    struct nrpc_server *server, *old; // the old one drains, beside the one that has taken its place; or NULL
     struct nrpc_channel *channels[CHANNELS_MAX];
     bool is_local[CHANNELS_MAX];
     int channel_count;
@@ -320,7 +320,7 @@ static void let_stranger_in(struct world *w)
 
 // ---- a round
 
-static void open_server(struct world *w)
+static void open_server(struct world *w, const char *url)
 {
     struct nrpc_status st;
     const struct nrpc_server_options o = {
@@ -334,7 +334,9 @@ static void open_server(struct world *w)
         nrpc_server_intercept(w->server,
                               &(struct nrpc_server_interceptor){.start = server_start, .end = server_end});
     if (soak_soak_register(w->server, chance(w, 2) ? NRPC_POOLED : NRPC_INLINE, &handlers, w, &st) ||
-        nrpc_server_listen(w->server, "tcp://127.0.0.1:0", &st)) {
+        // Somebody's connection may have got the port meanwhile.
+        (nrpc_server_listen(w->server, url, &st) &&
+         nrpc_server_listen(w->server, "tcp://127.0.0.1:0", &st))) {
         puts(st.text);
         abort();
     }
@@ -350,12 +352,16 @@ static void open_channel(struct world *w)
         .connect_timeout_ms = 1 + chance(w, 200),
         .keepalive_ms = 1 + chance(w, 20),
         .keepalive_timeout_ms = 1000,
+        .resolve_ms = 1 + chance(w, 10),
     };
     int n = w->channel_count++;
+    char name[64];
+    const char *url = nrpc_server_url(w->server, 0);
+    snprintf(name, sizeof name, "dns:///localhost%s", strrchr(url, ':'));
     w->is_local[n] = chance(w, 3) == 0;
     if (w->is_local[n])
         w->channels[n] = nrpc_channel_local(w->server);
-    else if (nrpc_channel_open(nrpc_server_url(w->server, 0), &o, &w->channels[n], &st))
+    else if (nrpc_channel_open(chance(w, 4) ? url : name, &o, &w->channels[n], &st))
         abort();
 }
 
@@ -372,6 +378,8 @@ static void start_lane(struct world *w, int channel)
 static void do_something(struct world *w)
 {
     int c = chance(w, w->channel_count);
+    if (!w->channels[c])
+        return;
     switch (chance(w, 5)) {
     case 0:
         if (w->lane_count < LANES_MAX && !w->is_local[c])
@@ -401,22 +409,45 @@ static void close_channels(struct world *w, bool local_ones_only)
 
 static void end_server(struct world *w)
 {
+    bool old_first = chance(w, 2);
+    if (old_first)
+        nrpc_server_destroy(w->old);
     if (chance(w, 2))
         (void)nrpc_server_drain(w->server, chance(w, 10));
     if (chance(w, 2))
         answer_parked(w);
     nrpc_server_destroy(w->server);
+    if (!old_first)
+        nrpc_server_destroy(w->old);
+}
+
+// Another server takes the place of the first, which goes on with what it has.
+static void replace_server(struct world *w)
+{
+    char url[64];
+    snprintf(url, sizeof url, "%s", nrpc_server_url(w->server, 0));
+    while (w->stream_count)
+        nrpc_stream_close(w->streams[--w->stream_count]);
+    close_channels(w, true);
+    (void)nrpc_server_drain(w->server, chance(w, 5));
+    w->old = w->server;
+    open_server(w, url);
+    for (int n = chance(w, 10); n > 0; n--)
+        do_something(w);
 }
 
 static void run_round(struct world *w)
 {
     w->begun = w->async_started = w->async_ended = 0;
     w->channel_count = w->stream_count = w->lane_count = w->stranger_count = w->parked_count = 0;
-    open_server(w);
+    w->old = NULL;
+    open_server(w, "tcp://127.0.0.1:0");
     for (int n = 1 + chance(w, CHANNELS_MAX); n > 0; n--)
         open_channel(w);
     for (int n = 1 + chance(w, 20); n > 0; n--)
         do_something(w);
+    if (chance(w, 3) == 0)
+        replace_server(w);
     bool server_first = chance(w, 2);
     if (server_first && chance(w, 2)) { // streams may also end with their server
         for (int i = 0; i < w->channel_count && w->stream_count; i++)
