@@ -2,6 +2,7 @@
 // answer.c: work, grouped by task, as protobuf messages in an arena.
 #include "answer.h"
 
+#include "dtf.h"
 #include "dtf/v1/node.nrpc.h"
 
 #include <stdlib.h>
@@ -36,6 +37,16 @@ static Dtf__V1__TaskWork *make_task(struct arena *arena, const struct state_work
     return t;
 }
 
+// At the most what work takes in the message: measuring it exactly would cost as much as packing it.
+static size_t room_of(const struct state_work *work, size_t count)
+{
+    enum { WORK_ROOM = 48, TASK_ROOM = 48 + DTF_NAME_MAX }; // numbers, tags and lengths; with the type's name
+    size_t bytes = TASK_ROOM;
+    for (size_t i = 0; i < count; i++)
+        bytes += work[i].param.bytes + WORK_ROOM;
+    return bytes;
+}
+
 bool answer_add(struct answer *a, const struct state_work *work, size_t count)
 {
     size_t before = a->task_count, bytes = 0;
@@ -43,8 +54,8 @@ bool answer_add(struct answer *a, const struct state_work *work, size_t count)
         for (n = 1; i + n < count && work[i + n].task == work[i].task; n++)
             ;
         mem_grow(&a->tasks, &a->task_capacity, a->task_count + 1, sizeof(Dtf__V1__TaskWork *));
-        Dtf__V1__TaskWork *t = a->tasks[a->task_count++] = make_task(a->arena, &work[i], n);
-        bytes += dtf__v1__task_work__get_packed_size(t) + BUDGET_PART_BYTES;
+        a->tasks[a->task_count++] = make_task(a->arena, &work[i], n);
+        bytes += room_of(&work[i], n);
     }
     if (count && !budget_take(&a->budget, bytes))
         a->task_count = before;
