@@ -2,7 +2,8 @@
 // redis_link.c: a pool of connections, each used by one thread at a time.
 //
 // After an error or a timeout a connection is never used again: a late answer would be taken for the next
-// command's. When one breaks, the others that wait in the pool are as good as broken, and go too.
+// command's. When one breaks, the others that wait in the pool are as good as broken, and go too. When an
+// answer is late, those that wait for one on other connections are interrupted: the server answers nobody.
 #include "state/redis_link.h"
 
 #include "base/mem.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { PORT = 6379, SENTINEL_PORT = 26379, DIGEST = 40, DATABASE_MAX = 9999 };
 
@@ -30,8 +32,10 @@ struct redis_link {
     pthread_mutex_t mu;
     pthread_cond_t returned;
     redisContext *idle[REDIS_CONNECTIONS_MAX];
-    size_t idle_count, open; // open: idle ones included
-    unsigned long breaks;    // connections that broke; one made before the last break is not kept
+    size_t idle_count, open;         // open: idle ones included
+    int busy[REDIS_CONNECTIONS_MAX]; // sockets of those in use
+    size_t busy_count;
+    unsigned long breaks; // connections that broke; one made before the last break is not kept
 };
 
 // ---- addresses
@@ -137,13 +141,18 @@ static int lost(const struct redis_link *l, const char *why, struct nrpc_status 
     return status_set(st, NRPC_UNAVAILABLE, "Redis at %s: %s", l->name, why);
 }
 
+// Its answer has not come in time. hiredis leaves that to errno, and to the text that it made of it.
+static bool is_late(const redisContext *c)
+{
+    return c->err == REDIS_ERR_IO && !strcmp(c->errstr, strerror(EAGAIN));
+}
+
 // A connection failed while it was used.
 static int broke(const struct redis_link *l, const redisContext *c, struct nrpc_status *st)
 {
-    bool late = c->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
-    return late ? status_set(st, NRPC_UNAVAILABLE, "Redis at %s: no answer within %d ms", l->name,
-                             REDIS_ANSWER_MS)
-                : lost(l, c->errstr, st);
+    return is_late(c) ? status_set(st, NRPC_UNAVAILABLE, "Redis at %s: no answer within %d ms", l->name,
+                                   REDIS_ANSWER_MS)
+                      : lost(l, c->errstr, st);
 }
 
 // How error replies begin that pass by themselves; and whether another connection may find a better server.
@@ -315,12 +324,38 @@ static bool check_out(struct redis_link *l, redisContext **c, unsigned long *bre
     return may;
 }
 
+static void note_busy(struct redis_link *l, int fd)
+{
+    pthread_mutex_lock(&l->mu);
+    l->busy[l->busy_count++] = fd;
+    pthread_mutex_unlock(&l->mu);
+}
+
+// With the mutex held, and before it is closed: whatever is in the list is open.
+static void forget_busy(struct redis_link *l, const redisContext *c)
+{
+    for (size_t i = 0; c && i < l->busy_count; i++)
+        if (l->busy[i] == c->fd) {
+            l->busy[i] = l->busy[--l->busy_count];
+            return;
+        }
+}
+
+static void interrupt_all(struct redis_link *l)
+{
+    pthread_mutex_lock(&l->mu);
+    for (size_t i = 0; i < l->busy_count; i++)
+        shutdown(l->busy[i], SHUT_RDWR);
+    pthread_mutex_unlock(&l->mu);
+}
+
 // c NULL: it was never made.
 static void check_in(struct redis_link *l, redisContext *c, bool broken, unsigned long breaks)
 {
     redisContext *stale[REDIS_CONNECTIONS_MAX];
     size_t count = 0;
     pthread_mutex_lock(&l->mu);
+    forget_busy(l, c);
     if (broken && breaks == l->breaks) {
         l->breaks++;
         while (l->idle_count)
@@ -341,6 +376,14 @@ static void check_in(struct redis_link *l, redisContext *c, bool broken, unsigne
         redisFree(stale[--count]);
 }
 
+static void give_back(struct redis_link *l, redisContext *c, unsigned long breaks)
+{
+    bool late = is_late(c);
+    check_in(l, c, c->err, breaks);
+    if (late)
+        interrupt_all(l);
+}
+
 // NULL: *st says why.
 static redisContext *borrow(struct redis_link *l, unsigned long *breaks, struct nrpc_status *st)
 {
@@ -349,14 +392,22 @@ static redisContext *borrow(struct redis_link *l, unsigned long *breaks, struct 
         lost(l, "all connections stay in use", st);
         return NULL;
     }
-    if (c)
+    if (c) {
+        note_busy(l, c->fd);
         return c;
-    if (redis_link_connect(l, &c, st) == NRPC_OK && l->hello && l->hello(l->user, c, st)) {
-        redisFree(c);
-        c = NULL;
     }
-    if (!c)
+    if (redis_link_connect(l, &c, st)) {
         check_in(l, NULL, false, *breaks);
+        return NULL;
+    }
+    note_busy(l, c->fd);
+    if (l->hello && l->hello(l->user, c, st)) {
+        bool late = is_late(c);
+        check_in(l, c, false, *breaks - 1); // as one that was made before a break: it is not kept
+        if (late)
+            interrupt_all(l);
+        return NULL;
+    }
     return c;
 }
 
@@ -371,7 +422,7 @@ int redis_link_command(struct redis_link *l, size_t count, const char *const *ar
     if (!c)
         return st->code;
     int code = redis_command_on(l, c, count, args, lengths, out, st);
-    check_in(l, c, c->err, breaks);
+    give_back(l, c, breaks);
     return code;
 }
 
@@ -419,6 +470,6 @@ int redis_link_script(struct redis_link *l, const struct redis_script *script, s
     if (!c)
         return st->code;
     int code = redis_script_on(l, c, script, count, args, lengths, out, st);
-    check_in(l, c, c->err, breaks);
+    give_back(l, c, breaks);
     return code;
 }
