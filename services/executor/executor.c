@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "draft.h"
 #include "dtf/v1/node.nrpc.h"
 #include "plugin/registry.h"
 #include "slots.h"
@@ -280,69 +281,6 @@ static void send_leave(struct executor *e)
     dtf_v1_node_service_leave_async(e->channel, &o, &r, left, e);
 }
 
-// A request and what it is made of, in an arena.
-struct draft {
-    struct arena arena;
-    Dtf__V1__ExchangeRequest request;
-    Dtf__V1__SubtaskRef **refs;
-    size_t ref_count, ref_capacity;
-};
-
-static Dtf__V1__Result *result_message(struct arena *a, const struct item *i)
-{
-    Dtf__V1__Result *m = arena_alloc(a, sizeof *m);
-    dtf__v1__result__init(m);
-    m->subtask_id = i->seq;
-    m->attempt = i->attempt;
-    m->kind = (Dtf__V1__ResultKind)i->kind;
-    m->code = i->code;
-    m->message = i->message ? i->message : m->message;
-    m->body.data = (uint8_t *)i->body;
-    m->body.len = i->body_bytes;
-    m->run_us = (uint64_t)(i->run_us > 0 ? i->run_us : 0);
-    return m;
-}
-
-// Groups results by task where they lie next to each other.
-static void draft_results(struct draft *d, const struct item_list *results)
-{
-    if (!results->count)
-        return;
-    d->request.results = arena_alloc(&d->arena, results->count * sizeof *d->request.results);
-    for (const struct item *i = results->first, *end; i; i = end) {
-        size_t n = 0;
-        for (end = i; end && end->task == i->task; end = end->next)
-            n++;
-        Dtf__V1__TaskResults *t = arena_alloc(&d->arena, sizeof *t);
-        dtf__v1__task_results__init(t);
-        t->task_id = i->task;
-        t->results = arena_alloc(&d->arena, n * sizeof *t->results);
-        for (const struct item *k = i; k != end; k = k->next)
-            t->results[t->n_results++] = result_message(&d->arena, k);
-        d->request.results[d->request.n_results++] = t;
-    }
-}
-
-static void draft_ref(void *user, uint64_t task, uint64_t seq, uint32_t attempt)
-{
-    struct draft *d = user;
-    Dtf__V1__SubtaskRef *m = arena_alloc(&d->arena, sizeof *m);
-    dtf__v1__subtask_ref__init(m);
-    m->task_id = task;
-    m->subtask_id = seq;
-    m->attempt = attempt;
-    mem_grow(&d->refs, &d->ref_capacity, d->ref_count + 1, sizeof(Dtf__V1__SubtaskRef *));
-    d->refs[d->ref_count++] = m;
-}
-
-static Dtf__V1__SubtaskRef **take_refs(struct draft *d, size_t *count)
-{
-    Dtf__V1__SubtaskRef **refs = arena_dup(&d->arena, d->refs, d->ref_count * sizeof *d->refs);
-    *count = d->ref_count;
-    d->ref_count = 0;
-    return refs;
-}
-
 static char **type_names(size_t *count)
 {
     *count = registry_count();
@@ -371,7 +309,7 @@ static void send_register(struct executor *e, uint64_t session, uint64_t former_
     r.former_id = former_id;
     r.former_session = former_session;
     slots_each(e->slots, draft_ref, &d);
-    r.holding = take_refs(&d, &r.n_holding);
+    r.holding = draft_take_refs(&d, &r.n_holding);
     struct nrpc_call_options o = {.timeout_ms = CALL_SLACK_MS};
     dtf_v1_node_service_register_async(e->channel, &o, &r, registered, e);
     free(r.types);
@@ -418,7 +356,7 @@ static void prepare_report(struct executor *e, struct flight *f, struct draft *d
     item_list_append(&f->returned, &e->give_back);
     for (const struct item *i = f->returned.first; i; i = i->next)
         draft_ref(d, i->task, i->seq, i->attempt);
-    d->request.returned = take_refs(d, &d->request.n_returned);
+    d->request.returned = draft_take_refs(d, &d->request.n_returned);
 }
 
 static void prepare_resync(struct executor *e, struct flight *f, struct draft *d)
@@ -427,7 +365,7 @@ static void prepare_resync(struct executor *e, struct flight *f, struct draft *d
     e->resync = false;
     d->request.resync = true;
     slots_each(e->slots, draft_ref, d);
-    d->request.holding = take_refs(d, &d->request.n_holding);
+    d->request.holding = draft_take_refs(d, &d->request.n_holding);
 }
 
 enum act { ACT_NONE, ACT_REGISTER, ACT_POLL, ACT_REPORT, ACT_RESYNC, ACT_LEAVE };

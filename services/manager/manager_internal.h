@@ -79,4 +79,15 @@ int manager_record_failures(struct manager *m, uint64_t task, uint64_t segment, 
 // Records what was gathered, admits it, answers.
 void requests_create_all(struct manager *m, int64_t now_ms);
 
+// What the files of requests share. Parks a request for up to wait_ms, or its caller's deadline if that is
+// earlier. false: that time is up (or none was given).
+bool requests_park(struct manager *m, struct request *r, uint64_t task, unsigned signals, uint64_t wait_ms,
+                   int64_t now_ms, bool last);
+int requests_page(uint32_t asked, int by_default, int max);
+// Somebody has met a task that is under way, and that the state does not know: whoever recorded it may not
+// have come to admit it.
+void requests_admit_met(struct manager *m, uint64_t task);
+void requests_feed(struct manager *m, struct request *r, int64_t now_ms, bool last);
+void requests_results(struct manager *m, struct request *r, int64_t now_ms, bool last);
+
 #endif

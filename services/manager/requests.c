@@ -20,9 +20,6 @@
 enum {
     LIST_DEFAULT = 100,
     LIST_MAX = 1000,
-    RESULTS_DEFAULT = 1000,
-    RESULTS_MAX = 10000,
-    FEED_MAX = 10000,
     REASON_MAX = 255,
 };
 
@@ -37,10 +34,8 @@ static void post(struct manager *m, struct nrpc_call *call, const void *message,
     loop_post(&m->loop, &r->mail);
 }
 
-// Parks a request for up to wait_ms, or its caller's deadline if that is earlier. false: that time is up (or
-// none was given).
-static bool park(struct manager *m, struct request *r, uint64_t task, unsigned signals, uint64_t wait_ms,
-                 int64_t now_ms, bool last)
+bool requests_park(struct manager *m, struct request *r, uint64_t task, unsigned signals, uint64_t wait_ms,
+                   int64_t now_ms, bool last)
 {
     if (last || !wait_ms || m->stopping)
         return false;
@@ -53,14 +48,14 @@ static bool park(struct manager *m, struct request *r, uint64_t task, unsigned s
     return true;
 }
 
-static int page_size(uint32_t asked, int by_default, int max)
+int requests_page(uint32_t asked, int by_default, int max)
 {
     return !asked ? by_default : asked > (uint32_t)max ? max : (int)asked;
 }
 
 // ---- Create
 
-static void run_create(struct manager *m, struct request *r, int64_t now_ms, bool last)
+static void requests_create(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     (void)last;
     const Dtf__V1__CreateRequest *q = r->message;
@@ -153,7 +148,7 @@ void requests_create_all(struct manager *m, int64_t now_ms)
 
 // Somebody has met a task that is under way, and that the state does not know: whoever recorded it may not
 // have come to admit it.
-static void admit_met(struct manager *m, uint64_t task)
+void requests_admit_met(struct manager *m, uint64_t task)
 {
     struct nrpc_status st;
     if (repair_task(m, task, &st))
@@ -172,12 +167,12 @@ static int read_task(struct manager *m, uint64_t id, bool with_param, Dtf__V1__T
     if (!*ended)
         m->env->state->ops->progress(m->env->state, &id, 1, &m->arena, &p, st);
     if (!*ended && !p.found && !p.unknown)
-        admit_met(m, id);
+        requests_admit_met(m, id);
     *out = task_message(&t, &p, st->text, with_param, &m->arena);
     return NRPC_OK;
 }
 
-static void run_get(struct manager *m, struct request *r, int64_t now_ms, bool last)
+static void requests_get(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     (void)now_ms;
     (void)last;
@@ -191,7 +186,7 @@ static void run_get(struct manager *m, struct request *r, int64_t now_ms, bool l
         dtf_v1_task_service_get_reply(r->call, &response);
 }
 
-static void run_wait(struct manager *m, struct request *r, int64_t now_ms, bool last)
+static void requests_wait(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     const Dtf__V1__WaitRequest *q = r->message;
     Dtf__V1__WaitResponse response = DTF__V1__WAIT_RESPONSE__INIT;
@@ -199,7 +194,7 @@ static void run_wait(struct manager *m, struct request *r, int64_t now_ms, bool 
     bool ended;
     if (read_task(m, q->task_id, false, &response.task, &ended, &st))
         nrpc_reply_status(r->call, &st);
-    else if (ended || !park(m, r, q->task_id, PARKED_END, q->wait_ms, now_ms, last)) {
+    else if (ended || !requests_park(m, r, q->task_id, PARKED_END, q->wait_ms, now_ms, last)) {
         if (ended && last)
             finds_suspect(&m->finds, q->task_id, STATE_HINT_GONE - 1, STATE_HINT_GONE, "it has ended",
                           now_ms);
@@ -207,7 +202,7 @@ static void run_wait(struct manager *m, struct request *r, int64_t now_ms, bool 
     }
 }
 
-static void run_list(struct manager *m, struct request *r, int64_t now_ms, bool last)
+static void requests_list(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     (void)now_ms;
     (void)last;
@@ -217,7 +212,7 @@ static void run_list(struct manager *m, struct request *r, int64_t now_ms, bool 
     struct nrpc_status st;
     size_t count;
     if (m->env->records->ops->list(m->env->records, (enum model_status)q->status, q->before_id,
-                                   (size_t)page_size(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena, &tasks,
+                                   (size_t)requests_page(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena, &tasks,
                                    &count, &st)) {
         nrpc_reply_status(r->call, &st);
         return;
@@ -265,7 +260,7 @@ static int set_paused(struct manager *m, uint64_t task, bool paused, int64_t now
     return code == NRPC_NOT_FOUND ? repair_task(m, task, st) : code; // it is just ending, or not admitted yet
 }
 
-static void run_pause(struct manager *m, struct request *r, int64_t now_ms, bool last)
+static void requests_pause(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     (void)last;
     const Dtf__V1__PauseRequest *q = r->message;
@@ -277,7 +272,7 @@ static void run_pause(struct manager *m, struct request *r, int64_t now_ms, bool
         dtf_v1_task_service_pause_reply(r->call, &response);
 }
 
-static void run_resume(struct manager *m, struct request *r, int64_t now_ms, bool last)
+static void requests_resume(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     (void)last;
     const Dtf__V1__ResumeRequest *q = r->message;
@@ -316,7 +311,7 @@ static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t 
     return code == NRPC_NOT_FOUND ? NRPC_OK : code;
 }
 
-static void run_cancel(struct manager *m, struct request *r, int64_t now_ms, bool last)
+static void requests_cancel(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     (void)last;
     const Dtf__V1__CancelRequest *q = r->message;
@@ -330,7 +325,7 @@ static void run_cancel(struct manager *m, struct request *r, int64_t now_ms, boo
 
 // ---- Events
 
-static void run_events(struct manager *m, struct request *r, int64_t now_ms, bool last)
+static void requests_events(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     const Dtf__V1__EventsRequest *q = r->message;
     Dtf__V1__EventsResponse response = DTF__V1__EVENTS_RESPONSE__INIT;
@@ -338,12 +333,12 @@ static void run_events(struct manager *m, struct request *r, int64_t now_ms, boo
     struct nrpc_status st;
     size_t count;
     if (m->env->records->ops->events(m->env->records, q->after, q->task_id,
-                                     (size_t)page_size(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena, &events,
-                                     &count, &response.first_kept, &st)) {
+                                     (size_t)requests_page(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena,
+                                     &events, &count, &response.first_kept, &st)) {
         nrpc_reply_status(r->call, &st);
         return;
     }
-    if (!count && park(m, r, 0, PARKED_EVENT, q->wait_ms, now_ms, last))
+    if (!count && requests_park(m, r, 0, PARKED_EVENT, q->wait_ms, now_ms, last))
         return;
     struct budget room = budget_of_message();
     response.events = arena_alloc(&m->arena, (count + 1) * sizeof *response.events);
@@ -364,243 +359,12 @@ static void run_events(struct manager *m, struct request *r, int64_t now_ms, boo
     dtf_v1_task_service_events_reply(r->call, &response);
 }
 
-// ---- Feed
-
-static int check_feed(const Dtf__V1__FeedRequest *q, struct nrpc_status *st)
-{
-    if (model_check_number("at", q->at, st))
-        return NRPC_INVALID_ARGUMENT;
-    if (q->n_subtasks > FEED_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "subtasks: %zu are over the limit of %d", q->n_subtasks,
-                          FEED_MAX);
-    for (size_t i = 0; i < q->n_subtasks; i++) {
-        if (q->subtasks[i]->param.len > DTF_SUBTASK_PARAM_MAX)
-            return status_set(st, NRPC_INVALID_ARGUMENT,
-                              "subtasks: entry %zu: param of %zu bytes is over the limit of %d", i,
-                              q->subtasks[i]->param.len, DTF_SUBTASK_PARAM_MAX);
-        if (q->subtasks[i]->timeout_ms > DTF_SUBTASK_TIMEOUT_MAX_MS)
-            return status_set(st, NRPC_INVALID_ARGUMENT, "subtasks: entry %zu: timeout_ms is over %d", i,
-                              DTF_SUBTASK_TIMEOUT_MAX_MS);
-    }
-    return NRPC_OK;
-}
-
-// What the state holds for the moment only is recorded before it is acknowledged.
-static int record_fed(struct manager *m, const Dtf__V1__FeedRequest *q, struct nrpc_status *st)
-{
-    if (!m->env->state->disposable || (!q->n_subtasks && !q->finish))
-        return NRPC_OK;
-    size_t size = dtf__v1__feed_request__get_packed_size(q);
-    uint8_t *packed = arena_alloc(&m->arena, size);
-    dtf__v1__feed_request__pack(q, packed);
-    int code = m->env->records->ops->put_fed(m->env->records, q->task_id, q->at, q->n_subtasks, q->finish,
-                                             (struct records_blob){packed, size}, st);
-    return code == NRPC_NOT_FOUND ? NRPC_OK : code; // it has just ended
-}
-
-// What the state has of it is given up; it is admitted again when that is gone.
-static bool is_dropped(struct manager *m, uint64_t task)
-{
-    struct state_progress p;
-    struct nrpc_status st;
-    return m->env->state->ops->progress(m->env->state, &task, 1, &m->arena, &p, &st) == NRPC_OK && p.found &&
-           p.outcome == MODEL_OUTCOME_DROPPED;
-}
-
-// A task that the state does not know, or not as far as the client, while its record says that it is under
-// way, is being restored.
-static int explain_feed(struct manager *m, uint64_t task, int code, struct nrpc_status *st)
-{
-    struct records_task t;
-    struct nrpc_status own;
-    bool missing = code == NRPC_NOT_FOUND || code == NRPC_OUT_OF_RANGE;
-    if (!m->env->state->disposable || (!missing && !(code == NRPC_ABORTED && is_dropped(m, task))))
-        return code;
-    int known = m->env->records->ops->get(m->env->records, task, &m->arena, &t, &own);
-    if (known == NRPC_NOT_FOUND || (known == NRPC_OK && model_status_is_terminal(t.status)))
-        return code;
-    if (known) { // nobody can say whether there is such a task
-        *st = own;
-        return known;
-    }
-    if (missing && (code == NRPC_NOT_FOUND ? repair_task : repair_feed)(m, task, &own)) {
-        *st = own;
-        return own.code;
-    }
-    return status_set(st, NRPC_UNAVAILABLE, "task %llu is being restored; try again",
-                      (unsigned long long)task);
-}
-
-static void run_feed(struct manager *m, struct request *r, int64_t now_ms, bool last)
-{
-    const Dtf__V1__FeedRequest *q = r->message;
-    Dtf__V1__FeedResponse response = DTF__V1__FEED_RESPONSE__INIT;
-    struct nrpc_status st;
-    int code = check_feed(q, &st);
-    struct state_subtask *subtasks = arena_alloc(&m->arena, (q->n_subtasks + 1) * sizeof *subtasks);
-    for (size_t i = 0; i < q->n_subtasks; i++)
-        subtasks[i] = (struct state_subtask){{q->subtasks[i]->param.data, q->subtasks[i]->param.len},
-                                             model_timeout_ms(q->subtasks[i]->timeout_ms)};
-    if (code == NRPC_OK)
-        code = m->env->state->ops->feed(m->env->state, q->task_id, q->at, subtasks, q->n_subtasks, q->finish,
-                                        &response.fed, &st);
-    code = code ? explain_feed(m, q->task_id, code, &st) : record_fed(m, q, &st);
-    if (code == NRPC_OK && last)
-        finds_suspect(&m->finds, q->task_id, STATE_HINT_GENERATE - 1, STATE_HINT_GENERATE,
-                      "its queue has room", now_ms);
-    if (code == NRPC_OK)
-        dtf_v1_task_service_feed_reply(r->call, &response);
-    else if (code != NRPC_RESOURCE_EXHAUSTED ||
-             !park(m, r, q->task_id, PARKED_ROOM | PARKED_END, MANAGER_WAIT_MAX_MS, now_ms, last))
-        nrpc_reply_status(r->call, &st);
-}
-
-// ---- Results
-
-static Dtf__V1__Result *result_message(struct arena *a, uint64_t seq, uint32_t attempt, enum model_kind kind,
-                                       int32_t code, const char *message, const void *body, size_t body_bytes,
-                                       int64_t run_us)
-{
-    Dtf__V1__Result *m = arena_alloc(a, sizeof *m);
-    dtf__v1__result__init(m);
-    m->subtask_id = seq;
-    m->attempt = attempt;
-    m->kind = (Dtf__V1__ResultKind)kind;
-    m->code = code;
-    m->message = (char *)(message ? message : "");
-    m->body.data = (uint8_t *)body;
-    m->body.len = body_bytes;
-    m->run_us = (uint64_t)run_us;
-    return m;
-}
-
-// param: NULL, or the subtask's. false: it does not fit, and stays for the next answer.
-static bool add_result(Dtf__V1__ResultsResponse *out, struct budget *room, Dtf__V1__Result *result,
-                       const ProtobufCBinaryData *param, uint64_t position)
-{
-    if (!budget_take(room,
-                     dtf__v1__result__get_packed_size(result) + (param ? param->len + BUDGET_PART_BYTES : 0)))
-        return false;
-    out->results[out->n_results++] = result;
-    if (param)
-        out->params[out->n_params++] = *param;
-    out->next = position;
-    return true;
-}
-
-static void make_room(Dtf__V1__ResultsResponse *out, struct arena *a, size_t count)
-{
-    out->results = arena_alloc(a, (count + 1) * sizeof *out->results);
-    out->params = arena_alloc(a, (count + 1) * sizeof *out->params);
-}
-
-static int read_kept(struct manager *m, const Dtf__V1__ResultsRequest *q, bool failures, size_t limit,
-                     Dtf__V1__ResultsResponse *out, struct nrpc_status *st)
-{
-    struct state_result *results;
-    size_t count;
-    bool end = false;
-    const struct state_ops *ops = m->env->state->ops;
-    int code =
-        failures
-            ? ops->failures(m->env->state, q->task_id, q->after, limit, &m->arena, &results, &count, st)
-            : ops->results(m->env->state, q->task_id, q->after, limit, &m->arena, &results, &count, &end, st);
-    if (code)
-        return code;
-    make_room(out, &m->arena, count);
-    struct budget room = budget_of_message();
-    for (size_t i = 0; i < count && !room.cut; i++) {
-        const struct state_result *r = &results[i];
-        ProtobufCBinaryData param = {r->param.bytes, (uint8_t *)r->param.data};
-        add_result(out, &room,
-                   result_message(&m->arena, r->seq, r->attempt, r->kind, r->code, r->message, r->body.data,
-                                  r->body.bytes, r->run_us),
-                   failures ? &param : NULL, r->position);
-    }
-    out->end = end && !room.cut;
-    return NRPC_OK;
-}
-
-// The failures of a task that has ended are in its record.
-static int read_recorded_failures(struct manager *m, const Dtf__V1__ResultsRequest *q, size_t limit,
-                                  Dtf__V1__ResultsResponse *out, struct nrpc_status *st)
-{
-    struct records_failure *failures;
-    size_t count;
-    int code = m->env->records->ops->failures(m->env->records, q->task_id, q->after, limit, &m->arena,
-                                              &failures, &count, st);
-    if (code)
-        return code;
-    make_room(out, &m->arena, count);
-    struct budget room = budget_of_message();
-    for (size_t i = 0; i < count && !room.cut; i++) {
-        const struct records_failure *f = &failures[i];
-        ProtobufCBinaryData param = {f->param.bytes, (uint8_t *)f->param.data};
-        add_result(out, &room,
-                   result_message(&m->arena, f->seq, f->attempt, f->kind, f->code, f->message, f->body.data,
-                                  f->body.bytes, f->run_us),
-                   &param, f->seq);
-    }
-    out->end = count == 0;
-    return NRPC_OK;
-}
-
-// The state keeps nothing of the task. While that is under way, it is being admitted (again); when it has
-// ended, its results were read, or none were to be kept; or they went with a state that may lose what it has.
-static int explain_no_results(struct manager *m, const struct records_task *t, bool *end,
-                              struct nrpc_status *st)
-{
-    *end = model_status_is_terminal(t->status);
-    if (!*end || !m->env->state->disposable)
-        return NRPC_OK;
-    Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&m->arena.allocator, t->param.bytes, t->param.data);
-    if (p && !p->keep_results)
-        return NRPC_OK;
-    return status_set(
-        st, NRPC_DATA_LOSS,
-        "the results of task %llu are no longer kept: they were read to their end before, have expired, "
-        "or were lost with the state",
-        (unsigned long long)t->id);
-}
-
-static void run_results(struct manager *m, struct request *r, int64_t now_ms, bool last)
-{
-    const Dtf__V1__ResultsRequest *q = r->message;
-    Dtf__V1__ResultsResponse response = DTF__V1__RESULTS_RESPONSE__INIT;
-    struct nrpc_status st;
-    struct records_task t = {0};
-    response.next = q->after;
-    size_t limit = (size_t)page_size(q->limit, RESULTS_DEFAULT, RESULTS_MAX);
-    int code = model_check_number("after", q->after, &st);
-    if (code == NRPC_OK)
-        code = m->env->records->ops->get(m->env->records, q->task_id, &m->arena, &t, &st);
-    if (code == NRPC_OK && q->failed_only && model_status_is_terminal(t.status))
-        code = read_recorded_failures(m, q, limit, &response, &st);
-    else if (code == NRPC_OK)
-        code = read_kept(m, q, q->failed_only, limit, &response, &st);
-    if (code == NRPC_NOT_FOUND && t.id == q->task_id && !q->failed_only) {
-        bool end;
-        code = explain_no_results(m, &t, &end, &st);
-        response.end = end;
-        if (!end)
-            admit_met(m, q->task_id);
-    }
-    if (code == NRPC_OK && last && response.n_results && !q->failed_only)
-        finds_suspect(&m->finds, q->task_id, STATE_HINT_RESULTS - 1, STATE_HINT_RESULTS, "it has results",
-                      now_ms);
-    if (code)
-        nrpc_reply_status(r->call, &st);
-    else if (response.n_results || response.end ||
-             !park(m, r, q->task_id, PARKED_RESULTS | PARKED_END, q->wait_ms, now_ms, last))
-        dtf_v1_task_service_results_reply(r->call, &response);
-}
-
 // ---- the table
 
 #define HANDLER(name, Type)                                                                                  \
     static void on_##name(struct nrpc_call *call, const Type *request, void *user)                           \
     {                                                                                                        \
-        post(user, call, request, run_##name);                                                               \
+        post(user, call, request, requests_##name);                                                          \
     }
 HANDLER(create, Dtf__V1__CreateRequest)
 HANDLER(get, Dtf__V1__GetRequest)
