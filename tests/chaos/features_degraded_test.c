@@ -5,6 +5,7 @@
 #include "chaos/look.h"
 #include "chaos/runs.h"
 #include "chaos/site.h"
+#include "chaos/wait.h"
 #include "dtf.h"
 #include "nrpc/v1/health.nrpc.h"
 
@@ -29,13 +30,7 @@ static struct site site;
 static struct dtf_client *client;
 static struct nrpc_channel *channel; // to coordinator 0
 
-#define WAIT_FOR(condition)                                                                                  \
-    do {                                                                                                     \
-        for (int64_t until_us_ = clock_mono_us() + PATIENCE_MS * 1000ll;                                     \
-             !(condition) && clock_mono_us() < until_us_;)                                                   \
-            (void)poll(NULL, 0, 5);                                                                          \
-        assert_true(condition);                                                                              \
-    } while (0)
+#define WAIT_FOR(condition) WAIT_FOR_MS(condition, PATIENCE_MS)
 
 static int setup(void **state)
 {

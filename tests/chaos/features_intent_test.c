@@ -4,6 +4,7 @@
 #include "chaos/errand.h"
 #include "chaos/runs.h"
 #include "chaos/site.h"
+#include "chaos/wait.h"
 #include "dtf.h"
 
 #include "base/clock.h"
@@ -25,14 +26,6 @@ enum { PATIENCE_MS = 30000, LONG_US = 25000000, TOLD_MS = 8000 };
 static struct server *mariadb;
 static struct site site;
 static struct dtf_client *clients[2]; // to each coordinator
-
-#define WAIT_FOR(condition, ms)                                                                              \
-    do {                                                                                                     \
-        for (int64_t until_us_ = clock_mono_us() + (ms)*1000ll;                                              \
-             !(condition) && clock_mono_us() < until_us_;)                                                   \
-            (void)poll(NULL, 0, 5);                                                                          \
-        assert_true(condition);                                                                              \
-    } while (0)
 
 static int start(void **state)
 {
@@ -83,7 +76,7 @@ static struct dtf_task_info status(unsigned at, uint64_t task)
 static void restart(unsigned i)
 {
     site_start_coordinator(&site, i);
-    WAIT_FOR(program_said(&site.coordinators[i], "ready\n"), PATIENCE_MS);
+    WAIT_FOR_MS(program_said(&site.coordinators[i], "ready\n"), PATIENCE_MS);
 }
 
 // One of the two coordinators dies, and with it the way to the nodes that talked to it; the other is told to
@@ -96,10 +89,10 @@ static void a_cancel_reaches_nodes_between_coordinators(void **state)
         uint64_t task;
         unsigned stays = 1 - dies;
         assert_int_equal(create(stays, NULL, 8, LONG_US, 600000, &task, &st), NRPC_OK);
-        WAIT_FOR(status(stays, task).running == 8, PATIENCE_MS);
+        WAIT_FOR_MS(status(stays, task).running == 8, PATIENCE_MS);
         (void)program_end(&site.coordinators[dies], SIGKILL);
         assert_int_equal(dtf_task_cancel(clients[stays], task, "", &st), NRPC_OK);
-        WAIT_FOR(status(stays, task).status == DTF_TASK_CANCELLED, TOLD_MS);
+        WAIT_FOR_MS(status(stays, task).status == DTF_TASK_CANCELLED, TOLD_MS);
         restart(dies);
     }
 }
@@ -113,9 +106,9 @@ static void a_timeout_reaches_nodes_between_coordinators(void **state)
         uint64_t task;
         unsigned stays = 1 - dies;
         assert_int_equal(create(stays, NULL, 8, LONG_US, 1500, &task, &st), NRPC_OK);
-        WAIT_FOR(status(stays, task).running == 8, PATIENCE_MS);
+        WAIT_FOR_MS(status(stays, task).running == 8, PATIENCE_MS);
         (void)program_end(&site.coordinators[dies], SIGKILL);
-        WAIT_FOR(status(stays, task).status == DTF_TASK_TIMED_OUT, TOLD_MS);
+        WAIT_FOR_MS(status(stays, task).status == DTF_TASK_TIMED_OUT, TOLD_MS);
         restart(dies);
     }
 }
@@ -133,8 +126,8 @@ static void *create_at_first(void *arg)
     return NULL;
 }
 
-// A coordinator dies when it has recorded a task and not yet told the state, which it cannot reach for a moment;
-// the other one leads. Who asks that one for the task, under its key, gets it run.
+// A coordinator dies when it has recorded a task and not yet told the state, which it cannot reach for a
+// moment; the other one leads. Who asks that one for the task, under its key, gets it run.
 static void a_creation_that_was_only_recorded(void **state)
 {
     (void)state;
@@ -154,7 +147,7 @@ static void a_creation_that_was_only_recorded(void **state)
         pthread_join(thread, NULL);
         int64_t since_us = clock_mono_us();
         assert_int_equal(create(1, c.key, 10, 1000, 600000, &task, &st), NRPC_OK);
-        WAIT_FOR(status(1, task).status == DTF_TASK_COMPLETED, TOLD_MS);
+        WAIT_FOR_MS(status(1, task).status == DTF_TASK_COMPLETED, TOLD_MS);
         print_message("completed after %lld ms\n", (long long)(clock_mono_us() - since_us) / 1000);
         restart(0);
     }

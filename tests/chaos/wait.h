@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// wait.h: looks until a condition holds; fails the test after `ms`. For cmocka's tests.
+#ifndef TESTS_CHAOS_WAIT_H
+#define TESTS_CHAOS_WAIT_H
+
+#include "base/clock.h"
+
+#include <poll.h>
+
+#define WAIT_FOR_MS(condition, ms)                                                                           \
+    do {                                                                                                     \
+        for (int64_t until_us_ = clock_mono_us() + (ms)*1000ll;                                              \
+             !(condition) && clock_mono_us() < until_us_;)                                                   \
+            (void)poll(NULL, 0, 5);                                                                          \
+        assert_true(condition);                                                                              \
+    } while (0)
+
+#endif
