@@ -307,7 +307,8 @@ struct dtf_task_info {
     char message[256];
     uint64_t generated, succeeded, failed, timed_out, cancelled, retried, redispatched, running, queued;
     bool generation_done;
-    bool state_unknown; // the server that has its state does not answer, as message says: no counters are known
+    bool state_unknown; // the server that has its state does not answer, as message says: no counters are
+                        // known
     int64_t created_ms, finished_ms;
 };
 
