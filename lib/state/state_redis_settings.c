@@ -36,9 +36,8 @@ static const struct {
      "it would throw parts of tasks away when its memory is full; it has to be noeviction"},
     {"appendonly", is_yes, false, "when it restarts, tasks go on from their last recorded point; set yes"},
     {"min-replicas-to-write", waits_for_replicas, false,
-     "a master that is cut off from its replicas goes on taking writes, which are lost when one of them is "
-     "made "
-     "the master; set 1, and min-replicas-max-lag 10"},
+     "a master that is cut off from its replicas goes on taking writes, and they are lost when another "
+     "takes over; set 1, and min-replicas-max-lag 10"},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
@@ -74,8 +73,7 @@ void rs_look_at_settings(struct rs_shard *shard)
         if (!ask(shard, settings[i].name, value, sizeof value)) {
             if (!shard->hides_settings)
                 log_warn("Redis at %s does not show its settings: see that maxmemory-policy is noeviction, "
-                         "appendonly "
-                         "yes, and with a Sentinel min-replicas-to-write at least 1",
+                         "appendonly yes, and with a Sentinel min-replicas-to-write at least 1",
                          redis_link_name(shard->link));
             shard->hides_settings = true;
             return;

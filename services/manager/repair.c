@@ -46,9 +46,12 @@ void repair_forget(struct manager *m, uint64_t task)
     struct noted *n, *tmp;
     if (task && (n = find(m, task)))
         drop(m, n);
-    if (!task)
-        HASH_ITER(hh, m->noted, n, tmp)
-    drop(m, n);
+    if (task)
+        return;
+    HASH_ITER(hh, m->noted, n, tmp)
+    {
+        drop(m, n);
+    }
 }
 
 static int note_failures(struct manager *m, const struct state_point *p, struct nrpc_status *st)
