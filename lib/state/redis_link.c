@@ -396,7 +396,8 @@ static redisContext *borrow(struct redis_link *l, unsigned long *breaks, struct 
         note_busy(l, c->fd);
         return c;
     }
-    if (redis_link_connect(l, &c, st)) {
+    (void)redis_link_connect(l, &c, st);
+    if (!c) {
         check_in(l, NULL, false, *breaks);
         return NULL;
     }

@@ -336,7 +336,8 @@ struct state_ops {
 
     // -- generation (the generator)
     // Gives `owner` up to max tasks that are generating, not paused, not fed, below STATE_QUEUE_HIGH and
-    // owned by nobody whose lease still runs (until_ms > now_ms); raises their fence.
+    // owned by nobody whose lease still runs (until_ms > now_ms); raises their fence. FAILED_PRECONDITION:
+    // some of the store is still to be verified; the claims given are of the rest.
     int (*claim)(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max,
                  struct arena *a, struct state_claim **out, size_t *count, struct nrpc_status *st);
     // Extends the leases of these tasks, as far as they are still the owner's.
@@ -368,7 +369,7 @@ struct state_ops {
     // order; fewer if there are fewer, or max_running allows no more) to a node. NOT_FOUND when the node is
     // not registered. A task that is not here is passed over. Ends early when the params have used the
     // budget up (NULL: STATE_BATCH_BYTES); left, if not NULL: of each pick, how many found no room in it and
-    // may still be ready. FAILED_PRECONDITION until the store was verified (likewise `claim`).
+    // may still be ready. FAILED_PRECONDITION: nothing, as some of the store is still to be verified.
     int (*lease)(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
                  size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
                  struct state_work **out, size_t *count, struct nrpc_status *st);

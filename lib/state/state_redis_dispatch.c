@@ -154,11 +154,13 @@ int rs_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_
     for (struct rs_shard *shard; (shard = rs_next(&round));) {
         int answer =
             lease_shard(shard, &l, node, picks, pick_count, round.asked == 1 && !pick_count, now_ms, a, st);
-        unverified += answer == NRPC_FAILED_PRECONDITION; // it gave nothing
+        if (answer == NRPC_FAILED_PRECONDITION && left) // it gave nothing
+            note_left(shard, &l, picks, pick_count, 0, UINT32_MAX);
+        unverified += answer == NRPC_FAILED_PRECONDITION;
         rs_note(&round, answer == NRPC_FAILED_PRECONDITION ? NRPC_OK : answer);
     }
     int code = rs_round_end(&round);
-    if (code == NRPC_OK && unverified == round.asked)
+    if (code == NRPC_OK && unverified && !l.count)
         code = NRPC_FAILED_PRECONDITION;
     *count = code ? 0 : l.count;
     *out = code ? NULL : arena_dup(a, l.works, l.count * sizeof *l.works);
@@ -193,6 +195,8 @@ int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, 
     struct rs_round round = rs_round(s, st);
     struct rs_ids ids = {0};
     *next_ms = CLOCK_NEVER;
+    if (!rs_clock_is_followed((struct rs_store *)s))
+        return status_set(st, NRPC_UNAVAILABLE, "the clock of Redis has jumped, and is not followed yet");
     for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
         rs_begin(&c, shard, now_ms, NULL, st);

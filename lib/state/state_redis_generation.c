@@ -37,13 +37,14 @@ int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, 
         for (size_t k = 0; k < rs_size(rows); k++)
             read_claim(&c, rs_at(rows, k), &claims[(*count)++]);
         int answer = rs_end(&c);
-        unverified += answer == NRPC_FAILED_PRECONDITION; // it gave nothing
+        unverified += answer == NRPC_FAILED_PRECONDITION;
         rs_note(&round, answer == NRPC_FAILED_PRECONDITION ? NRPC_OK : answer);
     }
     int code = rs_round_any(&round);
-    if (code == NRPC_OK && round.asked && unverified == round.asked)
-        code = NRPC_FAILED_PRECONDITION;
+    *count = code ? 0 : *count;
     *out = code ? NULL : arena_dup(a, claims, *count * sizeof *claims);
+    if (code == NRPC_OK && unverified)
+        code = NRPC_FAILED_PRECONDITION;
     free(claims);
     return code;
 }

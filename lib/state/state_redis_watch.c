@@ -141,6 +141,19 @@ static void set_clock(struct rs_shard *shard, const redisReply *time)
     shard->epoch_told = 0;
 }
 
+// Leases that others gave by the new time look void by the old one.
+bool rs_clock_is_followed(struct rs_store *store)
+{
+    redisReply *time;
+    struct rs_shard *first = &store->shards[0];
+    if (rs_is_down(first) ||
+        redis_link_command(first->link, 1, (const char *[]){"TIME"}, (size_t[]){4}, &time, NULL))
+        return true; // nobody follows it now
+    int64_t ahead_ms = rs_read_i64(rs_at(time, 0)) * 1000 - clock_now_ms();
+    freeReplyObject(time);
+    return ahead_ms < STEP_US / 1000 && ahead_ms > -STEP_US / 1000;
+}
+
 int rs_tick(struct rs_shard *shard, struct nrpc_status *st)
 {
     struct rs_call c;

@@ -172,15 +172,15 @@ static void claim(struct generator *g, int64_t now_ms)
     if (!room)
         return;
     arena_reset(&g->arena);
-    if (g->env->state->ops->claim(g->env->state, g->owner_id, now_ms, now_ms + LEASE_MS, room, &g->arena,
-                                  &claims, &count, &st)) {
-        if (st.code != NRPC_FAILED_PRECONDITION) // it is just being verified
-            trouble_say(g->env->trouble, &st, "generator: cannot take tasks");
+    int code = g->env->state->ops->claim(g->env->state, g->owner_id, now_ms, now_ms + LEASE_MS, room,
+                                         &g->arena, &claims, &count, &st);
+    g->excused = code != NRPC_OK;
+    if (code)
         g->next_look_ms = now_ms + ENV_STORE_RETRY_MS;
-        g->excused = true;
+    if (code && code != NRPC_FAILED_PRECONDITION) {
+        trouble_say(g->env->trouble, &st, "generator: cannot take tasks");
         return;
     }
-    g->excused = false;
     for (size_t i = 0; i < count; i++) {
         if (!told)
             finds_unheard(&g->finds, claims[i].task, STATE_HINT_GENERATE, "it can be generated", now_ms);

@@ -453,15 +453,17 @@ static void notice_jump(struct scheduler *s, int64_t now_ms)
         s->rebases = !disposable;
     else if (disposable && llabs(jump_ms) > JUMP_MS)
         s->rebases = 2;
-    if (s->rebases == 2)
+    if (s->rebases == 2) {
         s->next_sweep_ms = s->next_sweep_ms < now_ms + REBASE_AGAIN_MS ? s->next_sweep_ms : now_ms;
+        s->next_rebase_ms = now_ms;
+    }
 }
 
 static int rebase(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
 {
     int code = s->env->state->ops->rebase(s->env->state, now_ms, now_ms + s->env->node_lease_ms, st);
     if (code == NRPC_OK && --s->rebases)
-        s->next_sweep_ms = now_ms + REBASE_AGAIN_MS;
+        s->next_rebase_ms = s->next_sweep_ms = now_ms + REBASE_AGAIN_MS;
     return code;
 }
 
@@ -474,6 +476,8 @@ static void sweep(struct scheduler *s, int64_t now_ms)
     if (lead(s, now_ms, &st) == NRPC_OK && !s->leads)
         return;
     if (s->leads && s->rebases) {
+        if (now_ms < s->next_rebase_ms)
+            return;
         if (rebase(s, now_ms, &st)) {
             trouble_say(s->env->trouble, &st, "scheduler: cannot adapt the leases to the clock");
             s->next_sweep_ms = now_ms + ENV_STORE_RETRY_MS;

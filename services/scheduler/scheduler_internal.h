@@ -46,8 +46,9 @@ struct scheduler {
     struct groups_reading groups;
     bool started; // has read what was there
     uint64_t owner_id;
-    bool leads;                        // is the one scheduler that sweeps
-    unsigned rebases;                  // how often the state is still to be told that the clock has jumped
+    bool leads;       // is the one scheduler that sweeps
+    unsigned rebases; // how often the state is still to be told that the clock has jumped
+    int64_t next_rebase_ms;
     int64_t seen_now_ms, seen_mono_ms; // of the last step
     int64_t next_refresh_ms, next_sweep_ms, next_renew_ms;
     int64_t next_dispatch_ms; // not before: the state did not answer

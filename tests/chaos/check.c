@@ -217,13 +217,14 @@ static void check_cancelled(struct check *c, const struct job *j, const struct e
 }
 
 // Results that wait to be read are in Redis alone: those of a task that has ended are not made again, and its
-// reader is told so.
+// reader is told so. What had not ended when Redis lost them, or when it went back, is run again.
 static bool had_ended(const struct check *c, const struct dtf_task_info *t)
 {
     bool ended = false;
     for (size_t i = 0; i < c->faults->count; i++) {
         const struct fault *f = &c->faults->list[i];
-        int64_t lost_ms = clock_now_ms() - (clock_mono_us() - f->begun_us) / 1000;
+        int64_t lost_us = fault_brings_back(f) ? f->healed_us : f->begun_us;
+        int64_t lost_ms = clock_now_ms() - (clock_mono_us() - lost_us) / 1000;
         ended = ended || (fault_loses_state(f) && t->finished_ms <= lost_ms);
     }
     return ended;
@@ -332,6 +333,22 @@ static void check_history(struct check *c)
 
 // ---- Redis
 
+// Results that were read are there again if Redis went back: nobody reads them, and they stay until they
+// expire.
+static bool may_be_left(const struct check *c, const char *keys)
+{
+    bool back = false, gone = false, only_results = true;
+    char copy[8000], *rest = copy;
+    snprintf(copy, sizeof copy, "%s", keys);
+    for (size_t i = 0; i < c->faults->count; i++)
+        back |= fault_brings_back(&c->faults->list[i]);
+    for (const char *key; (key = strtok_r(rest, " ", &rest));) {
+        gone |= !strcmp(key, "gone");
+        only_results &= !strcmp(key, "gone") || !strcmp(key, "gone_read") || !strncmp(key, "r:", 2);
+    }
+    return back && gone && only_results;
+}
+
 // The end of a task is recorded first, then Redis forgets it.
 static void check_empty(struct check *c)
 {
@@ -340,11 +357,11 @@ static void check_empty(struct check *c)
         char keys[8000];
         for (;;) {
             site_leftovers(c->site, k, keys, sizeof keys);
-            if (!*keys || clock_mono_us() > until_us)
+            if (!*keys || may_be_left(c, keys) || clock_mono_us() > until_us)
                 break;
             (void)poll(NULL, 0, 10);
         }
-        if (*keys)
+        if (*keys && !may_be_left(c, keys))
             check_say(c, "left in Redis %u: %.300s", k, keys);
     }
 }

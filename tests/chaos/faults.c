@@ -255,6 +255,11 @@ void faults_plan(struct faults *f, const struct site_options *o, int64_t length_
     }
 }
 
+bool fault_brings_back(const struct fault *f)
+{
+    return f->kind->heal == go_back;
+}
+
 bool fault_loses_state(const struct fault *f)
 {
     return f->kind->loses_state;

@@ -27,6 +27,7 @@ struct faults {
 
 void faults_plan(struct faults *f, const struct site_options *o, int64_t length_ms);
 bool fault_loses_state(const struct fault *f);                       // what Redis had may be gone
+bool fault_brings_back(const struct fault *f);                       // and what it had once is there again
 size_t faults_print(const struct faults *f, char *out, size_t size); // in one line
 
 // Does it all, in time: main thread. `before` is called before what loses state. When it returns everything

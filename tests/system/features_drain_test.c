@@ -249,7 +249,7 @@ static size_t read_pids(const char *name, pid_t *pids)
 static void check_stop_of_all(int signal_number, bool daemon_first, int64_t pause_ms)
 {
     char script[1200];
-    pid_t pids[COMMANDS];
+    pid_t pids[COMMANDS] = {0};
     snprintf(script, sizeof script,
              "cd '%s'; test -e second && exit 0; echo $$ >>pids; while :; do sleep 0.02; done", c.folder);
     file_remove(&c, "second");
