@@ -34,6 +34,7 @@ struct coordinator {
 static void hint(void *user, const struct state_hint *h)
 {
     struct coordinator *c = user;
+    records_know_task(c->env.records, h->task);
     if (c->manager)
         manager_hint(c->manager, h);
     if (c->generator)

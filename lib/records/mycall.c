@@ -115,7 +115,7 @@ int mycall_do(struct records *r, enum mykind kind, void (*work)(struct mycall *c
               struct arena *out, struct nrpc_status *st)
 {
     struct mypool *pool = ((struct mystore *)r)->pool;
-    struct mycall c = {.out = out, .st = st};
+    struct mycall c = {.records = r, .out = out, .st = st};
     int code = mypool_take(pool, &c.conn, st);
     if (code)
         return code;

@@ -27,6 +27,7 @@ enum mykind {
 };
 
 struct mycall {
+    struct records *records;
     struct myconn *conn;
     struct arena *out; // the caller's; NULL if nothing is read
     struct nrpc_status *st;

@@ -21,6 +21,7 @@
 #include "base/status.h"
 #include "model/task.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -139,14 +140,24 @@ struct records_import { // a task from another store, as it was there
 
 struct records {
     const struct records_ops *ops;
+    _Atomic uint64_t task_given; // the highest number of a task that this process knows to have been given
 };
+
+// Any thread.
+static inline void records_know_task(struct records *r, uint64_t id)
+{
+    uint64_t known = atomic_load(&r->task_given);
+    while (known < id && !atomic_compare_exchange_weak(&r->task_given, &known, id))
+        ;
+}
 
 struct records_ops {
     void (*close)(struct records *r);
 
     // Records new tasks, each as running and with its "running" event, in one transaction: what is recorded
     // is guaranteed to run. A key that is known, from before or from earlier in the batch, answers the first
-    // task. Text fields may be NULL (read back as empty).
+    // task. Text fields may be NULL (read back as empty). DATA_LOSS, and nothing is done: a number would be
+    // given again, as these records have gone back in time; `marks` says up to which.
     int (*create)(struct records *r, struct records_new_task *tasks, size_t count, struct nrpc_status *st);
     // Applies events to tasks (model_status_after decides), each change with its history row, in one
     // transaction. A change that is not legal gets its own code; the others are done. The call fails only if

@@ -344,6 +344,7 @@ static int records_marks(struct records *r, const struct model_marks *least, str
                          {EVENT_COUNTER, least->event, &were->event},
                          {"node", least->node, &were->node},
                          {NULL, 0, NULL}};
+    records_know_task(r, least->task);
     return mycall_do(r, MYCALL_WRITE, marks_all, all, NULL, st);
 }
 
@@ -443,7 +444,7 @@ int records_mysql_open(const struct records_mysql_options *o, struct records **o
     if (code)
         return code;
     struct mystore *store = mem_calloc(1, sizeof *store);
-    *store = (struct mystore){{&ops}, pool};
+    *store = (struct mystore){.records.ops = &ops, .pool = pool};
     *out = &store->records;
     return NRPC_OK;
 }

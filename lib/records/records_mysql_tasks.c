@@ -132,7 +132,10 @@ static void create_all(struct mycall *c, void *args)
     find_known(c, a);
     size_t n = count_new(a);
     if (n) {
-        uint64_t id = mycall_take_numbers(c, TASK_COUNTER, n);
+        uint64_t id = mycall_take_numbers(c, TASK_COUNTER, n), given = atomic_load(&c->records->task_given);
+        if (id <= given)
+            mycall_fail(c, NRPC_DATA_LOSS, "the records have gone back in time: number %llu was given before",
+                        (unsigned long long)id);
         insert_tasks(c, a, id);
         insert_events(c, a, id, mycall_take_numbers(c, EVENT_COUNTER, n));
     }
@@ -162,6 +165,8 @@ int records_mysql_create(struct records *r, struct records_new_task *tasks, size
             a.keyed[a.keyed_count++] = (struct keyed){tasks[i].idempotency_key, i, i};
     find_doubles(&a);
     code = mycall_do(r, a.keyed_count == count ? MYCALL_WRITE : MYCALL_WRITE_ONCE, create_all, &a, NULL, st);
+    for (size_t i = 0; code == NRPC_OK && i < count; i++)
+        records_know_task(r, tasks[i].id);
     free(a.keyed);
     free(a.before);
     return code;

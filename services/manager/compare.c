@@ -68,6 +68,8 @@ int compare_numbers(struct manager *m, struct nrpc_status *st)
     struct model_marks *known = &m->marks, were;
     if (!state->disposable)
         return NRPC_OK;
+    uint64_t given = atomic_load(&records->task_given);
+    known->task = given > known->task ? given : known->task;
     int code = state->ops->marks(state, known, st);
     if (code == NRPC_OK)
         code = records->ops->marks(records, known, &were, st);
@@ -77,7 +79,8 @@ int compare_numbers(struct manager *m, struct nrpc_status *st)
         log_warn("the records have gone back in time (a backup was restored, or a replica took over that "
                  "lagged): tasks above %llu that were created since are lost; numbers go on above %llu",
                  (unsigned long long)were.task, (unsigned long long)known->task);
-        m->compare_asked = true;
+        m->compare_asked = m->repair_asked = true;
+        m->next_repair_ms = 0;
     }
     known->task = were.task > known->task ? were.task : known->task;
     known->event = were.event > known->event ? were.event : known->event;

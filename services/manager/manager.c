@@ -435,6 +435,7 @@ static void look_at_witnesses(struct manager *m, int64_t now_ms)
     bool jumped = wall_step(&m->wall, now_ms, clock_mono_us() / 1000);
     if (!m->env->state->disposable) {
         m->wall = (struct wall){.agreed = true};
+        m->numbers_known = true;
         m->next_witness_ms = CLOCK_NEVER;
         return;
     }
@@ -442,10 +443,10 @@ static void look_at_witnesses(struct manager *m, int64_t now_ms)
         return;
     int code = m->env->records->ops->clock(m->env->records, &records_ms, &st);
     wall_look(&m->wall, now_ms, clock_wall_ms(), code == NRPC_OK, records_ms);
-    if (code == NRPC_OK && m->leads)
+    if (code == NRPC_OK && (m->leads || !m->numbers_known)) {
         code = compare_numbers(m, &st);
-    if (m->compare_asked)
-        m->next_repair_ms = now_ms;
+        m->numbers_known |= code == NRPC_OK;
+    }
     m->next_witness_ms = now_ms + (code ? WITNESS_AGAIN_MS : WITNESS_MS);
 }
 

@@ -36,6 +36,7 @@ struct manager {
     struct finds finds;
     bool repair_asked;        // by what failed here, whoever leads
     bool compare_asked;       // one of the stores has gone back in time: look at all that the state has
+    bool numbers_known;       // which were given: until then none is
     struct model_marks marks; // the highest numbers that either store has given
     struct wall wall;         // dates
     struct noted *noted;      // failures that were recorded, of tasks under way

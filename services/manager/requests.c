@@ -128,12 +128,23 @@ static void answer_created(struct manager *m, const struct creation *c, const st
     dtf_v1_task_service_create_reply(c->request->call, &response);
 }
 
+static int create_all(struct manager *m, struct nrpc_status *st)
+{
+    const struct records_ops *records = m->env->records->ops;
+    if (!m->numbers_known)
+        return status_set(st, NRPC_UNAVAILABLE, "it is not known yet which numbers were given");
+    int code = records->create(m->env->records, m->new_tasks, m->creation_count, st);
+    if (code == NRPC_DATA_LOSS && compare_numbers(m, st) == NRPC_OK)
+        code = records->create(m->env->records, m->new_tasks, m->creation_count, st);
+    return code == NRPC_OK ? code : st->code;
+}
+
 void requests_create_all(struct manager *m, int64_t now_ms)
 {
     struct nrpc_status st;
     if (!m->creation_count)
         return;
-    int code = m->env->records->ops->create(m->env->records, m->new_tasks, m->creation_count, &st);
+    int code = create_all(m, &st);
     if (code == NRPC_OK)
         admit_all(m, now_ms);
     for (size_t i = 0; i < m->creation_count; i++)
