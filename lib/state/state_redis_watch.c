@@ -146,10 +146,11 @@ bool rs_clock_is_followed(struct rs_store *store)
 {
     redisReply *time;
     struct rs_shard *first = &store->shards[0];
+    int64_t now_ms = clock_now_ms(); // it may be set meanwhile
     if (rs_is_down(first) ||
         redis_link_command(first->link, 1, (const char *[]){"TIME"}, (size_t[]){4}, &time, NULL))
         return true; // nobody follows it now
-    int64_t ahead_ms = rs_read_i64(rs_at(time, 0)) * 1000 - clock_now_ms();
+    int64_t ahead_ms = rs_read_i64(rs_at(time, 0)) * 1000 - now_ms;
     freeReplyObject(time);
     return ahead_ms < STEP_US / 1000 && ahead_ms > -STEP_US / 1000;
 }

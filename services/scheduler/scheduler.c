@@ -485,6 +485,8 @@ static void sweep(struct scheduler *s, int64_t now_ms)
         if (s->rebases)
             return;
     }
+    if (llabs(s->env->now_ms() - now_ms) > JUMP_MS)
+        return; // it has just jumped: the next step notices
     if (!s->leads ||
         s->env->state->ops->sweep(s->env->state, now_ms, &s->arena, &lost, &count, &s->next_sweep_ms, &st)) {
         trouble_say(s->env->trouble, &st, "scheduler: cannot look for lost nodes");
