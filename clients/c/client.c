@@ -69,16 +69,22 @@ int client_note(struct dtf_client *c, int code)
     return code;
 }
 
+static uint64_t count_connects(const struct dtf_client *c)
+{
+    struct nrpc_channel_stats stats;
+    nrpc_channel_stats(c->channel, &stats);
+    return stats.connects;
+}
+
 bool client_is_gone(const struct dtf_client *c, int code)
 {
-    return got_no_answer(code) && atomic_load_explicit(&c->reached, memory_order_relaxed);
+    return got_no_answer(code) &&
+           (atomic_load_explicit(&c->reached, memory_order_relaxed) || count_connects(c) > 0);
 }
 
 bool client_was_connected(const struct dtf_client *c)
 {
-    struct nrpc_channel_stats stats;
-    nrpc_channel_stats(c->channel, &stats);
-    return stats.connects > 0 || nrpc_channel_is_connected(c->channel); // a local one is not counted
+    return count_connects(c) > 0 || nrpc_channel_is_connected(c->channel); // a local one is not counted
 }
 
 void client_back_off(struct client_backoff *b, int64_t at_most_ms)

@@ -27,7 +27,7 @@ struct dtf_client *client_on_channel(struct nrpc_channel *channel);
 
 // To be given every outcome: learns whether the server was reached. Returns the code.
 int client_note(struct dtf_client *c, int code);
-// The call may be made again: the server was not there or did not answer, but has answered before.
+// The call may be made again: the server was not there or did not answer, but was there before.
 bool client_is_gone(const struct dtf_client *c, int code);
 // A server was there at least once.
 bool client_was_connected(const struct dtf_client *c);

@@ -116,8 +116,8 @@ static void block_signals(sigset_t *set)
     signal(SIGPIPE, SIG_IGN); // an output that cannot be written is an error like others
 }
 
-// The first signal cancels the task, a second one ends the program at once; unless it is the same that came
-// twice, to the process and to its group, as timeout(1) sends it.
+// The first signal cancels the task, a second one (or nobody who cancels it) ends the program at once; unless
+// it is the same that came twice, to the process and to its group, as timeout(1) sends it.
 static void *wait_for_signals(void *arg)
 {
     struct map *m = arg;
@@ -131,7 +131,12 @@ static void *wait_for_signals(void *arg)
             continue;
         first_us = clock_mono_us();
         atomic_store(&m->signal, number);
-        dtf_task_cancel(m->client, m->task, "interrupted", NULL);
+        struct nrpc_status st;
+        int code = dtf_task_cancel(m->client, m->task, "interrupted", &st);
+        if (code == NRPC_UNAVAILABLE || code == NRPC_DEADLINE_EXCEEDED) { // nor will its results end soon
+            cli_say("interrupted: %s", st.text);
+            _exit(128 + number);
+        }
     }
     return NULL;
 }

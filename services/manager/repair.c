@@ -158,12 +158,15 @@ static int admit_again(struct manager *m, const struct records_task *t, const Dt
         if (r->has_checkpoint)
             task.checkpoint = (struct state_blob){r->checkpoint.data, r->checkpoint.bytes};
     }
-    log_info("task %llu was recorded but not under way: admitted, %llu subtasks are settled",
-             (unsigned long long)t->id, (unsigned long long)r->counters.generated);
     repair_forget(m, t->id);
     int code =
         m->env->state->disposable ? m->env->records->ops->drop_failures(m->env->records, t->id, st) : NRPC_OK;
-    return code ? code : m->env->state->ops->admit(m->env->state, &task, 1, st);
+    if (code == NRPC_OK)
+        code = m->env->state->ops->admit(m->env->state, &task, 1, st);
+    if (code == NRPC_OK)
+        log_info("task %llu was recorded but not under way: admitted, %llu subtasks are settled",
+                 (unsigned long long)t->id, (unsigned long long)r->counters.generated);
+    return code;
 }
 
 // The record says whether a task is paused; it may say otherwise by the time that the state has heard it.
@@ -272,7 +275,9 @@ static int repair_some(struct repair *r, const struct records_task *tasks, size_
     for (size_t i = 0; code != NRPC_UNAVAILABLE && i < count; i++) {
         code = progress[i].unknown ? NRPC_OK : repair_one(r->m, &tasks[i], &progress[i], &resumes[i], a, st);
         if (code)
-            log_error("task %llu cannot be repaired: %s", (unsigned long long)tasks[i].id, st->text);
+            log_line(code == NRPC_UNAVAILABLE || code == NRPC_RESOURCE_EXHAUSTED ? LOG_WARN : LOG_ERROR,
+                     "task %llu cannot be made to agree with its record: %s", (unsigned long long)tasks[i].id,
+                     st->text);
         if (progress[i].unknown)
             repair_failed(r, ids[i]);
     }

@@ -246,6 +246,15 @@ static void requests_list(struct manager *m, struct request *r, int64_t now_ms, 
 
 // ---- Pause, Resume, Cancel
 
+// What the records know holds, whether the state could be told by now or not.
+static int will_take_effect(struct manager *m, int64_t now_ms, const char *what, struct nrpc_status *st)
+{
+    struct nrpc_status why = *st;
+    ask_repair(m, now_ms + ENV_STORE_RETRY_MS);
+    return status_set(st, NRPC_UNAVAILABLE,
+                      "%s is recorded, and takes effect when the state answers again: %s", what, why.text);
+}
+
 static int set_paused(struct manager *m, uint64_t task, bool paused, int64_t now_ms, struct nrpc_status *st)
 {
     struct records_change change = {
@@ -268,7 +277,10 @@ static int set_paused(struct manager *m, uint64_t task, bool paused, int64_t now
         manager_announce(m, &e, now_ms);
     }
     code = m->env->state->ops->pause(m->env->state, task, paused, st);
-    return code == NRPC_NOT_FOUND ? repair_task(m, task, st) : code; // it is just ending, or not admitted yet
+    if (code == NRPC_NOT_FOUND) // it is just ending, or not admitted yet
+        code = repair_task(m, task, st);
+    return code == NRPC_UNAVAILABLE ? will_take_effect(m, now_ms, paused ? "the pause" : "the resume", st)
+                                    : code;
 }
 
 static void requests_pause(struct manager *m, struct request *r, int64_t now_ms, bool last)
@@ -312,13 +324,16 @@ static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t 
     const char *message = *reason ? reason : "cancelled by request";
     if (m->env->state->disposable)
         code = m->env->records->ops->ask_stop(m->env->records, task, message, wall_ms(&m->wall, now_ms), st);
-    if (code == NRPC_OK)
-        code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, message, st);
-    if (code != NRPC_NOT_FOUND)
+    if (code)
         return code;
-    code = repair_task(m, task, st); // it is just ending, or not admitted yet
-    if (code == NRPC_OK)
-        code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, message, st);
+    code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, message, st);
+    if (code == NRPC_NOT_FOUND) { // it is just ending, or not admitted yet
+        code = repair_task(m, task, st);
+        if (code == NRPC_OK)
+            code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, message, st);
+    }
+    if (code == NRPC_UNAVAILABLE && m->env->state->disposable)
+        return will_take_effect(m, now_ms, "the cancel", st);
     return code == NRPC_NOT_FOUND ? NRPC_OK : code;
 }
 

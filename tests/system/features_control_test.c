@@ -4,6 +4,7 @@
 #include "system/cluster.h"
 #include "system/ledger.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -277,17 +278,66 @@ static void test_bad_generator(void **state)
     assert_string_equal(info.message, "the parameter of ledger is a struct ledger_param");
 }
 
+struct waiter {
+    uint64_t task;
+    int code;
+    struct dtf_task_info info;
+    struct nrpc_status st;
+};
+
+static void *wait_for_task(void *arg)
+{
+    struct waiter *w = arg;
+    struct dtf_client *own;
+    w->code = dtf_client_open(c.listen, &own, &w->st);
+    if (w->code)
+        return NULL;
+    w->code = dtf_task_wait(own, w->task, 60000, &w->info, &w->st);
+    dtf_client_close(own);
+    return NULL;
+}
+
+// Who waits, and has had no answer before, waits on however often the coordinator restarts.
+static void test_wait_over_restarts(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    file_touch(&c, "hold");
+    struct waiter w = {.task = cluster_create_gate(
+                           &c, "gate", &(struct gate_param){.count = 1, .timeout_ms = 120000}, NULL)};
+    WAIT_FOR(file_lines(&c, "log", "start") == 1, PATIENCE_MS);
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_task, &w), 0);
+    for (int i = 0; i < 5; i++) {
+        for (int64_t until_ms = cluster_now_ms() + 500; cluster_now_ms() < until_ms;) // it has connected
+            cluster_pause();
+        cluster_restart(&c, i % 2 ? SIGKILL : SIGTERM);
+    }
+    file_remove(&c, "hold");
+    pthread_join(thread, NULL);
+    if (w.code)
+        fail_msg("wait: %s", w.st.text);
+    assert_int_equal(w.info.status, DTF_TASK_COMPLETED);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(pause),           TEST(pause_restart),
-        TEST(cancel),          TEST(cancel_queued),
-        TEST(subtask_timeout), TEST(task_timeout),
-        TEST(retries),         TEST(retries_end),
-        TEST(tolerated),       TEST(before_dispatch),
-        TEST(followups),       TEST(bad_generator),
-        TEST(cancel_restart),  TEST(restart_keeps_what_runs),
+        TEST(pause),
+        TEST(pause_restart),
+        TEST(cancel),
+        TEST(cancel_queued),
+        TEST(subtask_timeout),
+        TEST(task_timeout),
+        TEST(retries),
+        TEST(retries_end),
+        TEST(tolerated),
+        TEST(before_dispatch),
+        TEST(followups),
+        TEST(bad_generator),
+        TEST(cancel_restart),
+        TEST(restart_keeps_what_runs),
+        TEST(wait_over_restarts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,8 @@ if row[3] and row[3] ~= '1' and row[3] ~= '2' then
 end
 if row[4] and installation ~= '0' and row[4] ~= installation then
     return fail(FAILED_PRECONDITION, 'this holds the state of installation %s, the records are of installation %s: ' ..
-                'name those that belong together; to give this state up, empty the Redis (FLUSHDB)', row[4], installation)
+                'name those that belong together (an empty MySQL database is an installation of its own); to give ' ..
+                'this state up, empty the Redis (FLUSHDB)', row[4], installation)
 end
 if not held then
     call('SET', 'dtf:shard', shard)
