@@ -283,7 +283,7 @@ struct state_ops {
     // The clock has jumped to now_ms: what was measured by the time before begins anew. Leases of subtasks
     // run as if given now; nodes, claims, duties and taken tasks are left to those who have them until
     // until_ms; what waits for a time that is far off is ready. So nothing ends, and nothing is held up, by
-    // the jump.
+    // the jump. ABORTED (likewise `sweep`): the clock has jumped, and now_ms does not follow it yet.
     int (*rebase)(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_status *st);
 
     // -- life of a task (the manager)

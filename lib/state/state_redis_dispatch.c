@@ -195,8 +195,8 @@ int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, 
     struct rs_round round = rs_round(s, st);
     struct rs_ids ids = {0};
     *next_ms = CLOCK_NEVER;
-    if (!rs_clock_is_followed((struct rs_store *)s))
-        return status_set(st, NRPC_UNAVAILABLE, "the clock of Redis has jumped, and is not followed yet");
+    if (rs_check_clock((struct rs_store *)s, st))
+        return st->code;
     for (struct rs_shard *shard; (shard = rs_next(&round));) {
         struct rs_call c;
         rs_begin(&c, shard, now_ms, NULL, st);

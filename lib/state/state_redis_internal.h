@@ -168,7 +168,7 @@ void rs_tell(struct rs_store *store, const char *hints, size_t bytes);
 bool rs_read_view(const char **at, const char *end, struct state_hint *hint, unsigned *bits);
 void rs_watch(struct state *s, state_watch_fn fn, void *user);
 void rs_doubt(struct rs_shard *shard); // a call failed: let the watching thread find out whether it is down
-bool rs_clock_is_followed(struct rs_store *store);
+int rs_check_clock(struct rs_store *store, struct nrpc_status *st); // ABORTED: ours does not follow it yet
 int rs_tick(struct rs_shard *shard, struct nrpc_status *st); // sets our clock by the server's, notices a wipe
 
 // ---- how it is set (state_redis_settings.c)

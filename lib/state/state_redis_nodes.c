@@ -9,6 +9,8 @@ int rs_rebase(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_sta
 {
     struct rs_store *store = (struct rs_store *)s;
     int code = NRPC_OK;
+    if (rs_check_clock(store, st))
+        return st->code;
     atomic_store(&store->now_ms, now_ms); // what was seen before the jump counts no more
     for (size_t i = 0; i < store->shard_count; i++) {
         struct rs_call c;

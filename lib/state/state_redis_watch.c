@@ -142,17 +142,19 @@ static void set_clock(struct rs_shard *shard, const redisReply *time)
 }
 
 // Leases that others gave by the new time look void by the old one.
-bool rs_clock_is_followed(struct rs_store *store)
+int rs_check_clock(struct rs_store *store, struct nrpc_status *st)
 {
     redisReply *time;
     struct rs_shard *first = &store->shards[0];
     int64_t now_ms = clock_now_ms(); // it may be set meanwhile
     if (rs_is_down(first) ||
         redis_link_command(first->link, 1, (const char *[]){"TIME"}, (size_t[]){4}, &time, NULL))
-        return true; // nobody follows it now
+        return NRPC_OK; // nobody follows it now
     int64_t ahead_ms = rs_read_i64(rs_at(time, 0)) * 1000 - now_ms;
     freeReplyObject(time);
-    return ahead_ms < STEP_US / 1000 && ahead_ms > -STEP_US / 1000;
+    return llabs(ahead_ms) < STEP_US / 1000
+               ? NRPC_OK
+               : status_set(st, NRPC_ABORTED, "the clock of Redis has jumped, and is not followed yet");
 }
 
 int rs_tick(struct rs_shard *shard, struct nrpc_status *st)

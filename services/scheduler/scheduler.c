@@ -442,6 +442,13 @@ static int lead(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
 // The roles' time may jump with the clock that it follows. What was leased by the time before must not end by
 // that: the state is told, and once more when all processes have followed. An embedded store is told at the
 // start: the clock may have been set while nobody ran.
+static void expect_rebase(struct scheduler *s, int64_t now_ms, unsigned times)
+{
+    s->rebases = times;
+    s->next_rebase_ms = now_ms;
+    s->views.told = true; // what a jump makes ready no hint tells
+}
+
 static void notice_jump(struct scheduler *s, int64_t now_ms)
 {
     int64_t mono_ms = clock_mono_us() / 1000;
@@ -452,11 +459,9 @@ static void notice_jump(struct scheduler *s, int64_t now_ms)
     if (first)
         s->rebases = !disposable;
     else if (disposable && llabs(jump_ms) > JUMP_MS)
-        s->rebases = 2;
-    if (s->rebases == 2) {
+        expect_rebase(s, now_ms, 2);
+    if (s->rebases == 2)
         s->next_sweep_ms = s->next_sweep_ms < now_ms + REBASE_AGAIN_MS ? s->next_sweep_ms : now_ms;
-        s->next_rebase_ms = now_ms;
-    }
 }
 
 static int rebase(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
@@ -465,6 +470,15 @@ static int rebase(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
     if (code == NRPC_OK && --s->rebases)
         s->next_rebase_ms = s->next_sweep_ms = now_ms + REBASE_AGAIN_MS;
     return code;
+}
+
+static void sweep_again(struct scheduler *s, int64_t now_ms, const char *what, const struct nrpc_status *st)
+{
+    s->next_sweep_ms = now_ms + ENV_STORE_RETRY_MS;
+    if (st->code == NRPC_ABORTED) // others may follow already, even if it jumps back before we do
+        expect_rebase(s, now_ms, 2);
+    else
+        trouble_say(s->env->trouble, st, "scheduler: cannot %s", what);
 }
 
 static void sweep(struct scheduler *s, int64_t now_ms)
@@ -478,10 +492,8 @@ static void sweep(struct scheduler *s, int64_t now_ms)
     if (s->leads && s->rebases) {
         if (now_ms < s->next_rebase_ms)
             return;
-        if (rebase(s, now_ms, &st)) {
-            trouble_say(s->env->trouble, &st, "scheduler: cannot adapt the leases to the clock");
-            s->next_sweep_ms = now_ms + ENV_STORE_RETRY_MS;
-        }
+        if (rebase(s, now_ms, &st))
+            sweep_again(s, now_ms, "adapt the leases to the clock", &st);
         if (s->rebases)
             return;
     }
@@ -489,8 +501,7 @@ static void sweep(struct scheduler *s, int64_t now_ms)
         return; // it has just jumped: the next step notices
     if (!s->leads ||
         s->env->state->ops->sweep(s->env->state, now_ms, &s->arena, &lost, &count, &s->next_sweep_ms, &st)) {
-        trouble_say(s->env->trouble, &st, "scheduler: cannot look for lost nodes");
-        s->next_sweep_ms = now_ms + ENV_STORE_RETRY_MS;
+        sweep_again(s, now_ms, "look for lost nodes", &st);
         return;
     }
     if (s->next_sweep_ms > now_ms + s->env->node_lease_ms / 4)
