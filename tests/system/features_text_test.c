@@ -160,7 +160,7 @@ static void texts_of_tasks(void **state)
 {
     (void)state;
     for (size_t i = 0; i < TEXTS; i++) {
-        char bytes[200], *text = (char *)texts[i];
+        char bytes[300], *text = (char *)texts[i];
         int size = snprintf(bytes, sizeof bytes, "%s%c%s", text, 0, text);
         Dtf__V1__TaskParam p = fed(text);
         p.description = p.creator = p.resource_group = p.idempotency_key = text;
