@@ -279,6 +279,7 @@ static void test_bad_generator(void **state)
 }
 
 struct waiter {
+    char url[200];
     uint64_t task;
     int code;
     struct dtf_task_info info;
@@ -289,7 +290,7 @@ static void *wait_for_task(void *arg)
 {
     struct waiter *w = arg;
     struct dtf_client *own;
-    w->code = dtf_client_open(c.listen, &own, &w->st);
+    w->code = dtf_client_open(w->url, &own, &w->st);
     if (w->code)
         return NULL;
     w->code = dtf_task_wait(own, w->task, 60000, &w->info, &w->st);
@@ -306,6 +307,7 @@ static void test_wait_over_restarts(void **state)
     struct waiter w = {.task = cluster_create_gate(
                            &c, "gate", &(struct gate_param){.count = 1, .timeout_ms = 120000}, NULL)};
     WAIT_FOR(file_lines(&c, "log", "start") == 1, PATIENCE_MS);
+    snprintf(w.url, sizeof w.url, "%s", c.listen);
     assert_int_equal(pthread_create(&thread, NULL, wait_for_task, &w), 0);
     for (int i = 0; i < 5; i++) {
         for (int64_t until_ms = cluster_now_ms() + 500; cluster_now_ms() < until_ms;) // it has connected
