@@ -22,6 +22,7 @@ enum {
     REFRESH_MS = 5000, // hints are hints: everything is read again this often
     STOPPING_PAGE = 1000,
     JUMP_MS = 2000,
+    REBASES = 2,
     REBASE_AGAIN_MS = 3000,
 };
 
@@ -439,16 +440,17 @@ static int lead(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
     return code || led || !s->leads ? code : ops->node_grace(s->env->state, until_ms, st);
 }
 
-// The roles' time may jump with the clock that it follows. What was leased by the time before must not end by
-// that: the state is told, and once more when all processes have followed. An embedded store is told at the
-// start: the clock may have been set while nobody ran.
-static void expect_rebase(struct scheduler *s, int64_t now_ms, unsigned times)
+// What was leased by the time before a jump must not end by the jump: the state is told, and once more when
+// all processes have followed.
+static void expect_rebase(struct scheduler *s, int64_t now_ms)
 {
-    s->rebases = times;
+    s->rebases = REBASES;
     s->next_rebase_ms = now_ms;
     s->views.told = true; // what a jump makes ready no hint tells
 }
 
+// The roles' time may jump with the clock that it follows. An embedded store is told at the start: the clock
+// may have been set while nobody ran.
 static void notice_jump(struct scheduler *s, int64_t now_ms)
 {
     int64_t mono_ms = clock_mono_us() / 1000;
@@ -459,8 +461,8 @@ static void notice_jump(struct scheduler *s, int64_t now_ms)
     if (first)
         s->rebases = !disposable;
     else if (disposable && llabs(jump_ms) > JUMP_MS)
-        expect_rebase(s, now_ms, 2);
-    if (s->rebases == 2)
+        expect_rebase(s, now_ms);
+    if (s->rebases == REBASES)
         s->next_sweep_ms = s->next_sweep_ms < now_ms + REBASE_AGAIN_MS ? s->next_sweep_ms : now_ms;
 }
 
@@ -476,7 +478,7 @@ static void sweep_again(struct scheduler *s, int64_t now_ms, const char *what, c
 {
     s->next_sweep_ms = now_ms + ENV_STORE_RETRY_MS;
     if (st->code == NRPC_ABORTED) // others may follow already, even if it jumps back before we do
-        expect_rebase(s, now_ms, 2);
+        expect_rebase(s, now_ms);
     else
         trouble_say(s->env->trouble, st, "scheduler: cannot %s", what);
 }
