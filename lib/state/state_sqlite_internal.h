@@ -200,7 +200,7 @@ struct sq_call {
     struct arena *out;    // the caller's arena, where params go; or scratch
     struct sq_task *tasks, *last_task;
     struct sq_tile *tiles, *last_tile;
-    struct sq_node *nodes;
+    struct sq_node *nodes, *last_node;
 };
 
 int sq_begin(struct sq_call *c, struct state *s, enum db_mode mode, struct arena *out,

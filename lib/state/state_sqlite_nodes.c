@@ -6,13 +6,16 @@
 
 static struct sq_node *node_seen(struct sq_call *c, uint64_t node)
 {
-    struct sq_node *n;
+    struct sq_node *n = c->last_node;
+    if (n && n->id == node)
+        return n;
     HASH_FIND(hh, c->nodes, &node, sizeof node, n);
     if (!n) {
         n = arena_calloc(&c->scratch, sizeof *n);
         n->id = node;
         HASH_ADD(hh, c->nodes, id, sizeof n->id, n);
     }
+    c->last_node = n;
     return n;
 }
 

@@ -165,7 +165,8 @@ static void end(struct slot *s, int64_t run_us)
                                           : AVERAGE_OVER * run_us;
     i->run_us = run_us;
     bool killed = s->execution.killed && i->kind == DTF_RESULT_FAILURE;
-    i->held_until_ms = o->now_ms() + SLOTS_KILLED_HOLD_MS;
+    if (killed)
+        i->held_until_ms = o->now_ms() + SLOTS_KILLED_HOLD_MS;
     if (s->abandoned)
         item_destroy(i);
     else
