@@ -27,6 +27,7 @@ struct exchange {
     struct nrpc_call *call;
     const Dtf__V1__ExchangeRequest *request;
     uint32_t stale;
+    uint32_t carried; // free slots that were left to the call that waits
     uint64_t *later; // tasks whose results could not be taken now; room for one a TaskResults
     size_t later_count;
     const bool *kept; // one of request->holding each: it is the node's (still); NULL: all are

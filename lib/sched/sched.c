@@ -2,6 +2,7 @@
 // sched.c: weighted fair sharing by virtual time, on two levels.
 #include "sched/sched.h"
 
+#include "base/clock.h"
 #include "base/heap.h"
 #include "base/mem.h"
 #include "dtf.h"
@@ -52,7 +53,8 @@ struct task {
     uint64_t ready, running;
     uint64_t counted; // this task's part of sched.ready
     struct task *next_unfit;
-    int64_t cost_us; // average
+    int64_t cost_us;    // average
+    bool cost_is_known; // from results; else it is a guess
     int64_t vtime;
 };
 
@@ -275,8 +277,18 @@ static void set_aside(struct sched *s, struct task *t)
         heap_remove(&s->runnable, &t->group->node);
 }
 
-size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user, struct sched_pick *out,
-                  size_t max)
+// How many of a task may go, of `want`; wait_us: what they take is to fit into it; CLOCK_NEVER: they need not
+// wait.
+static uint32_t turn_within(const struct task *t, uint32_t want, int64_t wait_us)
+{
+    if (wait_us == CLOCK_NEVER)
+        return turn_size(t, want);
+    int64_t fit = t->cost_is_known ? wait_us / t->cost_us : 0;
+    return turn_size(t, fit < want ? (uint32_t)fit : want);
+}
+
+static size_t pick(struct sched *s, uint32_t want, int64_t wait_us, sched_fits_fn fits, void *user,
+                   struct sched_pick *out, size_t max)
 {
     struct task *unfit = NULL;
     struct group *g;
@@ -292,9 +304,12 @@ size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user
         }
         if (!same && count == max)
             break;
-        uint32_t n = turn_size(t, want);
+        uint32_t n = turn_within(t, want, wait_us);
+        if (!n)
+            break;
         take(s, t, n);
         want -= n;
+        wait_us -= wait_us == CLOCK_NEVER ? 0 : n * t->cost_us;
         if (same)
             out[count - 1].count += n;
         else
@@ -303,6 +318,18 @@ size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user
     for (; unfit; unfit = unfit->next_unfit)
         place(s, unfit);
     return count;
+}
+
+size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user, struct sched_pick *out,
+                  size_t max)
+{
+    return pick(s, want, CLOCK_NEVER, fits, user, out, max);
+}
+
+size_t sched_pick_ahead(struct sched *s, uint32_t want, int64_t wait_us, sched_fits_fn fits, void *user,
+                        struct sched_pick *out, size_t max)
+{
+    return pick(s, want, clamp(wait_us, 0, charge_max_us), fits, user, out, max);
 }
 
 void sched_unpick(struct sched *s, uint64_t task, uint32_t count, uint32_t ready)
@@ -324,11 +351,25 @@ void sched_used(struct sched *s, uint64_t task, uint64_t count, int64_t run_us)
     run_us = clamp(run_us, 0, charge_max_us);
     charge(t, run_us - slot_time(count, t->cost_us));
     int64_t average = (int64_t)((uint64_t)run_us / count);
-    int64_t weight = count < 32 ? (int64_t)count : 32; // of the new against 32 of the old
+    int64_t weight = count < 32 && t->cost_is_known ? (int64_t)count : 32; // of the new against 32 of the old
     t->cost_us = (t->cost_us * (32 - weight) + average * weight) / 32;
     if (t->cost_us < COST_MIN_US)
         t->cost_us = COST_MIN_US;
+    t->cost_is_known = true;
     place(s, t);
+}
+
+void sched_doubt(struct sched *s, uint64_t task)
+{
+    struct task *t = task_find(s, task);
+    if (t)
+        t->cost_is_known = false;
+}
+
+int64_t sched_cost_us(const struct sched *s, uint64_t task)
+{
+    const struct task *t = task_find(s, task);
+    return t && t->cost_is_known ? t->cost_us : 0;
 }
 
 uint64_t sched_ready_of(const struct sched *s, uint64_t task)

@@ -45,12 +45,21 @@ typedef bool (*sched_fits_fn)(void *user, uint64_t task);
 size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user, struct sched_pick *out,
                   size_t max);
 
+// Likewise on up to `want` subtasks that are to wait at a node until a slot is free: as long as their slot
+// time, as far as results have told what a subtask of theirs takes, fits into wait_us. Whose turn it is, but
+// whose cost is not known or too much, ends it: nobody goes ahead of it.
+size_t sched_pick_ahead(struct sched *s, uint32_t want, int64_t wait_us, sched_fits_fn fits, void *user,
+                        struct sched_pick *out, size_t max);
+
 // Takes a pick, or a part of it, back: the subtasks did not go. `ready` of them still can; that the others
 // cannot is news, which sched_set_task will bring.
 void sched_unpick(struct sched *s, uint64_t task, uint32_t count, uint32_t ready);
 
 // `count` results of a task used run_us of slot time in all.
 void sched_used(struct sched *s, uint64_t task, uint64_t count, int64_t run_us);
+// Subtasks of it waited for a slot in vain: what one takes is not known any more, until results tell.
+void sched_doubt(struct sched *s, uint64_t task);
+int64_t sched_cost_us(const struct sched *s, uint64_t task); // of one subtask; 0: not known
 
 uint64_t sched_ready_of(const struct sched *s, uint64_t task); // what it believes; 0 if unknown
 uint64_t sched_ready(const struct sched *s);                   // subtasks that may go now, over all tasks

@@ -132,6 +132,11 @@ struct state_pick { // a scheduler's decision
     uint32_t count;
 };
 
+struct state_taker { // whom it is for
+    uint64_t node;
+    uint64_t most; // leases (in each part of a store) that it may hold afterwards; 0: any number
+};
+
 struct state_work { // leased
     uint64_t task, seq;
     uint32_t attempt, timeout_ms;
@@ -367,10 +372,11 @@ struct state_ops {
                  struct state_view **out, size_t *count, struct nrpc_status *st);
     // Leases up to pick.count ready subtasks of each task (retries that are due first, then fresh ones in
     // order; fewer if there are fewer, or max_running allows no more) to a node. NOT_FOUND when the node is
-    // not registered. A task that is not here is passed over. Ends early when the params have used the
-    // budget up (NULL: STATE_BATCH_BYTES); left, if not NULL: of each pick, how many found no room in it and
-    // may still be ready. FAILED_PRECONDITION: nothing, as some of the store is still to be verified.
-    int (*lease)(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
+    // not registered. A task that is not here is passed over. Ends early when the node holds as many as it
+    // may, or the params have used the budget up (NULL: STATE_BATCH_BYTES); left, if not NULL: of each pick,
+    // how many found no room and may still be ready. FAILED_PRECONDITION: nothing, as some of the store is
+    // still to be verified.
+    int (*lease)(struct state *s, struct state_taker to, int64_t now_ms, const struct state_pick *picks,
                  size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
                  struct state_work **out, size_t *count, struct nrpc_status *st);
     // Puts leased subtasks back in the queue, to be ready at ready_ms. Stale ones, and those that `by` does

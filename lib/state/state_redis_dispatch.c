@@ -106,7 +106,7 @@ static void note_left(const struct rs_shard *shard, struct leasing *l, const str
     }
 }
 
-static int lease_shard(struct rs_shard *shard, struct leasing *l, uint64_t node,
+static int lease_shard(struct rs_shard *shard, struct leasing *l, struct state_taker to,
                        const struct state_pick *picks, size_t pick_count, bool must_ask, int64_t now_ms,
                        struct arena *a, struct nrpc_status *st)
 {
@@ -123,7 +123,8 @@ static int lease_shard(struct rs_shard *shard, struct leasing *l, uint64_t node,
     }
     rs_begin(&c, shard, now_ms, a, st);
     l->c = &c;
-    rs_u64(&c, node);
+    rs_u64(&c, to.node);
+    rs_u64(&c, to.most);
     rs_u64(&c, l->budget->bytes - l->budget->used);
     rs_u64(&c, n);
     for (size_t i = 0; i < pick_count; i++)
@@ -141,7 +142,7 @@ static int lease_shard(struct rs_shard *shard, struct leasing *l, uint64_t node,
     return rs_end(&c);
 }
 
-int rs_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
+int rs_lease(struct state *s, struct state_taker to, int64_t now_ms, const struct state_pick *picks,
              size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
              struct state_work **out, size_t *count, struct nrpc_status *st)
 {
@@ -153,7 +154,7 @@ int rs_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_
         left[i] = 0;
     for (struct rs_shard *shard; (shard = rs_next(&round));) {
         int answer =
-            lease_shard(shard, &l, node, picks, pick_count, round.asked == 1 && !pick_count, now_ms, a, st);
+            lease_shard(shard, &l, to, picks, pick_count, round.asked == 1 && !pick_count, now_ms, a, st);
         if (answer == NRPC_FAILED_PRECONDITION && left) // it gave nothing
             note_left(shard, &l, picks, pick_count, 0, UINT32_MAX);
         unverified += answer == NRPC_FAILED_PRECONDITION;

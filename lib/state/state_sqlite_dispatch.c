@@ -37,13 +37,13 @@ struct leasing {
     uint32_t node;
     int64_t now_ms;
     struct state_work *works;
-    size_t count;
+    size_t count, most; // most: that the node may take
     struct budget *budget;
 };
 
 static bool is_full(const struct leasing *l)
 {
-    return budget_is_full(l->budget);
+    return l->count >= l->most || budget_is_full(l->budget);
 }
 
 static uint64_t dispatchable(const struct sq_task *t)
@@ -142,7 +142,7 @@ static uint32_t lease_pick(struct sq_call *c, struct leasing *l, const struct st
     return is_full(l) ? (uint32_t)want : 0;
 }
 
-int sq_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_pick *picks,
+int sq_lease(struct state *s, struct state_taker to, int64_t now_ms, const struct state_pick *picks,
              size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
              struct state_work **out, size_t *count, struct nrpc_status *st)
 {
@@ -152,11 +152,13 @@ int sq_lease(struct state *s, uint64_t node, int64_t now_ms, const struct state_
     if (code)
         return code;
     sq_see_time(&c, now_ms);
-    uint64_t most = 0;
-    if (sq_node_need(&c, node))
+    uint64_t holds = 0, wanted = 0;
+    if (sq_node_need(&c, to.node, &holds))
         for (size_t i = 0; i < pick_count; i++)
-            most += pick_size(&c, &picks[i]);
-    struct leasing l = {(uint32_t)node, now_ms, sq_out(&c, most, sizeof *l.works), 0, budget ? budget : &own};
+            wanted += pick_size(&c, &picks[i]);
+    struct leasing l = {.node = (uint32_t)to.node, .now_ms = now_ms, .budget = budget ? budget : &own};
+    l.works = sq_out(&c, wanted, sizeof *l.works);
+    l.most = !to.most ? wanted : holds < to.most ? to.most - holds : 0;
     for (size_t i = 0; i < pick_count && !c.code; i++) {
         uint32_t no_room = lease_pick(&c, &l, &picks[i]);
         if (left)

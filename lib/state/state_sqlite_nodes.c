@@ -33,10 +33,12 @@ void sq_node_flush_all(struct sq_call *c)
             sq_run(c, sq_bind(c, SQL_NODE_UPDATE, "uii", n->id, n->running, n->settled));
 }
 
-bool sq_node_need(struct sq_call *c, uint64_t id)
+bool sq_node_need(struct sq_call *c, uint64_t id, uint64_t *running)
 {
     sqlite3_stmt *stmt = sq_bind(c, SQL_NODE_GET, "uu", id, c->store->incarnation);
     bool found = sq_step(c, stmt);
+    if (found && running)
+        *running = db_u64(stmt, 7);
     db_done(stmt);
     return found || sq_fail(c, NRPC_NOT_FOUND, "node %llu is not registered", (unsigned long long)id);
 }
@@ -61,7 +63,7 @@ bool sq_node_has(struct sq_call *c, const struct state_holder *who, uint64_t nod
 
 static bool need_holder(struct sq_call *c, struct state_holder who)
 {
-    if (!sq_node_need(c, who.node))
+    if (!sq_node_need(c, who.node, NULL))
         return false;
     return sq_node_has(c, &who, who.node) ||
            sq_fail(c, NRPC_NOT_FOUND, "node %llu is another one", (unsigned long long)who.node);

@@ -10,6 +10,7 @@
 // poll of that time can be parked any more.
 #include "executor.h"
 
+#include "ahead.h"
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/ids.h"
@@ -28,8 +29,6 @@
 #include <unistd.h>
 
 enum {
-    PREFETCH_US = 50000, // how much work, in slot time, may wait here
-    PREFETCH_MAX = 2000,
     HELD_BYTES_MAX = 64 << 20,
     REPORT_BYTES_MAX = BUDGET_BATCH_BYTES,
     CALL_SLACK_MS = 5000, // beyond a poll's wait
@@ -44,7 +43,9 @@ struct flight { // a call under way; guarded by executor.mu
     struct executor *owner;
     bool out;
     uint64_t session;         // in which it was sent
-    uint32_t want;            // subtasks that its answer may bring
+    uint32_t want;            // subtasks that its answer may bring for free slots
+    uint32_t ahead;           // and to wait for one
+    bool again;               // a report that asks again for what the one before it did not bring
     struct item_list results; // that it carries
     struct item_list returned;
 };
@@ -65,6 +66,7 @@ struct executor {
     struct flight flights[EXCHANGE_KINDS];
     bool resync;          // an answer was lost
     int64_t resync_at_ms; // once more; CLOCK_NEVER: no
+    bool ask_again;       // for free slots that no call under way asks for
     int64_t backoff_ms, backoff_until_ms;
     int64_t later_at_ms; // what is kept aside is handed in again; CLOCK_NEVER: there is nothing
     pthread_cond_t drained;
@@ -165,15 +167,20 @@ static size_t take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
         const Dtf__V1__TaskWork *t = r->tasks[i];
         for (size_t k = 0; k < t->n_work; k++) {
             const Dtf__V1__Work *w = t->work[k];
-            item_list_add(&items, item_create(t->task_id, w->subtask_id, w->attempt, w->timeout_ms, t->type,
-                                              w->param.data, w->param.len));
+            struct item like = {.task = t->task_id,
+                                .seq = w->subtask_id,
+                                .attempt = w->attempt,
+                                .timeout_ms = w->timeout_ms,
+                                .cost_us = (int64_t)t->cost_us,
+                                .param_bytes = w->param.len};
+            item_list_add(&items, item_create(&like, t->type, w->param.data));
         }
     }
     size_t count = items.count;
     if (e->draining) // the call had been waiting when the stop came: nothing new begins here
         item_list_append(&e->give_back, &items);
     else if (count)
-        slots_queue(e->slots, &items);
+        slots_queue(e->slots, &items, e->options.now_ms());
     forget(e, r->dropped, r->n_dropped);
     for (size_t i = 0; i < r->n_cancel_tasks; i++)
         slots_cancel_task(e->slots, r->cancel_tasks[i], e->options.now_ms());
@@ -201,6 +208,20 @@ static void keep_later(struct executor *e, struct item_list *results, const Dtf_
         e->later_at_ms = e->options.now_ms() + LATER_MS;
 }
 
+static uint32_t rest(uint64_t of, uint64_t taken)
+{
+    return taken < of ? (uint32_t)(of - taken) : 0;
+}
+
+// What a report did not bring, the poll may; or it brought what the poll wanted, too. If the poll was still
+// on its way, nobody knows of the rest: it is asked for once more.
+static void reported(struct executor *e, uint32_t want, size_t got, uint32_t carried)
+{
+    uint32_t left = rest(want, got), *polled = &e->flights[POLL].want;
+    *polled = rest(*polled + (uint64_t)(left < carried ? left : carried), rest(got, want));
+    e->ask_again = left > carried && !e->flights[REPORT].again;
+}
+
 static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__ExchangeResponse *r)
 {
     struct flight *f = user;
@@ -214,9 +235,9 @@ static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__E
         keep_later(e, &f->results, r);
         drop(&f->returned);
         bool current = e->stage == REGISTERED && f->session == e->session;
-        size_t count = current ? take_work(e, r) : 0;         // what came under a void number is nobody's
-        if (f == &e->flights[REPORT] && e->flights[POLL].out) // what it did not bring, the poll may
-            e->flights[POLL].want += f->want > count ? f->want - (uint32_t)count : 0;
+        size_t count = current ? take_work(e, r) : 0; // what came under a void number is nobody's
+        if (f == &e->flights[REPORT] && e->flights[POLL].out)
+            reported(e, f->want, count, r->carried);
     }
     pthread_mutex_unlock(&e->mu);
     loop_wake(&e->loop);
@@ -240,7 +261,9 @@ static void registered(void *user, const struct nrpc_status *st, const Dtf__V1__
 {
     struct executor *e = user;
     pthread_mutex_lock(&e->mu);
-    if (st->code) {
+    if (e->stage != REGISTERING) {
+        log_debug("node: a registration was answered too late");
+    } else if (st->code) {
         e->stage = UNREGISTERED;
         back_off(e, st, "cannot register");
     } else {
@@ -327,32 +350,35 @@ static void send_exchange(struct executor *e, struct flight *f, struct draft *d,
 
 // ---- deciding (mu is held; a decision is carried out after it was given back)
 
-// How many more subtasks this node would take.
-static uint32_t wanted(struct executor *e)
+// How many more subtasks this node would take, for free slots and to wait for one.
+static void ask(struct executor *e, struct flight *f, struct draft *d)
 {
     struct slots_load l;
     slots_load(e->slots, &l);
+    f->want = f->ahead = 0;
     if (e->draining || l.held_bytes > HELD_BYTES_MAX)
-        return 0;
-    uint64_t prefetch =
-        l.average_run_us > 0 ? (uint64_t)e->options.slots * PREFETCH_US / (uint64_t)l.average_run_us : 0;
-    uint64_t window = e->options.slots + (prefetch < PREFETCH_MAX ? prefetch : PREFETCH_MAX);
-    uint64_t taken = l.queued + l.running + e->flights[POLL].want * e->flights[POLL].out +
-                     e->flights[REPORT].want * e->flights[REPORT].out;
-    return taken < window ? (uint32_t)(window - taken) : 0;
+        return;
+    const struct flight *other = &e->flights[f == &e->flights[POLL] ? REPORT : POLL];
+    f->want = rest(e->options.slots, l.queued + l.running + other->want * other->out);
+    f->ahead = rest(AHEAD_MAX, l.queued + other->ahead * other->out);
+    d->request.ahead_us = f->ahead ? (uint64_t)slots_ahead_us(e->slots) : 0;
+    f->ahead = d->request.ahead_us ? f->ahead : 0;
 }
 
 static void prepare_poll(struct executor *e, struct flight *f, struct draft *d)
 {
-    (void)d;
-    f->want = wanted(e);
+    ask(e, f, d);
 }
 
+// With results and with what has waited here too long.
 static void prepare_report(struct executor *e, struct flight *f, struct draft *d)
 {
-    f->want = wanted(e);
+    slots_take_waiting(e->slots, e->options.now_ms() - AHEAD_WAIT_MS, &e->give_back);
+    ask(e, f, d);
     slots_take_done(e->slots, REPORT_BYTES_MAX, &f->results);
     draft_results(d, &f->results);
+    f->again = e->ask_again;
+    e->ask_again = false;
     item_list_append(&f->returned, &e->give_back);
     for (const struct item *i = f->returned.first; i; i = i->next)
         draft_ref(d, i->task, i->seq, i->attempt);
@@ -361,7 +387,7 @@ static void prepare_report(struct executor *e, struct flight *f, struct draft *d
 
 static void prepare_resync(struct executor *e, struct flight *f, struct draft *d)
 {
-    f->want = 0;
+    f->want = f->ahead = 0;
     e->resync = false;
     d->request.resync = true;
     slots_each(e->slots, draft_ref, d);
@@ -383,7 +409,8 @@ static enum act decide(struct executor *e, int64_t now_ms)
         e->later_at_ms = CLOCK_NEVER;
     }
     slots_load(e->slots, &l);
-    bool to_report = l.done || e->give_back.count;
+    bool waits_long = l.waits_since_ms <= now_ms - AHEAD_WAIT_MS;
+    bool to_report = l.done || e->give_back.count || waits_long || e->ask_again;
     if (now_ms < e->backoff_until_ms && e->backoff_ms)
         return ACT_NONE;
     if (e->stage == UNREGISTERED) // results on their way would be missing from what it has
@@ -427,6 +454,7 @@ static void exchange(struct executor *e, enum act act)
     d.request.node_id = e->node_id;
     d.request.session = e->session;
     d.request.want = f->want;
+    d.request.ahead = f->ahead;
     d.request.wait_ms = (uint64_t)wait_ms;
     pthread_mutex_unlock(&e->mu);
     send_exchange(e, f, &d, wait_ms);
@@ -468,17 +496,19 @@ static void drain(struct executor *e, int64_t now_ms)
 {
     slots_take_queued(e->slots, &e->give_back);
     slots_take_killed(e->slots, &e->give_back);
-    if (e->stage == UNREGISTERED || e->stage == REGISTERING)
+    bool late = now_ms >= e->grace_until_ms;
+    if (e->stage == UNREGISTERED || (e->stage == REGISTERING && late))
         e->stage = LEFT; // it holds nothing under a number that counts
-    if (e->stage == REGISTERED && e->backoff_ms && now_ms >= e->grace_until_ms)
+    if (e->stage == REGISTERED && e->backoff_ms && late)
         e->stage = LEFT; // nobody to say goodbye to; its lease will run out
-    if (now_ms >= e->grace_until_ms)
+    if (late)
         slots_abandon(e->slots, true);
 }
 
 int64_t executor_step(void *self, int64_t now_ms)
 {
     struct executor *e = self;
+    struct slots_load l;
     int64_t next_ms = slots_expire(e->slots, now_ms);
     pthread_mutex_lock(&e->mu);
     if (e->draining)
@@ -489,6 +519,10 @@ int64_t executor_step(void *self, int64_t now_ms)
         next_ms = e->backoff_until_ms;
     if (e->later_at_ms > now_ms && e->later_at_ms < next_ms)
         next_ms = e->later_at_ms;
+    slots_load(e->slots, &l);
+    int64_t waits_until_ms = l.waits_since_ms == CLOCK_NEVER ? CLOCK_NEVER : l.waits_since_ms + AHEAD_WAIT_MS;
+    if (waits_until_ms > now_ms && waits_until_ms < next_ms)
+        next_ms = waits_until_ms;
     if (e->draining && e->grace_until_ms > now_ms && e->grace_until_ms < next_ms)
         next_ms = e->grace_until_ms;
     pthread_cond_broadcast(&e->drained);

@@ -2,6 +2,7 @@
 // slots.c: one thread a slot.
 #include "slots.h"
 
+#include "ahead.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -13,8 +14,7 @@
 
 enum {
     CANCEL_PATIENCE_MS = 5000, // after which a cancelled callback that still runs is reported as cancelled
-    AVERAGE_OVER = 16,         // runs
-    MESSAGE_MAX = 1000,
+    AHEAD_GRACE_US = 1000,     // of short runs: threads take turns
 };
 
 struct slot {
@@ -22,6 +22,7 @@ struct slot {
     struct slots *owner;
     struct item *item; // that runs; NULL: idle
     struct dtf_execution execution;
+    int64_t start_us; // by the monotonic clock
     int64_t limit_ms; // when it has run too long
     bool cancelled;   // as against: its time is up
     bool abandoned;   // its result is not wanted any more, or was made already
@@ -36,7 +37,6 @@ struct slots {
     struct item_list queued, done;
     struct item_list killed; // done, too, but perhaps by the node's own end
     struct item_list later;  // done, too, but the coordinator could not take it for now
-    int64_t average_sum_us;  // AVERAGE_OVER times the average run time; 0: nothing ran yet
     int64_t looked_until_ms; // slots_expire is called by then
     bool stopping;
     int64_t (*now_ms)(void);
@@ -46,15 +46,13 @@ struct slots {
 
 // ---- items
 
-struct item *item_create(uint64_t task, uint64_t seq, uint32_t attempt, uint32_t timeout_ms, const char *type,
-                         const void *param, size_t param_bytes)
+struct item *item_create(const struct item *like, const char *type, const void *param)
 {
-    struct item *i = mem_alloc(sizeof *i + param_bytes);
-    *i = (struct item){.task = task, .seq = seq, .attempt = attempt, .timeout_ms = timeout_ms};
+    struct item *i = mem_alloc(sizeof *i + like->param_bytes);
+    *i = *like;
     i->type = registry_find(type);
-    i->param_bytes = param_bytes;
-    if (param_bytes)
-        memcpy(i->param, param, param_bytes);
+    if (like->param_bytes)
+        memcpy(i->param, param, like->param_bytes);
     return i;
 }
 
@@ -72,6 +70,11 @@ size_t item_bytes(const struct item *i)
     return 64 + i->body_bytes + (i->message ? strlen(i->message) : 0);
 }
 
+static int64_t wait_cost_us(const struct item *i)
+{
+    return i->cost_us ? i->cost_us : AHEAD_SLOT_US;
+}
+
 void item_list_init(struct item_list *l)
 {
     *l = (struct item_list){0};
@@ -85,6 +88,7 @@ void item_list_add(struct item_list *l, struct item *i)
     l->last = &i->next;
     l->count++;
     l->bytes += i->param_bytes + item_bytes(i);
+    l->cost_us += wait_cost_us(i);
 }
 
 void item_list_append(struct item_list *l, struct item_list *more)
@@ -95,6 +99,7 @@ void item_list_append(struct item_list *l, struct item_list *more)
     l->last = more->last;
     l->count += more->count;
     l->bytes += more->bytes;
+    l->cost_us += more->cost_us;
     item_list_init(more);
 }
 
@@ -108,6 +113,7 @@ struct item *item_list_pop(struct item_list *l)
         l->last = &l->first;
     l->count--;
     l->bytes -= i->param_bytes + item_bytes(i);
+    l->cost_us -= wait_cost_us(i);
     return i;
 }
 
@@ -152,6 +158,7 @@ static void begin(struct slot *s)
     s->item = item_list_pop(&o->queued);
     s->cancelled = s->abandoned = s->told = false;
     s->limit_ms = o->now_ms() + s->item->timeout_ms;
+    s->start_us = clock_mono_us();
     execution_init(&s->execution);
     o->running++;
 }
@@ -160,10 +167,7 @@ static void end(struct slot *s, int64_t run_us)
 {
     struct slots *o = s->owner;
     struct item *i = s->item;
-    run_us = run_us < 1 ? 1 : run_us;
-    o->average_sum_us = o->average_sum_us ? o->average_sum_us + run_us - o->average_sum_us / AVERAGE_OVER
-                                          : AVERAGE_OVER * run_us;
-    i->run_us = run_us;
+    i->run_us = run_us < 1 ? 1 : run_us;
     bool killed = s->execution.killed && i->kind == DTF_RESULT_FAILURE;
     if (killed)
         i->held_until_ms = o->now_ms() + SLOTS_KILLED_HOLD_MS;
@@ -185,9 +189,8 @@ static void run_next(struct slot *s)
     if (look)
         o->on_done(o->user); // who calls slots_expire learns of the new limit
     struct nrpc_status st = {0};
-    int64_t start_us = clock_mono_us();
     int code = execute(s, &st);
-    int64_t run_us = clock_mono_us() - start_us;
+    int64_t run_us = clock_mono_us() - s->start_us;
     pthread_mutex_lock(&o->mu);
     fill_outcome(s->item, s, code, &st);
     s->execution.body = NULL; // the item's now
@@ -285,9 +288,11 @@ void slots_destroy(struct slots *s)
 
 // ---- in and out
 
-void slots_queue(struct slots *s, struct item_list *items)
+void slots_queue(struct slots *s, struct item_list *items, int64_t now_ms)
 {
     size_t count = items->count;
+    for (struct item *i = items->first; i; i = i->next)
+        i->queued_ms = now_ms;
     pthread_mutex_lock(&s->mu);
     item_list_append(&s->queued, items);
     size_t wake = count < s->idle ? count : s->idle;
@@ -343,16 +348,52 @@ void slots_take_queued(struct slots *s, struct item_list *out)
     pthread_mutex_unlock(&s->mu);
 }
 
+// Whether what is queued waits for something that runs; else it is about to begin.
+static bool waits(const struct slots *s)
+{
+    return s->queued.first && s->running == s->count;
+}
+
+void slots_take_waiting(struct slots *s, int64_t since_ms, struct item_list *out)
+{
+    pthread_mutex_lock(&s->mu);
+    while (waits(s) && s->queued.first->queued_ms <= since_ms)
+        item_list_add(out, item_list_pop(&s->queued));
+    pthread_mutex_unlock(&s->mu);
+}
+
+// How much may wait for a slot: what fits in between the end of its run, if it is near, and the time that
+// work may wait. A run that takes much longer than was known can end at any time or never.
+static int64_t ahead_of(const struct slot *s, int64_t now_us)
+{
+    if (!s->item)
+        return AHEAD_SLOT_US;
+    int64_t cost_us = s->item->cost_us, left_us = cost_us - (now_us - s->start_us);
+    if (!cost_us || left_us < -cost_us - AHEAD_GRACE_US || left_us > AHEAD_SLOT_US)
+        return 0;
+    return AHEAD_SLOT_US - (left_us > 0 ? left_us : 0);
+}
+
 void slots_load(struct slots *s, struct slots_load *out)
 {
     pthread_mutex_lock(&s->mu);
-    *out = (struct slots_load){s->queued.count,
-                               s->running,
-                               s->done.count,
-                               s->later.count,
-                               s->queued.bytes + s->done.bytes + s->later.bytes,
-                               s->average_sum_us / AVERAGE_OVER};
+    *out = (struct slots_load){.queued = s->queued.count,
+                               .running = s->running,
+                               .done = s->done.count,
+                               .later = s->later.count,
+                               .held_bytes = s->queued.bytes + s->done.bytes + s->later.bytes,
+                               .waits_since_ms = waits(s) ? s->queued.first->queued_ms : CLOCK_NEVER};
     pthread_mutex_unlock(&s->mu);
+}
+
+int64_t slots_ahead_us(struct slots *s)
+{
+    pthread_mutex_lock(&s->mu);
+    int64_t now_us = clock_mono_us(), ahead_us = -s->queued.cost_us;
+    for (unsigned i = 0; i < s->count; i++)
+        ahead_us += ahead_of(&s->slots[i], now_us);
+    pthread_mutex_unlock(&s->mu);
+    return ahead_us > 0 ? ahead_us : 0;
 }
 
 void slots_each(struct slots *s, void (*each)(void *user, uint64_t task, uint64_t seq, uint32_t attempt),

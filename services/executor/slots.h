@@ -15,6 +15,7 @@ struct item {
     struct item *next;
     uint64_t task, seq;
     uint32_t attempt, timeout_ms;
+    int64_t cost_us;                  // what it takes, as far as others of its task have told; 0: not known
     const struct dtf_task_type *type; // NULL: unknown here
     // the outcome, once done
     enum dtf_result_kind kind;
@@ -22,19 +23,21 @@ struct item {
     char *message, *body;
     size_t body_bytes;
     int64_t run_us;
+    int64_t queued_ms;     // since when it has waited for a slot
     int64_t held_until_ms; // killed: not handed in before
     size_t param_bytes;
     unsigned char param[];
 };
 
-struct item *item_create(uint64_t task, uint64_t seq, uint32_t attempt, uint32_t timeout_ms, const char *type,
-                         const void *param, size_t param_bytes);
+// Takes what it is to do from `like`: task, seq, attempt, timeout_ms, cost_us, param_bytes.
+struct item *item_create(const struct item *like, const char *type, const void *param);
 void item_destroy(struct item *i);
 size_t item_bytes(const struct item *i); // of what travels of it as a result
 
 struct item_list {
     struct item *first, **last;
     size_t count, bytes;
+    int64_t cost_us; // of all; of each whose cost is not known, as much as may wait for a slot
 };
 void item_list_init(struct item_list *l);
 void item_list_add(struct item_list *l, struct item *i);
@@ -55,7 +58,7 @@ bool slots_run_one(
     struct slots *s); // instead of slots_start: runs a queued item in this thread; false: none is queued
 void slots_destroy(struct slots *s); // queued items are dropped; waits for running callbacks
 
-void slots_queue(struct slots *s, struct item_list *items); // takes them
+void slots_queue(struct slots *s, struct item_list *items, int64_t now_ms); // takes them
 // Takes results, up to max_bytes of them (at least one if there is any).
 void slots_take_done(struct slots *s, size_t max_bytes, struct item_list *out);
 void slots_put_back_done(struct slots *s, struct item_list *items); // results that could not be handed in
@@ -64,12 +67,15 @@ void slots_put_later(struct slots *s, struct item_list *items);
 void slots_retry_later(struct slots *s);
 void slots_take_killed(struct slots *s, struct item_list *out); // what was killed just now
 void slots_take_queued(struct slots *s, struct item_list *out); // what has not begun
+// What has waited for a slot since since_ms or longer.
+void slots_take_waiting(struct slots *s, int64_t since_ms, struct item_list *out);
 
 struct slots_load {
     size_t queued, running, done, later, held_bytes;
-    int64_t average_run_us; // of late; 0: nothing ran yet
+    int64_t waits_since_ms; // the first of what is queued; CLOCK_NEVER: nothing is
 };
 void slots_load(struct slots *s, struct slots_load *out);
+int64_t slots_ahead_us(struct slots *s); // how much more of slot time may wait for the slots
 
 // Stops what there is of a task: queued items are done at once, as cancelled; running callbacks are told.
 void slots_cancel_task(struct slots *s, uint64_t task, int64_t now_ms);

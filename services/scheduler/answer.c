@@ -7,9 +7,9 @@
 
 #include <stdlib.h>
 
-void answer_init(struct answer *a, struct arena *arena)
+void answer_init(struct answer *a, struct arena *arena, const struct sched *sched)
 {
-    *a = (struct answer){.arena = arena, .budget = budget_of_message()};
+    *a = (struct answer){.arena = arena, .sched = sched, .budget = budget_of_message()};
 }
 
 static Dtf__V1__Work *make_work(struct arena *arena, const struct state_work *in)
@@ -24,23 +24,24 @@ static Dtf__V1__Work *make_work(struct arena *arena, const struct state_work *in
     return w;
 }
 
-static Dtf__V1__TaskWork *make_task(struct arena *arena, const struct state_work *work, size_t count)
+static Dtf__V1__TaskWork *make_task(struct answer *a, const struct state_work *work, size_t count)
 {
-    Dtf__V1__TaskWork *t = arena_alloc(arena, sizeof *t);
+    Dtf__V1__TaskWork *t = arena_alloc(a->arena, sizeof *t);
     dtf__v1__task_work__init(t);
     t->task_id = work->task;
     t->type = (char *)work->type;
+    t->cost_us = (uint64_t)sched_cost_us(a->sched, work->task);
     t->n_work = count;
-    t->work = arena_alloc(arena, count * sizeof *t->work);
+    t->work = arena_alloc(a->arena, count * sizeof *t->work);
     for (size_t k = 0; k < count; k++)
-        t->work[k] = make_work(arena, &work[k]);
+        t->work[k] = make_work(a->arena, &work[k]);
     return t;
 }
 
 // At the most what work takes in the message: measuring it exactly would cost as much as packing it.
 static size_t room_of(const struct state_work *work, size_t count)
 {
-    enum { WORK_ROOM = 48, TASK_ROOM = 48 + DTF_NAME_MAX }; // numbers, tags and lengths; with the type's name
+    enum { WORK_ROOM = 48, TASK_ROOM = 64 + DTF_NAME_MAX }; // numbers, tags and lengths; with the type's name
     size_t bytes = TASK_ROOM;
     for (size_t i = 0; i < count; i++)
         bytes += work[i].param.bytes + WORK_ROOM;
@@ -54,7 +55,7 @@ bool answer_add(struct answer *a, const struct state_work *work, size_t count)
         for (n = 1; i + n < count && work[i + n].task == work[i].task; n++)
             ;
         mem_grow(&a->tasks, &a->task_capacity, a->task_count + 1, sizeof(Dtf__V1__TaskWork *));
-        a->tasks[a->task_count++] = make_task(a->arena, &work[i], n);
+        a->tasks[a->task_count++] = make_task(a, &work[i], n);
         bytes += room_of(&work[i], n);
     }
     if (count && !budget_take(&a->budget, bytes))
@@ -81,6 +82,7 @@ void answer_send(struct answer *a, struct exchange *x, const uint64_t *cancels, 
     r.n_cancel_tasks = cancel_count;
     r.cancel_tasks = (uint64_t *)cancels;
     r.stale = x->stale;
+    r.carried = x->carried;
     r.n_later_tasks = x->later_count;
     r.later_tasks = x->later;
     r.dropped = answer_dropped(a->arena, x->request->holding, x->kept, x->request->n_holding, &r.n_dropped);

@@ -4,9 +4,11 @@
 #define SCHEDULER_ANSWER_H
 
 #include "env.h"
+#include "sched/sched.h"
 
 struct answer {
     struct arena *arena;
+    const struct sched *sched; // knows what subtasks cost
     Dtf__V1__TaskWork **tasks;
     size_t task_count, task_capacity;
     struct budget budget;
@@ -14,7 +16,7 @@ struct answer {
 
 enum { ANSWER_CANCELS_MAX = 5000 }; // in one answer
 
-void answer_init(struct answer *a, struct arena *arena);
+void answer_init(struct answer *a, struct arena *arena, const struct sched *sched);
 // Adds work, whose bytes must live until the sending; false, adding nothing: it has to wait for the next
 // answer. What one lease gave always fits into an answer that has nothing else yet.
 bool answer_add(struct answer *a, const struct state_work *work, size_t count);

@@ -5,6 +5,7 @@
 #include "answer.h"
 #include "base/log.h"
 #include "dtf/v1/node.nrpc.h"
+#include "ahead.h"
 
 #include <string.h>
 
@@ -31,7 +32,7 @@ static void answer_call(struct scheduler *s, struct node *n, struct exchange *x,
                         const struct state_work *work, size_t count)
 {
     struct answer a;
-    answer_init(&a, &s->arena);
+    answer_init(&a, &s->arena, s->views.sched);
     struct vet *v = n->outbox;
     size_t cancels = n->cancel_count < ANSWER_CANCELS_MAX ? n->cancel_count : ANSWER_CANCELS_MAX;
     answer_add(&a, work, count);
@@ -135,9 +136,31 @@ static size_t outbox_bytes(const struct node *n)
     return bytes;
 }
 
-static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const struct sched_pick *picks,
-                    size_t pick_count, struct state_work **work)
+// What was decided for a node.
+struct decision {
+    struct sched_pick picks[PICKS_MAX];
+    size_t count, at_once; // picks; the first ones are for free slots, the others are to wait
+    uint32_t slots;        // subtasks for free slots
+};
+
+// Leases that an honest node may hold then: results on their way are leases, too.
+static uint64_t most_leases(const struct scheduler *s, const struct node *n, const struct decision *d)
 {
+    uint64_t each = 1; // a slot
+    for (size_t i = d->at_once; i < d->count; i++) {
+        int64_t cost_us = sched_cost_us(s->views.sched, d->picks[i].task);
+        uint64_t ahead = cost_us ? (uint64_t)(AHEAD_SLOT_US / cost_us) : 0;
+        each = each > 1 + ahead ? each : 1 + ahead;
+    }
+    uint64_t most = n->slots * each;
+    return 2 * (most < n->slots + AHEAD_MAX ? most : n->slots + AHEAD_MAX);
+}
+
+static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const struct decision *d,
+                    struct state_work **work)
+{
+    const struct sched_pick *picks = d->picks;
+    size_t pick_count = d->count;
     struct state_pick *wanted = arena_alloc(&s->arena, pick_count * sizeof *wanted);
     for (size_t i = 0; i < pick_count; i++)
         wanted[i] = (struct state_pick){picks[i].task, picks[i].count};
@@ -145,13 +168,15 @@ static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const s
     struct nrpc_status st;
     struct budget budget = {.bytes = STATE_BATCH_BYTES, .used = outbox_bytes(n)};
     uint32_t *left = arena_calloc(&s->arena, pick_count * sizeof *left);
-    int code = s->env->state->ops->lease(s->env->state, n->id, now_ms, wanted, pick_count, &budget, left,
+    struct state_taker to = {n->id, most_leases(s, n, d)};
+    int code = s->env->state->ops->lease(s->env->state, to, now_ms, wanted, pick_count, &budget, left,
                                          &s->arena, work, &count, &st);
     if (code)
         count = 0;
     for (size_t i = 0; code == NRPC_NOT_FOUND && i < pick_count; i++)
         left[i] = picks[i].count; // it was not done
     unpick(s, picks, pick_count, *work, count, left);
+    n->full = !code && !count && left[0];
     if (code == NRPC_NOT_FOUND) {
         exchange_drop_node(s, n, "its lease has ended");
     } else if (code == NRPC_FAILED_PRECONDITION) { // the state is being verified: nothing was done
@@ -166,41 +191,89 @@ static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const s
     return count;
 }
 
-// Leases up to `want` subtasks, but no more than the node's share of what is ready, and returns those that
-// may go to it now; *vetted: how many more are being vetted. The node may be gone afterwards.
-static size_t give(struct scheduler *s, struct node *n, uint32_t want, size_t competitors, int64_t now_ms,
-                   struct state_work **work, size_t *vetted)
+// Among how many what is ready is shared, and the free slots that the others of them have.
+struct rivals {
+    size_t nodes;
+    uint64_t slots;
+};
+
+static uint32_t least(uint64_t a, uint64_t b, uint64_t c)
 {
-    uint64_t share = (sched_ready(s->views.sched) + competitors - 1) / competitors;
-    want = want < share ? want : (uint32_t)share;
-    want = want < GIVE_MAX ? want : GIVE_MAX;
-    *vetted = 0;
-    struct fit f = {s, n};
-    struct sched_pick *picks = arena_alloc(&s->arena, PICKS_MAX * sizeof *picks);
-    size_t pick_count = sched_pick(s->views.sched, want, fits, &f, picks, PICKS_MAX);
-    if (!pick_count)
-        return 0;
-    size_t count = lease(s, n, now_ms, picks, pick_count, work);
-    size_t plain = count ? split_off_vetted(s, n, *work, count) : 0;
-    *vetted = count - plain;
-    return plain;
+    uint64_t min = a < b ? a : b;
+    return (uint32_t)(min < c ? min : c);
 }
 
+// The node's share of what is ready: for its free slots first; to wait there, only what the others have no
+// free slot for.
+static void decide(struct scheduler *s, const struct node *n, const struct node_room *room,
+                   struct rivals rivals, struct decision *d)
+{
+    struct sched *sched = s->views.sched;
+    struct fit f = {s, n};
+    uint64_t ready = sched_ready(sched);
+    uint32_t want = least(room->slots, (ready + rivals.nodes - 1) / rivals.nodes, GIVE_MAX);
+    d->slots = 0;
+    d->at_once = sched_pick(sched, want, fits, &f, d->picks, PICKS_MAX);
+    for (size_t i = 0; i < d->at_once; i++)
+        d->slots += d->picks[i].count;
+    ready = sched_ready(sched);
+    uint64_t spare = ready > rivals.slots ? (ready - rivals.slots + rivals.nodes - 1) / rivals.nodes : 0;
+    d->count = d->at_once;
+    if (room->ahead && spare && d->slots == room->slots)
+        d->count += sched_pick_ahead(sched, least(room->ahead, spare, GIVE_MAX - d->slots), room->ahead_us,
+                                     fits, &f, d->picks + d->at_once, PICKS_MAX - d->at_once);
+}
+
+// Leases what the node has room for and may have, and returns what may go to it now; more may be on its way
+// through the vetting. *room: what is left of it. The node may be gone afterwards.
+static size_t give(struct scheduler *s, struct node *n, struct node_room *room, struct rivals rivals,
+                   int64_t now_ms, struct state_work **work)
+{
+    struct decision d;
+    decide(s, n, room, rivals, &d);
+    if (!d.count)
+        return 0;
+    size_t count = lease(s, n, now_ms, &d, work);
+    room->slots -= least(count, room->slots, UINT32_MAX);
+    room->ahead = d.count > d.at_once ? 0 : room->ahead; // it will say how much of it is left
+    return count ? split_off_vetted(s, n, *work, count) : 0;
+}
+
+static void dispatch_to(struct scheduler *s, struct node *n, struct node_room room, uint64_t rival_slots,
+                        int64_t now_ms)
+{
+    if (nrpc_call_is_cancelled(n->parked->call)) { // the node has gone to another coordinator
+        exchange_answer_parked(s, n, NULL, 0);
+        return;
+    }
+    struct state_work *work = NULL;
+    struct rivals rivals = {s->nodes.hungry_count, rival_slots};
+    uint64_t id = n->id;
+    size_t count = give(s, n, &room, rivals, now_ms, &work);
+    n = node_table_find(&s->nodes, id);
+    if (n && n->parked && count)
+        exchange_answer_parked(s, n, work, count);
+    else if (n && n->parked) // the call waits for the vetting, wanting less
+        node_set_room(&s->nodes, n, room);
+}
+
+static bool may_dispatch(const struct scheduler *s, int64_t now_ms)
+{
+    return sched_ready(s->views.sched) && now_ms >= s->next_dispatch_ms;
+}
+
+// Free slots first; then what may wait, of what nobody has a free slot for.
 void exchange_dispatch(struct scheduler *s, int64_t now_ms)
 {
-    for (struct node *n = s->nodes.hungry, *next;
-         n && sched_ready(s->views.sched) && now_ms >= s->next_dispatch_ms; n = next) {
+    for (struct node *n = s->nodes.hungry, *next; n && may_dispatch(s, now_ms); n = next) {
         next = n->next_hungry;
-        if (nrpc_call_is_cancelled(n->parked->call)) { // the node has gone to another coordinator
-            exchange_answer_parked(s, n, NULL, 0);
-            continue;
-        }
-        struct state_work *work = NULL;
-        size_t vetted, count = give(s, n, n->want, s->nodes.hungry_count, now_ms, &work, &vetted);
-        if (count)
-            exchange_answer_parked(s, n, work, count);
-        else if (vetted) // the call waits for the vetting, wanting less
-            node_set_want(&s->nodes, n, n->want - (uint32_t)vetted);
+        if (n->room.slots && !n->full)
+            dispatch_to(s, n, n->room, s->nodes.hungry_slots - n->room.slots, now_ms);
+    }
+    for (struct node *n = s->nodes.hungry, *next; n && may_dispatch(s, now_ms); n = next) {
+        next = n->next_hungry;
+        if (n->room.ahead && !n->room.slots && !n->full)
+            dispatch_to(s, n, n->room, 0, now_ms);
     }
 }
 
@@ -264,6 +337,8 @@ static int reconcile(struct scheduler *s, struct node *n, struct exchange *x, in
     const Dtf__V1__ExchangeRequest *r = x->request;
     struct state_holder who = exchange_holder(x);
     int code = NRPC_OK;
+    for (size_t i = 0; i < r->n_returned; i++) // it waited for a slot in vain
+        sched_doubt(s->views.sched, r->returned[i]->task_id);
     if (r->n_returned)
         code =
             s->env->state->ops->requeue(s->env->state, exchange_refs(&s->arena, r->returned, r->n_returned),
@@ -276,16 +351,19 @@ static int reconcile(struct scheduler *s, struct node *n, struct exchange *x, in
 static void report(struct scheduler *s, struct node *n, struct exchange *x, int64_t now_ms)
 {
     struct state_work *work = NULL;
-    size_t vetted = 0, count = 0;
+    size_t count = 0;
     uint64_t id = n->id;
-    if (x->request->want && sched_ready(s->views.sched) && now_ms >= s->next_dispatch_ms)
-        count = give(s, n, x->request->want, s->nodes.hungry_count + 1, now_ms, &work, &vetted);
+    struct node_room room = node_room_of(n, x);
+    struct rivals rivals = {s->nodes.hungry_count + 1, s->nodes.hungry_slots};
+    if ((room.slots || room.ahead) && may_dispatch(s, now_ms))
+        count = give(s, n, &room, rivals, now_ms, &work);
     n = node_table_find(&s->nodes, id);
     if (n && n->doubted) {
         nrpc_reply_error(x->call, NRPC_ABORTED, "node %llu is to say what it holds", (unsigned long long)id);
     } else if (n) {
-        if (n->parked)
-            node_set_want(&s->nodes, n, n->want + x->request->want - (uint32_t)(count + vetted));
+        uint32_t leased = node_room_of(n, x).slots - room.slots; // what is vetted comes with another call
+        x->carried =
+            (leased > count ? leased - (uint32_t)count : 0) + node_add_slots(&s->nodes, n, room.slots);
         answer_call(s, n, x, work, count);
     } else
         nrpc_reply_error(x->call, NRPC_NOT_FOUND, "node %llu: its lease has ended", (unsigned long long)id);
@@ -303,6 +381,7 @@ void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms)
         return;
     }
     n->seen = true;
+    n->full = false;
     if (n->doubted) {
         nrpc_reply_error(x->call, NRPC_ABORTED, "node %llu is to say what it holds",
                          (unsigned long long)n->id);

@@ -3,6 +3,8 @@
 // served).
 #include "node_table.h"
 
+#include "ahead.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,30 +57,50 @@ static void join_hungry(struct node_table *t, struct node *n)
     t->hungry_count++;
 }
 
+struct node_room node_room_of(const struct node *n, const struct exchange *x)
+{
+    const Dtf__V1__ExchangeRequest *r = x->request;
+    uint64_t most_us = (uint64_t)n->slots * AHEAD_SLOT_US;
+    return (struct node_room){r->want < n->slots ? r->want : n->slots,
+                              r->ahead < AHEAD_MAX ? r->ahead : AHEAD_MAX,
+                              (int64_t)(r->ahead_us < most_us ? r->ahead_us : most_us)};
+}
+
 void node_park(struct node_table *t, struct node *n, struct exchange *x, int64_t until_ms)
 {
     n->parked = x;
     heap_put(&t->waits, &n->wait, until_ms);
-    node_set_want(t, n, x->request->want);
+    node_set_room(t, n, node_room_of(n, x));
 }
 
 struct exchange *node_unpark(struct node_table *t, struct node *n)
 {
     struct exchange *x = n->parked;
     heap_remove(&t->waits, &n->wait);
-    leave_hungry(t, n);
+    node_set_room(t, n, (struct node_room){0});
     n->parked = NULL;
-    n->want = 0;
     return x;
 }
 
-void node_set_want(struct node_table *t, struct node *n, uint32_t want)
+void node_set_room(struct node_table *t, struct node *n, struct node_room room)
 {
-    n->want = want;
-    if (!want)
+    t->hungry_slots += room.slots - (uint64_t)n->room.slots;
+    n->room = room;
+    if (!room.slots && !room.ahead)
         leave_hungry(t, n);
     else if (!n->prev_hungry)
         join_hungry(t, n);
+}
+
+uint32_t node_add_slots(struct node_table *t, struct node *n, size_t slots)
+{
+    struct node_room room = n->room;
+    uint32_t most = n->parked ? n->slots - room.slots : 0;
+    uint32_t more = slots < most ? (uint32_t)slots : most;
+    room.slots += more;
+    if (more)
+        node_set_room(t, n, room);
+    return more;
 }
 
 void node_add_cancel(struct node *n, uint64_t task)

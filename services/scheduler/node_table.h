@@ -9,6 +9,12 @@
 
 #include <uthash.h>
 
+struct node_room {    // what a call asks for
+    uint32_t slots;   // free
+    uint32_t ahead;   // subtasks that may wait at the node for a slot,
+    int64_t ahead_us; // while they take no more of slot time than this
+};
+
 struct node {
     struct heap_node wait; // in table.waits while a call is parked, by the time it must be answered
     UT_hash_handle hh;
@@ -17,8 +23,9 @@ struct node {
     uint32_t slots;
     bool seen;               // since its lease was renewed last
     bool doubted;            // it must say what it holds
+    bool full;               // it holds, or will be given, all that it may: nothing more until it is heard of
     struct exchange *parked; // NULL: none
-    uint32_t want;           // of the parked call
+    struct node_room room;   // of the parked call
     struct node *next_hungry,
         **prev_hungry; // among the nodes whose parked call wants work; prev NULL: not among them
     uint64_t *cancels; // tasks to stop, not told yet
@@ -31,6 +38,7 @@ struct node_table {
     struct heap waits;
     struct node *hungry, **hungry_tail;
     size_t hungry_count;
+    uint64_t hungry_slots; // free slots of the hungry
 };
 
 void node_table_init(struct node_table *t);
@@ -39,10 +47,15 @@ struct node *node_table_add(struct node_table *t, struct state_holder who, const
 struct node *node_table_find(struct node_table *t, uint64_t id);
 void node_table_remove(struct node_table *t, struct node *n); // its call must have been taken out
 
-// Parks a call that wants `want` subtasks until until_ms; takes the parked call out again.
+// What a call asks for, as far as a node of this size may.
+struct node_room node_room_of(const struct node *n, const struct exchange *x);
+
+// Parks a call until until_ms; takes the parked call out again.
 void node_park(struct node_table *t, struct node *n, struct exchange *x, int64_t until_ms);
 struct exchange *node_unpark(struct node_table *t, struct node *n);
-void node_set_want(struct node_table *t, struct node *n, uint32_t want); // of the parked call
+void node_set_room(struct node_table *t, struct node *n, struct node_room room); // of the parked call
+// More free slots for the parked call, as far as the node can have them; returns how many. None is parked: 0.
+uint32_t node_add_slots(struct node_table *t, struct node *n, size_t slots);
 
 void node_add_cancel(struct node *n, uint64_t task);
 bool node_can_run(const struct node *n, const char *type);

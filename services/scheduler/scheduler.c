@@ -297,8 +297,8 @@ static void give_back(struct scheduler *s, const struct vet *v, int64_t now_ms)
 static void take_vetted(struct scheduler *s, struct vet *v, int64_t now_ms)
 {
     struct node *n = node_table_find(&s->nodes, v->node);
-    if (n && n->parked)
-        node_set_want(&s->nodes, n, n->want + (uint32_t)v->declined);
+    if (n)
+        node_add_slots(&s->nodes, n, v->declined);
     bool goes = n && v->count && may_go(s, v);
     if (n && v->count && !goes)
         give_back(s, v, now_ms);

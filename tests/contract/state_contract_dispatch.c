@@ -68,15 +68,16 @@ static void test_lease_several(void **state)
     }
     struct state_pick picks[] = {{2, 3}, {9, 5}, {1, 2}, {2, 1}, {3, 0}};
     struct works w;
-    must(f, f->ops->lease(f->s, node, f->now_ms, picks, 5, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
+    must(f, f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, picks, 5, NULL, NULL, &f->arena,
+                          &w.at, &w.count, &f->st));
     uint64_t seen[3] = {0}; // of each task in order; the tasks in any
     for (size_t i = 0; i < w.count; i++)
         assert_true(w.at[i].task <= 2 && w.at[i].seq == ++seen[w.at[i].task]);
     assert_true(seen[1] == 2 && seen[2] == 4);
     char *before = snapshot(f);
-    assert_code(
-        f, NRPC_NOT_FOUND,
-        f->ops->lease(f->s, node + 1, f->now_ms, picks, 5, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
+    assert_code(f, NRPC_NOT_FOUND,
+                f->ops->lease(f->s, (struct state_taker){node + 1, 0}, f->now_ms, picks, 5, NULL, NULL,
+                              &f->arena, &w.at, &w.count, &f->st));
     assert_unchanged(f, before);
 }
 
@@ -92,7 +93,8 @@ static void test_lease_over_budget(void **state)
     struct works w;
     arena_init(&small, 4096);
     assert_code(f, NRPC_RESOURCE_EXHAUSTED,
-                f->ops->lease(f->s, node, f->now_ms, &pick, 1, NULL, NULL, &small, &w.at, &w.count, &f->st));
+                f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, &pick, 1, NULL, NULL, &small,
+                              &w.at, &w.count, &f->st));
     arena_fini(&small);
     if (!f->s->disposable) // the answer of another process can come to nothing as if it had been lost
         assert_unchanged(f, before);
@@ -124,8 +126,8 @@ static void test_lease_in_budget(void **state)
         struct budget budget = {.bytes = 1000000, .used = round == 1 ? 700000 : 0};
         size_t room = budget.bytes - budget.used;
         bool own = round > 1;
-        must(f, f->ops->lease(f->s, node, f->now_ms, picks, TASKS, own ? NULL : &budget, left, &f->arena,
-                              &w.at, &w.count, &f->st));
+        must(f, f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, picks, TASKS,
+                              own ? NULL : &budget, left, &f->arena, &w.at, &w.count, &f->st));
         room = own ? STATE_BATCH_BYTES : room;
         assert_true(w.count > 0 && (w.count - 1) * BYTES < room); // one may go beyond
         for (size_t i = 0; i < w.count; i++)
@@ -139,6 +141,46 @@ static void test_lease_in_budget(void **state)
     assert_look(f, 1, "draining gen=20 run=20 done");
     struct works w = lease(f, node, 1, 5);
     assert_int_equal(w.count, 0); // and nothing is left of what is not there
+}
+
+static struct works lease_most(struct fixture *f, uint64_t node, uint64_t most, uint64_t task, uint32_t count,
+                               uint32_t *left)
+{
+    struct works w;
+    struct state_pick pick = {task, count};
+    must(f, f->ops->lease(f->s, (struct state_taker){node, most}, f->now_ms, &pick, 1, NULL, left, &f->arena,
+                          &w.at, &w.count, &f->st));
+    return w;
+}
+
+// A node gets no more than it may hold, whatever is asked for it; what it hands in or back makes room again.
+static void test_lease_most(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t left;
+    uint64_t node = node_make(f, CLOCK_NEVER), other = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    push(f, 1, 70, true);
+    struct works w = lease_most(f, node, 40, 1, 60, &left);
+    assert_int_equal(w.count, 40);
+    assert_int_equal(left, 20);
+    assert_int_equal(lease_most(f, node, 40, 1, 60, &left).count, 0);
+    assert_int_equal(left, 30); // there are no more
+    assert_int_equal(lease_most(f, node, 8, 1, 3, &left).count, 0);
+    assert_int_equal(left, 3);
+    assert_int_equal(lease_most(f, other, 4, 1, 60, &left).count, 4);
+    assert_int_equal(left, 26);
+    for (int i = 0; i < 3; i++)
+        settle(f, &w.at[i], MODEL_SUCCESS);
+    struct state_ref back[2] = {ref_of(&w.at[10]), ref_of(&w.at[35])};
+    struct state_holder by = holder(f, node);
+    must(f, f->ops->requeue(f->s, back, 2, &by, STATE_RETURNED, f->now_ms, &f->st));
+    struct works again = lease_most(f, node, 40, 1, 60, &left);
+    assert_int_equal(again.count, 5);
+    assert_int_equal(again.at[0].seq, w.at[10].seq); // those that came back go first
+    assert_int_equal(left, 23);
+    assert_int_equal(lease_most(f, node, 0, 1, 60, &left).count, 23);
+    assert_int_equal(left, 0);
 }
 
 static void test_max_running(void **state)
@@ -197,7 +239,8 @@ static void test_retries_in_two_picks(void **state)
         settle(f, &w.at[i], MODEL_FAILURE);
     f->now_ms += 100;
     struct state_pick picks[] = {{1, 2}, {1, 2}, {1, 2}};
-    must(f, f->ops->lease(f->s, node, f->now_ms, picks, 3, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
+    must(f, f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, picks, 3, NULL, NULL, &f->arena,
+                          &w.at, &w.count, &f->st));
     assert_int_equal(w.count, 5);
     assert_look(f, 1, "draining gen=200 retried=5 run=200 done");
 }
@@ -304,6 +347,7 @@ const struct CMUnitTest state_dispatch_tests[] = {
     TEST(test_lease_several),
     TEST(test_lease_over_budget),
     TEST(test_lease_in_budget),
+    TEST(test_lease_most),
     TEST(test_max_running),
     TEST(test_retries_come_first),
     TEST(test_retries_in_two_picks),

@@ -344,7 +344,8 @@ struct works lease(struct fixture *f, uint64_t node, uint64_t task, uint32_t cou
 {
     struct works w;
     struct state_pick pick = {task, count};
-    must(f, f->ops->lease(f->s, node, f->now_ms, &pick, 1, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
+    must(f, f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, &pick, 1, NULL, NULL, &f->arena,
+                          &w.at, &w.count, &f->st));
     return w;
 }
 

@@ -263,7 +263,9 @@ static void settle_some(struct state *s, uint64_t node, enum model_kind kind)
     enum state_verdict verdicts[50];
     size_t count;
     arena_init(&a, 0);
-    assert_int_equal(s->ops->lease(s, node, 1000, &pick, 1, NULL, NULL, &a, &works, &count, &st), NRPC_OK);
+    assert_int_equal(
+        s->ops->lease(s, (struct state_taker){node, 0}, 1000, &pick, 1, NULL, NULL, &a, &works, &count, &st),
+        NRPC_OK);
     for (size_t i = 0; i < count; i++)
         entries[i] = (struct state_settle){.ref = {1, works[i].seq, works[i].attempt}, .kind = kind};
     assert_int_equal(s->ops->settle(s, 1000, entries, count, verdicts, &st), NRPC_OK);

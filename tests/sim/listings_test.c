@@ -121,9 +121,9 @@ static void fail_all(uint64_t task)
     size_t count;
     arena_init(&a, 0);
     assert_int_equal(sim.state->ops->node_add(sim.state, &n, NULL, NULL, &node, &st), NRPC_OK);
-    assert_int_equal(
-        sim.state->ops->lease(sim.state, node, sim_now_ms(), &pick, 1, NULL, NULL, &a, &w, &count, &st),
-        NRPC_OK);
+    assert_int_equal(sim.state->ops->lease(sim.state, (struct state_taker){node, 0}, sim_now_ms(), &pick, 1,
+                                           NULL, NULL, &a, &w, &count, &st),
+                     NRPC_OK);
     assert_int_equal(count, FAILURES);
     struct state_settle *entries = arena_calloc(&a, count * sizeof *entries);
     enum state_verdict *verdicts = arena_alloc(&a, count * sizeof *verdicts);

@@ -306,6 +306,21 @@ static void test_killed_alone(void **state)
     assert_int_equal(info.redispatched, 0);
 }
 
+// Told to stop while it is registering, it leaves all the same.
+static void test_stop_at_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        cluster_start_node(&c, 2, "2", "30000");
+        daemon_kill(&c.nodes[2], SIGTERM);
+    }
+    struct dtf_node_info nodes[16];
+    struct nrpc_status st;
+    size_t count = 16;
+    assert_int_equal(dtf_nodes(c.client, nodes, &count, &st), NRPC_OK);
+    assert_int_equal(count, 0); // it said goodbye
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
@@ -315,6 +330,7 @@ int main(void)
         TEST(grace_over),
         TEST(second_signal),
         TEST(idle_node),
+        TEST(stop_at_once),
         TEST(coordinator_stop),
         TEST(node_lost),
         TEST(node_alone),

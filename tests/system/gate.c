@@ -91,7 +91,8 @@ static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_exe
     memcpy(&s, subtask->param, sizeof s);
     note(subtask, &s, "start");
     struct pollfd p = {dtf_execution_cancel_fd(x), POLLIN, 0};
-    int64_t until_ms = now_ms() + s.param.run_ms;
+    bool is_slow = s.param.slow_from && s.index >= s.param.slow_from;
+    int64_t until_ms = now_ms() + (is_slow ? s.param.slow_ms : s.param.run_ms);
     while (now_ms() < until_ms || is_there(&s.param, "hold"))
         if (poll(&p, 1, 2) > 0) {
             note(subtask, &s, "cancel");

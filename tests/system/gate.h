@@ -13,10 +13,11 @@
 
 struct gate_param {
     uint32_t count;
-    uint32_t run_ms;     // how long each runs at least
-    uint32_t timeout_ms; // of each
-    uint32_t failures;   // attempts that fail before one succeeds
-    uint32_t quiet;      // 1: leaves no traces
+    uint32_t run_ms;             // how long each runs at least
+    uint32_t timeout_ms;         // of each
+    uint32_t failures;           // attempts that fail before one succeeds
+    uint32_t quiet;              // 1: leaves no traces
+    uint32_t slow_from, slow_ms; // those from this one on run so long; 0: none
     char folder[240];
 };
 

@@ -23,9 +23,9 @@ lib/records                   base/ dtf/v1/ model/ records/ embedded/ sqlite3.h 
 lib/plugin                    base/ dtf/v1/ plugin/ dtf.h
 services/manager              LIB env.h finds.h counters_message.h
 services/generator            LIB env.h finds.h
-services/scheduler            LIB env.h finds.h versions.h
+services/scheduler            LIB ahead.h env.h finds.h versions.h
 services/collector            LIB env.h finds.h
-services/executor             LIB
+services/executor             LIB ahead.h
 services                      LIB ROLES
 services/archive_import.c    LIB ROLES admin.h archive.h manager/param.h
 services/service.c            LIB ROLES ../clients/c/client.h

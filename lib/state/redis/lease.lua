@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- lease.lua: gives ready subtasks to a node: retries that are due first, then fresh ones in order.
--- arguments: node, bytes that the params may take, count of picks; each: task, count
+-- arguments: node, leases that it may hold afterwards (0: any number), bytes that the params may take, count of picks;
+--   each: task, count
 -- returns: parts, one after the other: task, type, tile, mask, attempt, timeout, pieces; the number of picks that were
---   done before the bytes were used up; how many of the next found no room; NOT_FOUND; FAILED_PRECONDITION: not verified
-local node, room_bytes, out, bytes = number(), number(), {}, 0
+--   done before the node or the bytes were full; how many of the next found no room; NOT_FOUND; FAILED_PRECONDITION: not verified
+local node, most, room_bytes, out, bytes = number(), number(), number(), {}, 0
 if not call('ZSCORE', P .. 'nodes', node) then
     return fail(NOT_FOUND, 'node %.0f is not registered', node)
 end
@@ -74,14 +75,17 @@ local function room(t)
     return math.min(free, t.queued)
 end
 
+local free = most > 0 and most - tonumber(call('HGET', P .. 'n:' .. node, 'running')) or math.huge
 local picked, no_room = 0, 0
 for _ = 1, number() do
     local t, want = task_find(text()), number()
     if t then
         want = math.min(want, room(t))
-        no_room = lease_fresh(t, want - lease_retries(t, want))
+        local may = math.max(math.min(want, free), 0)
+        local got = may - lease_fresh(t, may - lease_retries(t, may))
+        free, no_room = free - got, want - got
     end
-    if t and no_room > 0 and bytes >= room_bytes then
+    if t and no_room > 0 and (bytes >= room_bytes or free <= 0) then
         break
     end
     picked, no_room = picked + 1, 0

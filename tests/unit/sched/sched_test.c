@@ -206,6 +206,66 @@ static void test_turns(void **state)
     sched_destroy(s);
 }
 
+static uint32_t pick_ahead(struct sched *s, uint32_t want, int64_t wait_us)
+{
+    struct sched_pick p[64];
+    uint32_t sum = 0;
+    size_t n = sched_pick_ahead(s, want, wait_us, NULL, NULL, p, 64);
+    for (size_t i = 0; i < n; i++)
+        sum += p[i].count;
+    return sum;
+}
+
+// Only what is known to be short may wait for a slot.
+static void test_ahead(void **state)
+{
+    (void)state;
+    struct sched *s = sched_create();
+    set(s, 1, 1000, 0, 0);
+    assert_int_equal(sched_cost_us(s, 1), 0);
+    assert_int_equal(pick_ahead(s, 100, INT64_MAX), 0); // not known
+    sched_used(s, 1, 1, 3000);
+    assert_int_equal(sched_cost_us(s, 1), 3000);
+    assert_int_equal(pick_ahead(s, 100, 2999), 0);
+    assert_int_equal(pick_ahead(s, 100, 3000), 1);
+    assert_int_equal(pick_ahead(s, 100, 59999), 19);
+    assert_int_equal(pick_ahead(s, 7, 100000), 7);
+    assert_int_equal(pick_ahead(s, 0, 100000), 0);
+    assert_int_equal(pick_ahead(s, 100, 0), 0);
+    assert_int_equal(pick_ahead(s, 100, -1), 0);
+    sched_doubt(s, 1);
+    assert_int_equal(sched_cost_us(s, 1), 0);
+    assert_int_equal(pick_ahead(s, 100, 100000), 0);
+    sched_used(s, 1, 2, 4000000); // after a doubt only what is new counts
+    assert_int_equal(sched_cost_us(s, 1), 2000000);
+    assert_int_equal(pick_ahead(s, 100, 100000), 0);
+    assert_int_equal(sched_ready(s), 1000 - 27);
+    sched_doubt(s, 99); // nobody's
+    assert_int_equal(sched_cost_us(s, 99), 0);
+    sched_destroy(s);
+}
+
+// Nobody goes ahead of whose turn it is; but of what does not fit the node.
+static void test_ahead_in_turn(void **state)
+{
+    (void)state;
+    struct sched *s = sched_create();
+    struct sched_pick p[4];
+    int asked = 0;
+    set(s, 2, 100, 0, 0);
+    sched_used(s, 2, 10, 10 * 1000);
+    sched_set_task(s, &(struct sched_task){3, "other", DTF_PRIORITY_LOW, 1, 0, 0});
+    uint32_t first = pick_ahead(s, 100, 1000000), all = first;
+    assert_true(first < 100); // then it is the other's turn, which costs nobody knows what
+    assert_int_equal(pick_ahead(s, 100, 1000000), 0);
+    for (size_t n; (n = sched_pick_ahead(s, 100, 1000000, is_even, &asked, p, 4)); all += p[0].count) {
+        assert_int_equal(n, 1);
+        assert_int_equal(p[0].task, 2);
+    }
+    assert_int_equal(all, 100);
+    sched_destroy(s);
+}
+
 static void test_many_tasks(void **state)
 {
     (void)state;
@@ -275,6 +335,8 @@ int main(void)
         cmocka_unit_test(test_unpick_ready),
         cmocka_unit_test(test_cost_correction),
         cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_ahead),
+        cmocka_unit_test(test_ahead_in_turn),
         cmocka_unit_test(test_many_tasks),
         cmocka_unit_test(test_random_news),
     };
