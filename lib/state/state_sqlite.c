@@ -54,6 +54,7 @@ struct state *state_sqlite_open(struct db *db)
     struct sq_store *store = mem_calloc(1, sizeof *store);
     store->state.ops = &ops;
     store->incarnation = ids_random() >> 1;
+    store->opened_ms = clock_wall_ms();
     db_statements_init(&store->sql, db, sq_sql, SQ_SQL_COUNT);
     return &store->state;
 }

@@ -89,6 +89,7 @@ struct sq_store {
     struct state state; // first: the interface's pointer is ours
     struct db_statements sql;
     uint64_t incarnation; // random, of this opening: nodes of an earlier one must register again
+    int64_t opened_ms;    // by the wall's clock
     // Guarded by the connection:
     int64_t now_ms;               // the latest time any call was given: the time of calls that are given none
     _Atomic int64_t due_floor_ms; // no leased subtask is due before it
@@ -136,7 +137,7 @@ struct sq_task {
     struct model_counters counters;
     uint64_t made;                  // subtasks its generator pushed, or that were fed
     uint64_t cursor;                // the first subtask that was never dispatched
-    uint64_t results, results_read; // positions: the last kept, the last forgotten
+    uint64_t results, results_read; // the last position; that less what is kept
     int progress_percent;           // as the generator said last; -1
 
     struct { // what the row has
@@ -320,6 +321,9 @@ int64_t sq_node_next_ms(struct sq_call *c); // the earliest end of a node's leas
 
 // ---- results (state_sqlite_results.c)
 
+// The position of one more. The store may have lost which were given last, before it was opened: they do not
+// come again.
+uint64_t sq_results_next(const struct sq_call *c, struct sq_task *t);
 void sq_results_drop(struct sq_call *c, uint64_t task); // of a removed task, what was left to be read
 
 // ---- the operations, each in the file of its noun; state.h documents them

@@ -40,15 +40,24 @@ static bool read_rows(struct sq_call *c, enum sq_sql sql, uint64_t task, uint64_
     return n < max && bytes < STATE_BATCH_BYTES;
 }
 
+uint64_t sq_results_next(const struct sq_call *c, struct sq_task *t)
+{
+    uint64_t anew = (uint64_t)c->store->opened_ms * 1000;
+    if (t->born_ms && t->born_ms < c->store->opened_ms && t->results < anew) {
+        t->results_read += anew - t->results;
+        t->results = anew;
+    }
+    return ++t->results;
+}
+
 static void forget_read(struct sq_call *c, struct sq_task *t, uint64_t after)
 {
-    if (after > t->results)
-        after = t->results;
-    if (after <= t->results_read)
+    if (!after || t->results_read == t->results)
         return;
-    t->changed = true;
-    t->results_read = after;
-    sq_run(c, sq_bind(c, SQL_RESULT_FORGET, "uu", t->id, after));
+    sq_run(c, sq_bind(c, SQL_RESULT_FORGET, "uu", t->id, model_after(after)));
+    uint64_t forgotten = c->code ? 0 : (uint64_t)db_changes(c->store->sql.db);
+    t->results_read += forgotten;
+    t->changed |= forgotten > 0;
 }
 
 static bool is_gone(struct sq_call *c, uint64_t task)

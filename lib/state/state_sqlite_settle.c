@@ -37,7 +37,7 @@ static void keep_result(struct sq_call *c, const struct sq_lease *l, const struc
                         enum model_kind kind)
 {
     struct sq_task *t = l->task;
-    sq_run(c, sq_bind(c, SQL_RESULT_INSERT, "uuuuiitbi", t->id, ++t->results, l->seq,
+    sq_run(c, sq_bind(c, SQL_RESULT_INSERT, "uuuuiitbi", t->id, sq_results_next(c, t), l->seq,
                       (uint64_t)l->subtask->attempt, (int64_t)kind, (int64_t)r->code, r->message,
                       r->body.data, r->body.bytes, r->run_us));
     t->hints |= SQ_HINT_RESULTS;

@@ -474,10 +474,10 @@ static void test_settings(void **state)
     close_place(&p);
 }
 
-// It starts again from its AOF: everything is there, but positions that were read may have been forgotten.
-static void test_restarted(void **state)
+// It starts again from its AOF: everything is there, but positions that were read may have been forgotten;
+// also if the task ends and is removed before anybody reads again.
+static void check_restarted(bool ends)
 {
-    (void)state;
     struct place p;
     struct state_work *w;
     struct state_result *results;
@@ -498,11 +498,29 @@ static void test_restarted(void **state)
     must(&p, settle(&p, w + 4, 6, MODEL_SUCCESS, 0));
     must(&p, p.ops->progress(p.s, &one, 1, &p.a, &progress, &p.st));
     assert_int_equal(progress.counters.succeeded, 10);
+    if (ends)
+        must(&p, p.ops->remove(p.s, &one, 1, p.now_ms + 100000, &p.st));
     must(&p, p.ops->results(p.s, 1, 7, 20, &p.a, &results, &count, &end, &p.st)); // it knew of 7: 3 were lost
     assert_int_equal(count, 10);
-    must(&p, p.ops->results(p.s, 1, results[9].position, 20, &p.a, &results, &count, &end, &p.st));
+    assert_int_equal(end, ends);
+    must(&p, p.ops->results(p.s, 1, results[4].position, 20, &p.a, &results, &count, &end, &p.st));
+    assert_int_equal(count, 5);
+    must(&p, p.ops->results(p.s, 1, results[4].position, 20, &p.a, &results, &count, &end, &p.st));
     assert_int_equal(count, 0);
+    assert_int_equal(end, ends);
     close_place(&p);
+}
+
+static void test_restarted(void **state)
+{
+    (void)state;
+    check_restarted(false);
+}
+
+static void test_restarted_and_ended(void **state)
+{
+    (void)state;
+    check_restarted(true);
 }
 
 static void test_scripts_forgotten(void **state)
@@ -733,6 +751,7 @@ int main(void)
         cmocka_unit_test(test_points_wait),
         cmocka_unit_test(test_wiped),
         cmocka_unit_test(test_restarted),
+        cmocka_unit_test(test_restarted_and_ended),
         cmocka_unit_test(test_older),
         cmocka_unit_test(test_numbers_again),
         cmocka_unit_test(test_stranger),

@@ -744,6 +744,19 @@ local function settle(tile, g, bit_at, kind, item)
     return 1
 end
 
+-- ---- kept results
+
+-- The server may have lost which were read last, and others may have come in their places: what there is gets new
+-- positions, once after each start. Returns whether it did.
+local function results_anew(t)
+    local epoch = tonumber(call('HGET', P .. 'meta', 'epoch') or 0)
+    if t.epoch >= epoch then
+        return false
+    end
+    t.epoch, t.results_read, t.results = epoch, epoch, epoch + call('LLEN', P .. 'r:' .. t.id)
+    return true
+end
+
 -- ---- views
 
 -- What waits and is due, of the first tiles by time; when the next will be.

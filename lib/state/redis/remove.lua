@@ -10,7 +10,8 @@ for _ = 1, number() do
         local keeps = t.keep == 1 and t.outcome ~= OUTCOME_DROPPED
         if keeps then -- also when all were read: who comes next learns that these were all
             call('ZADD', P .. 'gone', until_ms, t.id)
-            call('HSET', P .. 'gone_read', t.id, t.results_read)
+            results_anew(t)
+            call('HSET', P .. 'gone_read', t.id, string.format('%.0f', t.results_read))
         end
         call('UNLINK', P .. 't:' .. t.id, P .. 'f:' .. t.id)
         if t.keep == 1 and not keeps then

@@ -4,6 +4,9 @@
 -- returns: position of the first, items, 1 if there will be no more; NOT_FOUND
 local id, after, max = text(), number(), number()
 local key, t, gone = P .. 'r:' .. id, task_find(id), false
+if t and results_anew(t) then
+    t.changed = true
+end
 local read = t and t.results_read or 0
 if not t then
     gone = call('ZSCORE', P .. 'gone', id)
@@ -12,10 +15,7 @@ if not t then
     end
     read = tonumber(call('HGET', P .. 'gone_read', id))
 end
-local count, epoch = call('LLEN', key), tonumber(call('HGET', P .. 'meta', 'epoch') or 0)
-if t and t.epoch < epoch then -- the server may have lost what was read last: give what there is new positions
-    t.epoch, t.results_read, t.results, t.changed, read = epoch, epoch, epoch + count, true, epoch
-end
+local count = call('LLEN', key)
 local forget = math.min(math.max(after - read, 0), count)
 if forget > 0 then
     make_room()
@@ -26,7 +26,7 @@ if forget > 0 then
         end
         t.changed, t.results_read = true, read + forget
     else
-        call('HSET', P .. 'gone_read', id, read + forget)
+        call('HSET', P .. 'gone_read', id, string.format('%.0f', read + forget))
     end
     call('LTRIM', key, forget, -1)
 end
