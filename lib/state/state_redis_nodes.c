@@ -5,6 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int rebase_shard(struct rs_shard *shard, int64_t now_ms, int64_t until_ms, struct nrpc_status *st)
+{
+    uint64_t stage = 0, cursor = 0;
+    do {
+        struct rs_call c;
+        rs_begin(&c, shard, now_ms, NULL, st);
+        rs_time(&c, until_ms);
+        rs_u64(&c, stage);
+        rs_u64(&c, cursor);
+        if (rs_do(&c, SCRIPT_rebase) == NRPC_OK) {
+            stage = rs_read_u64(rs_at(c.reply, RS_REPLY));
+            cursor = rs_read_u64(rs_at(c.reply, RS_REPLY + 1));
+        }
+        if (rs_end(&c))
+            return st->code;
+    } while (stage);
+    return NRPC_OK;
+}
+
 int rs_rebase(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_status *st)
 {
     struct rs_store *store = (struct rs_store *)s;
@@ -13,11 +32,8 @@ int rs_rebase(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_sta
         return st->code;
     atomic_store(&store->now_ms, now_ms); // what was seen before the jump counts no more
     for (size_t i = 0; i < store->shard_count; i++) {
-        struct rs_call c;
         struct nrpc_status own;
-        rs_begin(&c, &store->shards[i], now_ms, NULL, &own);
-        rs_time(&c, until_ms);
-        if (rs_finish(&c, SCRIPT_rebase)) { // the others all the same
+        if (rebase_shard(&store->shards[i], now_ms, until_ms, &own)) { // the others all the same
             *st = own;
             code = own.code;
         }

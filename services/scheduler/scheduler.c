@@ -450,7 +450,7 @@ static void expect_rebase(struct scheduler *s, int64_t now_ms)
 }
 
 // The roles' time may jump with the clock that it follows. An embedded store is told at the start: the clock
-// may have been set while nobody ran.
+// may have been set while nobody ran. Other processes may just be following a jump when this one begins.
 static void notice_jump(struct scheduler *s, int64_t now_ms)
 {
     int64_t mono_ms = clock_mono_us() / 1000;
@@ -458,9 +458,10 @@ static void notice_jump(struct scheduler *s, int64_t now_ms)
     bool first = !s->seen_mono_ms, disposable = s->env->state->disposable;
     s->seen_now_ms = now_ms;
     s->seen_mono_ms = mono_ms;
-    if (first)
-        s->rebases = !disposable;
-    else if (disposable && llabs(jump_ms) > JUMP_MS)
+    if (first) {
+        s->rebases = 1;
+        s->next_rebase_ms = disposable ? now_ms + REBASE_AGAIN_MS : now_ms;
+    } else if (disposable && llabs(jump_ms) > JUMP_MS)
         expect_rebase(s, now_ms);
     if (s->rebases == REBASES)
         s->next_sweep_ms = s->next_sweep_ms < now_ms + REBASE_AGAIN_MS ? s->next_sweep_ms : now_ms;

@@ -1,26 +1,29 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- rebase.lua: the clock has jumped: what was measured by the time before begins anew by the time now. Nothing ends
--- by the jump, and nothing waits for a time that is far off.
--- arguments: until when nodes, claims and duties are left to those who have them
--- returns: nothing
-local until_ms = number()
+-- by the jump, and nothing waits for a time that is far off. In pages: a call costs by what it looks at.
+-- arguments: until when nodes, claims and duties are left to those who have them; stage (0: the first), cursor in it
+-- returns: the next stage and cursor; stage 0: this was all
+local until_ms, stage, cursor = number(), number(), text()
 local BACKOFF_MAX_MS = 60000 -- what waits longer waits for a time before the jump
+local PAGE = 500
 make_room()
-for _, key in ipairs({'nodes', 'nodes_past', 'taken:4', 'taken:5'}) do
-    local all = call('ZRANGE', P .. key, 0, -1, 'WITHSCORES')
-    for i = 1, #all, 2 do
-        if tonumber(all[i + 1]) > 0 then -- 0: nobody has taken it
-            call('ZADD', P .. key, until_ms, all[i])
-        end
+
+local function page(key, each)
+    local answer = call('ZSCAN', P .. key, cursor, 'COUNT', PAGE)
+    for i = 1, #answer[2], 2 do
+        each(answer[2][i], tonumber(answer[2][i + 1]))
     end
+    return answer[1]
 end
-local leads = call('HGETALL', P .. 'leads')
-for i = 1, #leads, 2 do
-    call('HSET', P .. 'leads', leads[i], string.match(leads[i + 1], '^%d+') .. ' ' .. string.format('%.0f', until_ms))
-end
-for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'claims', '(0', '+inf')) do
-    local t = task_find(id)
-    t.changed, t.owner_until = true, until_ms
+
+local function hold(key)
+    return function()
+        return page(key, function(id, score)
+            if score > 0 then -- 0: nobody has taken it
+                call('ZADD', P .. key, until_ms, id)
+            end
+        end)
+    end
 end
 
 local function rebase_tile(id, n)
@@ -35,14 +38,45 @@ local function rebase_tile(id, n)
     end
 end
 
-for _, name in ipairs(call('ZRANGE', P .. 'due', 0, -1)) do
-    rebase_tile(string.match(name, '^(%d+):(%d+)$'))
-end
-for phase = GENERATING, DRAINING do
-    for _, id in ipairs(call('ZRANGE', P .. 'phase:' .. phase, 0, -1)) do
-        for _, n in ipairs(call('ZRANGEBYSCORE', P .. 'w:' .. id, '(' .. string.format('%.0f', NOW + BACKOFF_MAX_MS), '+inf')) do
-            rebase_tile(id, n)
-        end
+local function wait_no_longer(key)
+    return function()
+        return page(key, function(id)
+            for _, n in ipairs(call('ZRANGEBYSCORE', P .. 'w:' .. id, '(' .. string.format('%.0f', NOW + BACKOFF_MAX_MS),
+                                    '+inf')) do
+                rebase_tile(id, n)
+            end
+        end)
     end
 end
-return done()
+
+local stages = {
+    function()
+        local leads = call('HGETALL', P .. 'leads')
+        for i = 1, #leads, 2 do
+            call('HSET', P .. 'leads', leads[i],
+                 string.match(leads[i + 1], '^%d+') .. ' ' .. string.format('%.0f', until_ms))
+        end
+        return '0'
+    end,
+    hold('nodes'), hold('nodes_past'), hold('taken:4'), hold('taken:5'),
+    function()
+        return page('claims', function(id, score)
+            if score > 0 then
+                local t = task_find(id)
+                t.changed, t.owner_until = true, until_ms
+            end
+        end)
+    end,
+    function()
+        return page('due', function(name)
+            rebase_tile(string.match(name, '^(%d+):(%d+)$'))
+        end)
+    end,
+    wait_no_longer('phase:' .. GENERATING), wait_no_longer('phase:' .. DRAINING),
+}
+
+cursor = stages[stage + 1]()
+if cursor == '0' then
+    stage = (stage + 1) % #stages
+end
+return done(stage, cursor)
