@@ -307,24 +307,38 @@ static void requests_resume(struct manager *m, struct request *r, int64_t now_ms
         dtf_v1_task_service_resume_reply(r->call, &response);
 }
 
+// Records the wish; *over: the task is cancelled already.
+static int ask_to_stop(struct manager *m, uint64_t task, const char *message, int64_t now_ms, bool *over,
+                       struct nrpc_status *st)
+{
+    const struct records_ops *records = m->env->records->ops;
+    struct records_task t;
+    int code = NRPC_FAILED_PRECONDITION;
+    while (code == NRPC_FAILED_PRECONDITION) { // it has ended: as what?
+        code = records->get(m->env->records, task, &m->arena, &t, st);
+        *over = code == NRPC_OK && t.status == MODEL_CANCELLED;
+        if (code || *over)
+            return code;
+        if (model_status_is_terminal(t.status))
+            return status_set(st, NRPC_FAILED_PRECONDITION, "task %llu is %s", (unsigned long long)task,
+                              model_status_name(t.status));
+        if (m->env->state->disposable)
+            code = records->ask_stop(m->env->records, task, message, wall_ms(&m->wall, now_ms), st);
+        else
+            code = NRPC_OK;
+    }
+    return code;
+}
+
 static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t now_ms,
                   struct nrpc_status *st)
 {
-    struct records_task t;
+    bool over;
     if (strlen(reason) > REASON_MAX || !utf8_is_valid(reason))
         return status_set(st, NRPC_INVALID_ARGUMENT, "reason: over %d bytes, or not UTF-8", REASON_MAX);
-    int code = m->env->records->ops->get(m->env->records, task, &m->arena, &t, st);
-    if (code)
-        return code;
-    if (t.status == MODEL_CANCELLED)
-        return NRPC_OK;
-    if (model_status_is_terminal(t.status))
-        return status_set(st, NRPC_FAILED_PRECONDITION, "task %llu is %s", (unsigned long long)task,
-                          model_status_name(t.status));
     const char *message = *reason ? reason : "cancelled by request";
-    if (m->env->state->disposable)
-        code = m->env->records->ops->ask_stop(m->env->records, task, message, wall_ms(&m->wall, now_ms), st);
-    if (code)
+    int code = ask_to_stop(m, task, message, now_ms, &over, st);
+    if (code || over)
         return code;
     code = m->env->state->ops->stop(m->env->state, task, MODEL_OUTCOME_CANCELLED, message, st);
     if (code == NRPC_NOT_FOUND) { // it is just ending, or not admitted yet
