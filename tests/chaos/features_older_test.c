@@ -314,27 +314,27 @@ static void start_coordinators(void)
     WAIT_FOR(site_is_ready(&site));
 }
 
-static size_t count_nodes(size_t *distinct)
+static bool is_running(uint32_t pid)
+{
+    bool found = false;
+    for (unsigned i = 0; i < site.options.nodes; i++)
+        found |= (uint32_t)site.nodes[i].pid == pid;
+    return found;
+}
+
+// Those that run are known, each once, and none that does not.
+static bool every_node_is_one(void)
 {
     struct dtf_node_info nodes[16];
     struct nrpc_status st;
     size_t count = 16;
-    *distinct = 0;
-    if (dtf_nodes(client, nodes, &count, &st))
-        return 0;
-    for (size_t i = 0; i < count; i++) {
-        bool again = false;
+    bool so = dtf_nodes(client, nodes, &count, &st) == NRPC_OK && count == site.options.nodes;
+    for (size_t i = 0; so && i < count; i++) {
+        so &= is_running(nodes[i].pid);
         for (size_t k = 0; k < i; k++)
-            again |= nodes[k].id == nodes[i].id || !strcmp(nodes[k].name, nodes[i].name);
-        *distinct += !again;
+            so &= nodes[k].id != nodes[i].id && nodes[k].pid != nodes[i].pid;
     }
-    return count;
-}
-
-static bool every_node_is_one(void)
-{
-    size_t distinct, count = count_nodes(&distinct);
-    return count == site.options.nodes && distinct == count;
+    return so;
 }
 
 static void restart_node(unsigned i)

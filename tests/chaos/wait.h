@@ -9,10 +9,12 @@
 
 #define WAIT_FOR_MS(condition, ms)                                                                           \
     do {                                                                                                     \
+        bool met_ = false;                                                                                   \
         for (int64_t until_us_ = clock_mono_us() + (ms)*1000ll;                                              \
-             !(condition) && clock_mono_us() < until_us_;)                                                   \
+             !(met_ = (condition)) && clock_mono_us() < until_us_;)                                          \
             (void)poll(NULL, 0, 5);                                                                          \
-        assert_true(condition);                                                                              \
+        if (!met_)                                                                                           \
+            fail_msg("after %d ms not yet: %s", (int)(ms), #condition);                                      \
     } while (0)
 
 #endif

@@ -52,9 +52,12 @@ void cluster_pause(void); // between two looks
 // Looks until the condition holds; fails the test after `ms`.
 #define WAIT_FOR(condition, ms)                                                                              \
     do {                                                                                                     \
-        for (int64_t until_ms_ = cluster_now_ms() + (ms); !(condition) && cluster_now_ms() < until_ms_;)     \
+        bool met_ = false;                                                                                   \
+        for (int64_t until_ms_ = cluster_now_ms() + (ms);                                                    \
+             !(met_ = (condition)) && cluster_now_ms() < until_ms_;)                                         \
             cluster_pause();                                                                                 \
-        assert_true(condition);                                                                              \
+        if (!met_)                                                                                           \
+            fail_msg("after %d ms not yet: %s", (int)(ms), #condition);                                      \
     } while (0)
 
 bool process_is_gone(long pid); // a zombie counts as gone
