@@ -143,7 +143,10 @@ struct dtf_executor {
 };
 
 struct dtf_scheduler_callback {
-    // Asked before a subtask goes to a node. false: not now; asked again about 100 ms later.
+    // Asked before a subtask goes to a node. false: not now; asked about this one again after 100 ms or
+    // later. When it has declined all that was ready, or some hundreds in a row, nothing of the task is asked
+    // about for 100 ms, and the next time for twice as long, up to 1 s; until it accepts one, or a subtask of
+    // the task has ended.
     bool (*before_dispatch)(void *user, const struct dtf_subtask *subtask);
     // It goes to a node now.
     void (*after_dispatch)(void *user, const struct dtf_subtask *subtask);
@@ -164,7 +167,8 @@ struct dtf_collector_callback {
     // A result arrived whose attempt is the current one. *finished is true when called; set to false to have
     // the subtask dispatched again (as a failure is, if the task's retries allow it). Follow-ups are stored
     // in the same step in which the result is counted. Called at least once for every counted result; again
-    // if a process died in between.
+    // if a process died in between. But the end of a task that is cancelled, or whose time is up, does not
+    // wait for a callback that does not return: what comes meanwhile is counted without.
     void (*after_execution)(void *user, const struct dtf_subtask *subtask, const struct dtf_result *result,
                             struct dtf_followups *followups, bool *finished);
     // The last subtask is settled; the task is recorded as ended when this returned. Called at least once.

@@ -363,7 +363,7 @@ static int take_more(struct import *m, const Dtf__V1__ArchivedMore *more, struct
         return code;
     struct records_failure *failures =
         read_failures(more->task_id, &m->arena, more->failures, more->n_failures);
-    code = m->records->ops->put_failures(m->records, failures, more->n_failures, st);
+    code = m->records->ops->put_failures(m->records, failures, more->n_failures, true, st);
     arena_reset(&m->arena);
     return code;
 }

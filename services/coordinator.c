@@ -18,6 +18,7 @@ enum { ROLES = 4 };
 struct coordinator {
     struct env env;
     struct trouble trouble;
+    struct callbacks callbacks;
     unsigned roles;
     struct manager *manager;
     struct generator *generator;
@@ -131,11 +132,13 @@ int coordinator_create(unsigned roles, struct state *state, struct records *reco
         free(c);
         return st->code;
     }
+    callbacks_init(&c->callbacks);
     c->env = (struct env){
         .state = state,
         .records = records,
         .trouble = &c->trouble,
         .pool = pool_create("callback", pool_threads),
+        .callbacks = &c->callbacks,
         .now_ms = now_ms,
         .node_lease_ms = options->node_lease_ms,
         .events = c->events,
@@ -171,6 +174,7 @@ void coordinator_start(struct coordinator *c)
 
 void coordinator_stop(struct coordinator *c)
 {
+    atomic_store(&c->callbacks.quit, true);
     if (c->generator)
         generator_stop(c->generator);
     if (c->collector)
@@ -193,7 +197,13 @@ void coordinator_destroy(struct coordinator *c)
     manager_destroy(c->manager);
     admin_destroy(c->admin);
     nrpc_publisher_close(c->events);
+    callbacks_fini(&c->callbacks);
     free(c);
+}
+
+struct callbacks *coordinator_callbacks(struct coordinator *c)
+{
+    return &c->callbacks;
 }
 
 uint64_t coordinator_finds(const struct coordinator *c)

@@ -22,6 +22,8 @@ void coordinator_destroy(struct coordinator *c);
 // due, and the pool's jobs. false: there was nothing to do; *next_ms: when there will be, if nothing arrives.
 bool coordinator_step(struct coordinator *c, int64_t now_ms, int64_t *next_ms);
 
+struct callbacks *coordinator_callbacks(struct coordinator *c); // those that run
+
 // What periodic looks found that no hint had told of (finds.h). Any thread.
 uint64_t coordinator_finds(const struct coordinator *c);
 

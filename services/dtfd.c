@@ -21,6 +21,8 @@ enum {
     JOIN_BYTES_MAX = 4096,
     START_TIMEOUT_MS = 30000,
     START_RETRY_MS = 500,
+    GRACE_MS = 10000,
+    STOP_S = 10, // beyond the grace period
     EXIT_USAGE = 2,
 };
 
@@ -266,20 +268,43 @@ static void read_options(struct settings *s, int argc, char **argv)
 
 static sigset_t signals;
 
-// First signal: stop in an orderly way; second: end the grace period; third: leave as after kill -9.
-static void *wait_for_signals(void *service)
+// The stop takes too long: a callback does not return, and cannot be made to.
+static _Noreturn void leave_without(struct dtf_service *service)
 {
+    char what[200] = "a subtask";
+    service_waits_for(service, what, sizeof what);
+    log_error("leaving as after a kill: %s", what);
+    _exit(1);
+}
+
+// First signal: stop in an orderly way; second: end the grace period; third: leave as after kill -9.
+static void *wait_for_signals(void *arg)
+{
+    struct settings *s = arg;
     for (int n = 0;; n++) {
         int signal_number, state;
         sigwait(&signals, &signal_number);
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); // only the waiting may be cut short
+        if (signal_number == SIGALRM)
+            leave_without(s->service);
         log_info("%s: stopping%s", strsignal(signal_number), n ? " at once" : "");
         if (n == 2)
             _exit(1);
-        dtf_service_notify_stop(service);
+        if (n == 0)
+            alarm((unsigned)((s->grace_ms ? s->grace_ms : GRACE_MS) / 1000) + STOP_S);
+        dtf_service_notify_stop(s->service);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
     }
     return NULL;
+}
+
+// When only the end of what runs is waited for.
+static void leave(int signal_number)
+{
+    static const char text[] = "dtfd: a subtask has not ended: leaving as after a kill\n";
+    (void)signal_number;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(1);
 }
 
 static void block_signals(void)
@@ -288,6 +313,7 @@ static void block_signals(void)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGALRM);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -325,17 +351,18 @@ static void keep_trying(struct settings *s, int (*attempt)(struct settings *s, s
     }
 }
 
-static void wait_until_stopped(struct dtf_service *service)
+static void wait_until_stopped(struct settings *s)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, wait_for_signals, service))
+    if (pthread_create(&thread, NULL, wait_for_signals, s))
         abort();
-    service_wait(service);
+    service_wait(s->service);
     pthread_cancel(
         thread); // it must not touch the service any more; from here on a signal just ends the process
     pthread_join(thread, NULL);
+    signal(SIGALRM, leave);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-    dtf_service_join(service);
+    dtf_service_join(s->service);
 }
 
 int main(int argc, char **argv)
@@ -359,6 +386,6 @@ int main(int argc, char **argv)
         printf("listening on %s\n", dtf_service_url(s.service, i));
     printf("ready\n");
     fflush(stdout);
-    wait_until_stopped(s.service);
+    wait_until_stopped(&s);
     return 0;
 }

@@ -14,6 +14,7 @@
 
 #include "base/loop.h"
 #include "base/pool.h"
+#include "callbacks.h"
 #include "dtf/v1/node.pb-c.h"
 #include "nrpc/nrpc.h"
 #include "records/records.h"
@@ -28,7 +29,7 @@ struct exchange {
     const Dtf__V1__ExchangeRequest *request;
     uint32_t stale;
     uint32_t carried; // free slots that were left to the call that waits
-    uint64_t *later; // tasks whose results could not be taken now; room for one a TaskResults
+    uint64_t *later;  // tasks whose results could not be taken now; room for one a TaskResults
     size_t later_count;
     const bool *kept; // one of request->holding each: it is the node's (still); NULL: all are
 };
@@ -50,8 +51,9 @@ static inline void exchange_later(struct exchange *x, uint64_t task)
 struct env {
     struct state *state;
     struct records *records;
-    struct pool *pool;       // for callbacks
-    int64_t (*now_ms)(void); // for what runs on the pool; roles are given the time
+    struct pool *pool;           // for callbacks
+    struct callbacks *callbacks; // those that run
+    int64_t (*now_ms)(void);     // for what runs on the pool; roles are given the time
     int64_t node_lease_ms;
     struct trouble *trouble;       // with the stores
     struct nrpc_publisher *events; // NULL: none are published

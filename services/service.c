@@ -183,7 +183,7 @@ static int start_coordinator(struct dtf_service *s, struct nrpc_status *st)
     if (code)
         return code;
     coordinator_start(s->coordinator);
-    s->store_watch = store_watch_start(&s->stores, s->health);
+    s->store_watch = store_watch_start(&s->stores, coordinator_callbacks(s->coordinator), s->health);
     for (size_t i = 0; code == NRPC_OK && i < o->listen_count; i++)
         code = nrpc_server_listen(s->server, o->listen_urls[i], st);
     return code;
@@ -315,6 +315,11 @@ void service_wait(struct dtf_service *s)
     if (s->executor)
         executor_join(s->executor);
     stop_serving(s);
+}
+
+bool service_waits_for(struct dtf_service *s, char *text, size_t size)
+{
+    return s->coordinator && callbacks_oldest(coordinator_callbacks(s->coordinator), text, size);
 }
 
 void dtf_service_join(struct dtf_service *s)

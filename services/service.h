@@ -9,6 +9,9 @@
 // Then it only remains to join it.
 void service_wait(struct dtf_service *service);
 
+// A callback that it waits for, when it does not come to rest; false: none runs.
+bool service_waits_for(struct dtf_service *service, char *text, size_t size);
+
 // Brings the tables in MySQL up to date and starts nothing. UNAVAILABLE: to be tried again.
 int service_migrate(const char *mysql_url, struct nrpc_status *st);
 

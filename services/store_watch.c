@@ -11,12 +11,13 @@ enum { PAUSE_MS = 1000 };
 
 struct store_watch {
     const struct stores *stores;
+    struct callbacks *callbacks;
     struct nrpc_health *health;
     pthread_t thread;
     pthread_mutex_t mu;
     pthread_cond_t stop;
     bool stopping;
-    bool state_is_away, records_are_away; // the thread's
+    bool state_is_away, records_are_away, is_stuck; // the thread's
 };
 
 static void note(struct store_watch *w, const char *service, int code, const struct nrpc_status *st,
@@ -40,6 +41,7 @@ static void look(struct store_watch *w)
     struct nrpc_status st;
     note(w, "dtf.state", state->ops->check(state, &st), &st, &w->state_is_away);
     note(w, "dtf.records", records->ops->check(records, &st), &st, &w->records_are_away);
+    note(w, "dtf.callbacks", callbacks_check(w->callbacks, &st), &st, &w->is_stuck);
 }
 
 static void *run(void *arg)
@@ -59,15 +61,18 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct store_watch *store_watch_start(const struct stores *stores, struct nrpc_health *health)
+struct store_watch *store_watch_start(const struct stores *stores, struct callbacks *callbacks,
+                                      struct nrpc_health *health)
 {
     struct store_watch *w = mem_calloc(1, sizeof *w);
     w->stores = stores;
+    w->callbacks = callbacks;
     w->health = health;
     pthread_mutex_init(&w->mu, NULL);
     wait_cond_init(&w->stop);
     nrpc_health_set(health, "dtf.state", NRPC_HEALTH_SERVING); // they were opened just now
     nrpc_health_set(health, "dtf.records", NRPC_HEALTH_SERVING);
+    nrpc_health_set(health, "dtf.callbacks", NRPC_HEALTH_SERVING);
     if (pthread_create(&w->thread, NULL, run, w))
         abort();
     return w;

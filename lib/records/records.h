@@ -73,9 +73,10 @@ struct records_change {
     int64_t born_ms;                       // when the task that is meant was created; 0: whichever has the id
     const char *message;                   // becomes the task's, if changed; NULL: none
     const struct model_counters *counters; // with a terminal event; NULL otherwise
+    bool with_failures;                    // as many as counters tell of are recorded, or it does not end
     // out
     int code;                 // NRPC_OK; NOT_FOUND; FAILED_PRECONDITION: not legal in the task's status, or
-                              // another task has the id
+                              // another task has the id; ABORTED: its failures are not those recorded
     bool changed;             // the status is another now, an event was recorded
     enum model_status status; // the status now; 0 if NOT_FOUND
     uint64_t sequence;        // of the event, if changed
@@ -182,14 +183,15 @@ struct records_ops {
                   struct records_event **out, size_t *count, uint64_t *first_kept, struct nrpc_status *st);
 
     // Failed subtasks, as those that the task's next point will count. Putting one again changes nothing; one
-    // of a task that is not there is passed over.
+    // of a task that is not there, or, unless they are imported, has ended, is passed over.
     int (*put_failures)(struct records *r, const struct records_failure *failures, size_t count,
-                        struct nrpc_status *st);
+                        bool imported, struct nrpc_status *st);
     // Of one task, seq rising, after `after_seq`.
     int (*failures)(struct records *r, uint64_t task, uint64_t after_seq, size_t max, struct arena *a,
                     struct records_failure **out, size_t *count, struct nrpc_status *st);
 
-    // Forgets those of a task that its newest point does not count: what failed is made and run again.
+    // Forgets those of an unfinished task that its newest point does not count: what failed is made and run
+    // again. NOT_FOUND; FAILED_PRECONDITION: it has ended.
     int (*drop_failures)(struct records *r, uint64_t task, struct nrpc_status *st);
 
     int (*set_group)(struct records *r, const char *name, uint32_t quota, struct nrpc_status *st);

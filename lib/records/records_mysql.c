@@ -98,6 +98,7 @@ void records_mysql_add_failure(struct mycall *c, uint64_t task, const struct rec
 struct put_failures {
     const struct records_failure *failures;
     size_t count;
+    bool imported;
     uint64_t *ids, *there;
 };
 
@@ -109,7 +110,7 @@ static void put_failures_all(struct mycall *c, void *args)
         a->ids[i] = a->failures[i].task;
     size_t tasks = records_mysql_sort_ids(a->ids, a->count);
     for (mycall_query_ids(c, "SELECT id FROM tbl_task WHERE id IN ", a->ids, tasks,
-                          " ORDER BY id FOR UPDATE");
+                          a->imported ? " ORDER BY id FOR UPDATE" : " AND ended = 0 ORDER BY id FOR UPDATE");
          mycall_next(c);)
         a->there[n++] = mycall_u64(c, 0);
     for (size_t i = 0; i < a->count; i++)
@@ -119,30 +120,16 @@ static void put_failures_all(struct mycall *c, void *args)
 }
 
 static int records_put_failures(struct records *r, const struct records_failure *failures, size_t count,
-                                struct nrpc_status *st)
+                                bool imported, struct nrpc_status *st)
 {
     int code = records_check_failures(failures, count, st);
     if (code || !count)
         return code;
     uint64_t *ids = mem_alloc(2 * count * sizeof *ids);
-    struct put_failures args = {failures, count, ids, ids + count};
+    struct put_failures args = {failures, count, imported, ids, ids + count};
     code = mycall_do(r, MYCALL_WRITE, put_failures_all, &args, NULL, st);
     free(ids);
     return code;
-}
-
-static void drop_failures_all(struct mycall *c, void *args)
-{
-    uint64_t task = *(const uint64_t *)args;
-    mycall_run(c,
-               "DELETE FROM tbl_task_failure WHERE task = $u AND point > "
-               "(SELECT COALESCE(MAX(number), 0) FROM tbl_resume_point WHERE task = $u)",
-               task, task);
-}
-
-static int records_drop_failures(struct records *r, uint64_t task, struct nrpc_status *st)
-{
-    return mycall_do(r, MYCALL_WRITE, drop_failures_all, &task, NULL, st);
 }
 
 struct failures {
@@ -398,7 +385,7 @@ static const struct records_ops ops = {
     .events = records_events,
     .put_failures = records_put_failures,
     .failures = records_failures,
-    .drop_failures = records_drop_failures,
+    .drop_failures = records_mysql_drop_failures,
     .set_group = records_set_group,
     .groups = records_groups,
     .trim = records_trim,

@@ -41,6 +41,7 @@ void records_mysql_add_failure(struct mycall *c, uint64_t task, const struct rec
 size_t records_mysql_sort_ids(uint64_t *ids, size_t count);
 
 // records_mysql_resume.c
+int records_mysql_drop_failures(struct records *r, uint64_t task, struct nrpc_status *st);
 int records_mysql_ask_stop(struct records *r, uint64_t task, const char *message, int64_t now_ms,
                            struct nrpc_status *st);
 int records_mysql_save_resumes(struct records *r, const struct records_resume *points, size_t count,

@@ -17,6 +17,21 @@ static void must_be_unfinished(struct mycall *c, uint64_t task, int code_if_ende
         mycall_fail(c, code_if_ended, "task %llu is %s", (unsigned long long)task, model_status_name(status));
 }
 
+static void drop_failures_one(struct mycall *c, void *args)
+{
+    uint64_t task = *(const uint64_t *)args;
+    must_be_unfinished(c, task, NRPC_FAILED_PRECONDITION);
+    mycall_run(c,
+               "DELETE FROM tbl_task_failure WHERE task = $u AND point > "
+               "(SELECT COALESCE(MAX(number), 0) FROM tbl_resume_point WHERE task = $u)",
+               task, task);
+}
+
+int records_mysql_drop_failures(struct records *r, uint64_t task, struct nrpc_status *st)
+{
+    return mycall_do(r, MYCALL_WRITE, drop_failures_one, &task, NULL, st);
+}
+
 struct ask_stop {
     uint64_t task;
     const char *message;

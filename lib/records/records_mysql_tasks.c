@@ -208,8 +208,17 @@ static void read_statuses(struct mycall *c, struct change *a)
             (struct task_now){mycall_u64(c, 0), (enum model_status)mycall_u64(c, 1), mycall_i64(c, 2), NULL};
 }
 
+// Whether the failures that are recorded are not those that the end counts: who admits a task again drops
+// those it had, and some may have been put after that.
+static bool failures_differ(struct mycall *c, const struct records_change *ch)
+{
+    return ch->with_failures && ch->counters &&
+           mycall_number(c, 0, "SELECT COUNT(*) FROM tbl_task_failure WHERE task = $u", ch->task) !=
+               ch->counters->failed + ch->counters->timed_out;
+}
+
 // The number of changes that change something; their sequence counts from 1 for now.
-static uint64_t decide(struct change *a)
+static uint64_t decide(struct mycall *c, struct change *a)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < a->count; i++) {
@@ -219,6 +228,10 @@ static uint64_t decide(struct change *a)
         enum model_status before = now ? now->status : 0;
         enum model_status after = meant ? model_status_after(before, ch->event) : 0;
         ch->code = after ? NRPC_OK : before ? NRPC_FAILED_PRECONDITION : NRPC_NOT_FOUND;
+        if (after && after != before && failures_differ(c, ch)) {
+            ch->code = NRPC_ABORTED;
+            after = before;
+        }
         ch->changed = now && after && after != before;
         ch->status = after ? after : before;
         ch->sequence = ch->changed ? ++n : 0;
@@ -289,8 +302,8 @@ static void change_all(struct mycall *c, void *args)
 {
     struct change *a = args;
     read_statuses(c, a);
-    uint64_t n = c->code ? 0 : decide(a);
-    if (!n)
+    uint64_t n = c->code ? 0 : decide(c, a);
+    if (!n || c->code)
         return;
     write_going_on(c, a);
     write_ends(c, a);

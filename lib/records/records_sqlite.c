@@ -140,6 +140,15 @@ static struct records_brief read_brief(struct litecall *c, uint64_t task)
     return b;
 }
 
+// Whether the failures that are recorded are not those that the end counts: who admits a task again drops
+// those it had, and some may have been put after that.
+static bool failures_differ(struct litecall *c, const struct records_change *ch)
+{
+    return ch->with_failures && ch->counters &&
+           litecall_number(c, BIND(c, SQL_FAILURE_COUNT, "u", ch->task), 0) !=
+               ch->counters->failed + ch->counters->timed_out;
+}
+
 static void change_one(struct litecall *c, struct records_change *ch)
 {
     struct records_brief now = read_brief(c, ch->task);
@@ -148,6 +157,10 @@ static void change_one(struct litecall *c, struct records_change *ch)
     enum model_status after = meant ? model_status_after(before, ch->event) : 0;
     ch->sequence = 0;
     ch->code = after ? NRPC_OK : before ? NRPC_FAILED_PRECONDITION : NRPC_NOT_FOUND;
+    if (after && after != before && failures_differ(c, ch)) {
+        ch->code = NRPC_ABORTED;
+        after = before;
+    }
     ch->changed = after && after != before;
     ch->status = after ? after : before;
     if (!ch->changed)
@@ -244,7 +257,7 @@ static int records_events(struct records *r, uint64_t after, uint64_t task, size
 }
 
 static int records_put_failures(struct records *r, const struct records_failure *failures, size_t count,
-                                struct nrpc_status *st)
+                                bool imported, struct nrpc_status *st)
 {
     struct litecall c;
     int code = records_check_failures(failures, count, st);
@@ -253,7 +266,8 @@ static int records_put_failures(struct records *r, const struct records_failure 
     if (code)
         return code;
     for (size_t i = 0; i < count && !c.code; i++)
-        records_sqlite_add_failure(&c, failures[i].task, &failures[i]);
+        if (imported || !model_status_is_terminal(read_brief(&c, failures[i].task).status))
+            records_sqlite_add_failure(&c, failures[i].task, &failures[i]);
     return litecall_end(&c);
 }
 
@@ -267,16 +281,6 @@ static int records_failures(struct records *r, uint64_t task, uint64_t after_seq
     litecall_rows(&c,
                   BIND(&c, SQL_FAILURE_AFTER, "uuu", task, litecall_clamp(after_seq), litecall_clamp(max)),
                   sizeof **out, read_failure, out, count);
-    return litecall_end(&c);
-}
-
-static int records_drop_failures(struct records *r, uint64_t task, struct nrpc_status *st)
-{
-    struct litecall c;
-    int code = litecall_begin(&c, r, DB_DURABLE, NULL, st);
-    if (code)
-        return code;
-    litecall_run(&c, BIND(&c, SQL_FAILURE_DROP, "u", task));
     return litecall_end(&c);
 }
 
@@ -366,7 +370,7 @@ static const struct records_ops ops = {
     .events = records_events,
     .put_failures = records_put_failures,
     .failures = records_failures,
-    .drop_failures = records_drop_failures,
+    .drop_failures = records_sqlite_drop_failures,
     .set_group = records_set_group,
     .groups = records_groups,
     .trim = records_trim,

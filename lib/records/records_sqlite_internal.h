@@ -31,6 +31,7 @@ enum records_sql {
     SQL_FAILURE_INSERT,
     SQL_FAILURE_AFTER,
     SQL_FAILURE_FORGET,
+    SQL_FAILURE_COUNT,
     SQL_FAILURE_DROP,
     SQL_GROUP_SET,
     SQL_GROUP_LIST,
@@ -68,6 +69,7 @@ int records_sqlite_marks(struct records *r, const struct model_marks *least, str
 int records_sqlite_installation(struct records *r, uint64_t *id, struct nrpc_status *st);
 int records_sqlite_clock(struct records *r, int64_t *now_ms, struct nrpc_status *st);
 int records_sqlite_check(struct records *r, struct nrpc_status *st);
+int records_sqlite_drop_failures(struct records *r, uint64_t task, struct nrpc_status *st);
 int records_sqlite_ask_stop(struct records *r, uint64_t task, const char *message, int64_t now_ms,
                             struct nrpc_status *st);
 int records_sqlite_save_resumes(struct records *r, const struct records_resume *points, size_t count,

@@ -86,6 +86,18 @@ static void must_be_unfinished(struct litecall *c, uint64_t task, int code_if_en
                              model_status_name(status));
 }
 
+int records_sqlite_drop_failures(struct records *r, uint64_t task, struct nrpc_status *st)
+{
+    struct litecall c;
+    int code = litecall_begin(&c, r, DB_DURABLE, NULL, st);
+    if (code)
+        return code;
+    must_be_unfinished(&c, task, NRPC_FAILED_PRECONDITION);
+    if (!c.code)
+        litecall_run(&c, BIND(&c, SQL_FAILURE_DROP, "u", task));
+    return litecall_end(&c);
+}
+
 int records_sqlite_ask_stop(struct records *r, uint64_t task, const char *message, int64_t now_ms,
                             struct nrpc_status *st)
 {

@@ -67,6 +67,7 @@ const char *const records_sql[SQL_COUNT] = {
         "SELECT task, seq, attempt, kind, code, message, run_us, body, param FROM tbl_task_failure "
         "WHERE task = ? AND seq > ? ORDER BY seq LIMIT ?",
     [SQL_FAILURE_FORGET] = "DELETE FROM tbl_task_failure WHERE task = ?",
+    [SQL_FAILURE_COUNT] = "SELECT count(*) FROM tbl_task_failure WHERE task = ?",
     [SQL_FAILURE_DROP] = "DELETE FROM tbl_task_failure WHERE task = ?1 AND point > "
                          "ifnull((SELECT number FROM tbl_resume_point WHERE task = ?1), 0)",
     [SQL_GROUP_SET] = "REPLACE INTO tbl_quota_group VALUES(?,?)",

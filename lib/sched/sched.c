@@ -55,6 +55,7 @@ struct task {
     struct task *next_unfit;
     int64_t cost_us;    // average
     bool cost_is_known; // from results; else it is a guess
+    bool rests;
     int64_t vtime;
 };
 
@@ -119,6 +120,8 @@ static struct task *task_find(const struct sched *s, uint64_t id)
 
 static uint64_t task_room(const struct task *t)
 {
+    if (t->rests)
+        return 0;
     if (!t->max_running)
         return t->ready;
     uint64_t room = t->max_running > t->running ? t->max_running - t->running : 0;
@@ -356,6 +359,15 @@ void sched_used(struct sched *s, uint64_t task, uint64_t count, int64_t run_us)
     if (t->cost_us < COST_MIN_US)
         t->cost_us = COST_MIN_US;
     t->cost_is_known = true;
+    place(s, t);
+}
+
+void sched_rest(struct sched *s, uint64_t task, bool rests)
+{
+    struct task *t = task_find(s, task);
+    if (!t)
+        return;
+    t->rests = rests;
     place(s, t);
 }
 

@@ -57,6 +57,8 @@ void sched_unpick(struct sched *s, uint64_t task, uint32_t count, uint32_t ready
 
 // `count` results of a task used run_us of slot time in all.
 void sched_used(struct sched *s, uint64_t task, uint64_t count, int64_t run_us);
+// While a task rests none of its subtasks may go.
+void sched_rest(struct sched *s, uint64_t task, bool rests);
 // Subtasks of it waited for a slot in vain: what one takes is not known any more, until results tell.
 void sched_doubt(struct sched *s, uint64_t task);
 int64_t sched_cost_us(const struct sched *s, uint64_t task); // of one subtask; 0: not known

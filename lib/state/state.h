@@ -383,6 +383,10 @@ struct state_ops {
     // not hold (NULL: anybody's count), are passed over.
     int (*requeue)(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
                    enum state_requeue_reason reason, int64_t ready_ms, struct nrpc_status *st);
+    // Leases whose results are at hand do not end before until_ms. Stale ones, those that `by` does not hold,
+    // and those of a task that is stopping or further, are passed over.
+    int (*extend)(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
+                  int64_t until_ms, struct nrpc_status *st);
     // Nodes whose lease ran out (lease_until_ms <= now_ms) are removed and what they held is queued again,
     // counting a loss for each subtask; subtasks past their own limit (timeout and 30 s) likewise, counting a
     // timeout. *next_ms: when to sweep again, or earlier. lost: the removed nodes.

@@ -42,6 +42,7 @@ static const struct state_ops ops = {
     .views = rs_views,
     .lease = rs_lease,
     .requeue = rs_requeue,
+    .extend = rs_extend,
     .sweep = rs_sweep,
     .holders = rs_holders,
     .peek = rs_peek,

@@ -190,6 +190,24 @@ int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, cons
     return rs_round_end(&round);
 }
 
+int rs_extend(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
+              int64_t until_ms, struct nrpc_status *st)
+{
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
+        struct rs_call c;
+        size_t n;
+        rs_begin(&c, shard, RS_SEEN, NULL, st);
+        struct rs_run *runs = rs_runs(&c, refs, NULL, count, &n);
+        rs_time(&c, until_ms);
+        rs_u64(&c, by->node);
+        rs_u64(&c, by->session);
+        rs_put_runs(&c, runs, n);
+        rs_note(&round, n ? rs_finish(&c, SCRIPT_extend) : rs_end(&c));
+    }
+    return rs_round_end(&round);
+}
+
 int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count,
              int64_t *next_ms, struct nrpc_status *st)
 {

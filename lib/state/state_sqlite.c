@@ -34,6 +34,7 @@ static const struct state_ops ops = {
     .views = sq_views,
     .lease = sq_lease,
     .requeue = sq_requeue,
+    .extend = sq_extend,
     .sweep = sq_sweep,
     .holders = sq_holders,
     .peek = sq_peek,

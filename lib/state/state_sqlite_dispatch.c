@@ -189,6 +189,24 @@ int sq_requeue(struct state *s, const struct state_ref *refs, size_t count, cons
     return sq_end(&c);
 }
 
+int sq_extend(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
+              int64_t until_ms, struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
+    if (code)
+        return code;
+    for (size_t i = 0; i < count; i++) {
+        struct sq_lease l;
+        if (!sq_lease_find(&c, &refs[i], &l) || !sq_node_has(&c, by, l.subtask->node) ||
+            !sq_task_is_live(l.task) || l.subtask->due_ms >= until_ms)
+            continue;
+        l.subtask->due_ms = until_ms;
+        l.tile->dirty = true;
+    }
+    return sq_end(&c);
+}
+
 struct sweeping {
     const struct sq_list *lost;
     int64_t now_ms, least_due_ms;

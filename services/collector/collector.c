@@ -22,6 +22,8 @@ enum {
     CLOSING_PAGE = 1000,
     TAKE_MS = 5000, // how long a closing task waits when its collector was killed
     LOOK_MS = TAKE_MS / 4,
+    REVIEW_PATIENCE_MS = 20, // for callbacks, before a node's call goes on without them
+    EXTEND_MS = 15000, // of leases whose results wait for callbacks: longer than a node waits to say it again
 };
 
 enum mail_kind {
@@ -44,10 +46,12 @@ struct known { // the type of a task whose results arrive
     const struct dtf_task_type *type; // NULL: has no callback for results
 };
 
-struct batch { // the results of one exchange; in its call's memory
-    struct batch *next;
+struct batch {          // the results of one exchange; in its call's memory
+    struct batch *next; // among those of the step, then among those that wait
     struct exchange *x;
     unsigned reviews;      // not over yet
+    struct review *begun;  // those that are not posted yet
+    int64_t until_ms;      // when the call goes on without them
     struct nrpc_status st; // the first failure
 };
 
@@ -61,6 +65,8 @@ struct collector {
     struct batch **owners;
     size_t entry_count, entry_capacity, owner_capacity;
     struct batch *batches;    // that arrived in this step
+    struct batch *waiting;    // for reviews
+    struct review *reviews;   // under way, a hash by task and node
     struct closing *closings; // tasks that are this collector's to close: a list by next
     bool told;                // of something to close; or the state did not answer
     struct finds finds;
@@ -183,23 +189,64 @@ static void add_plain(struct collector *c, struct batch *b, const Dtf__V1__TaskR
     }
 }
 
-static int post_review(struct collector *c, struct batch *b, const struct dtf_task_type *type,
-                       const Dtf__V1__TaskResults *t)
+// The node keeps these results and hands them in again. Their subtasks have ended: no lease of theirs is to.
+static void put_off(struct collector *c, struct exchange *x, const struct state_ref *refs, size_t count,
+                    int64_t now_ms)
 {
-    struct review *r = nrpc_call_alloc(b->x->call, sizeof *r);
-    struct state_settle *entries = nrpc_call_alloc(b->x->call, t->n_results * sizeof *entries);
-    if (!r || !entries)
-        return status_set(&b->st, NRPC_RESOURCE_EXHAUSTED, "the results are too large");
-    *r = (struct review){
-        .job.run = review_run, .mail.kind = MAIL_REVIEWED, .env = c->env, .loop = &c->loop, .type = type};
-    r->batch = b;
-    r->entries = entries;
-    r->count = t->n_results;
-    for (size_t i = 0; i < t->n_results; i++)
-        entries[i] = read_result(exchange_holder(b->x), t->task_id, t->results[i]);
-    b->reviews++;
-    strands_post(c->strands, t->task_id, &r->job);
-    return NRPC_OK;
+    struct nrpc_status st;
+    struct state_holder by = exchange_holder(x);
+    exchange_later(x, refs->task);
+    if (c->env->state->ops->extend(c->env->state, refs, count, &by, now_ms + EXTEND_MS, &st))
+        trouble_say(c->env->trouble, &st, "collector: cannot extend %zu leases", count);
+}
+
+static bool is_stopping(struct collector *c, uint64_t task)
+{
+    struct state_progress p;
+    struct nrpc_status st;
+    return c->env->state->ops->progress(c->env->state, &task, 1, &c->arena, &p, &st) == NRPC_OK && p.found &&
+           p.phase >= MODEL_STOPPING;
+}
+
+// One review of a task's results from a node at a time: what comes meanwhile, or once more, is put off.
+static void take_reviewed(struct collector *c, struct batch *b, const struct dtf_task_type *type,
+                          const Dtf__V1__TaskResults *t, int64_t now_ms)
+{
+    struct review_key key = {t->task_id, b->x->request->node_id};
+    struct review *r;
+    HASH_FIND(hh, c->reviews, &key, sizeof key, r);
+    if (r && r->batch != b && is_stopping(c, t->task_id)) { // its end does not wait for callbacks
+        add_plain(c, b, t);
+        return;
+    }
+    if (r && r->batch != b) {
+        struct state_ref *refs = arena_alloc(&c->arena, t->n_results * sizeof *refs);
+        for (size_t i = 0; i < t->n_results; i++)
+            refs[i] = (struct state_ref){t->task_id, t->results[i]->subtask_id, t->results[i]->attempt};
+        put_off(c, b->x, refs, t->n_results, now_ms);
+        return;
+    }
+    if (!r) {
+        r = review_create(c->env, &c->loop, MAIL_REVIEWED, type, key);
+        r->batch = b;
+        r->next = b->begun;
+        b->begun = r;
+        b->reviews++;
+        HASH_ADD(hh, c->reviews, key, sizeof key, r);
+    }
+    for (size_t i = 0; i < t->n_results; i++) {
+        struct state_settle e = read_result(exchange_holder(b->x), t->task_id, t->results[i]);
+        review_add(r, &e);
+    }
+}
+
+static void post_reviews(struct collector *c, struct batch *b)
+{
+    for (struct review *r = b->begun, *next; r; r = next) {
+        next = r->next;
+        strands_post(c->strands, r->key.task, &r->job);
+    }
+    b->begun = NULL;
 }
 
 static int check_results(const Dtf__V1__ExchangeRequest *r, struct nrpc_status *st)
@@ -213,7 +260,7 @@ static int check_results(const Dtf__V1__ExchangeRequest *r, struct nrpc_status *
     return NRPC_OK;
 }
 
-static void take_results(struct collector *c, struct exchange *x)
+static void take_results(struct collector *c, struct exchange *x, int64_t now_ms)
 {
     struct nrpc_status st;
     struct batch *b = nrpc_call_alloc(x->call, sizeof *b);
@@ -224,7 +271,7 @@ static void take_results(struct collector *c, struct exchange *x)
             nrpc_reply_error(x->call, NRPC_RESOURCE_EXHAUSTED, "the results are too large");
         return;
     }
-    *b = (struct batch){.next = c->batches, .x = x};
+    *b = (struct batch){.next = c->batches, .x = x, .until_ms = now_ms + REVIEW_PATIENCE_MS};
     c->batches = b;
     for (size_t i = 0; i < x->request->n_results && b->st.code == NRPC_OK; i++) {
         const Dtf__V1__TaskResults *t = x->request->results[i];
@@ -239,10 +286,11 @@ static void take_results(struct collector *c, struct exchange *x)
         if (code)
             continue;
         if (type)
-            post_review(c, b, type, t);
+            take_reviewed(c, b, type, t, now_ms);
         else
             add_plain(c, b, t);
     }
+    post_reviews(c, b);
 }
 
 // ---- settling
@@ -273,27 +321,73 @@ static void settle_plain(struct collector *c, int64_t now_ms)
     c->entry_count = 0;
 }
 
-// Passes on a call whose results are all settled.
+// A call whose results are all settled, or put off.
 static void pass_on(struct collector *c, struct batch *b)
 {
-    if (b->reviews)
-        return;
     if (b->st.code)
         nrpc_reply_status(b->x->call, &b->st);
     else
         c->env->offer(c->env->scheduler, b->x);
 }
 
-static void reviewed(struct collector *c, struct review *r)
+static void stop_waiting(struct collector *c, struct batch *b)
+{
+    struct batch **at = &c->waiting;
+    while (*at != b)
+        at = &(*at)->next;
+    *at = b->next;
+    pass_on(c, b);
+}
+
+static void note_review(struct collector *c, const struct review *r)
 {
     struct batch *b = r->batch;
     b->x->stale += r->stale;
-    b->reviews--;
     if (r->st.code == NRPC_UNAVAILABLE)
-        exchange_later(b->x, r->entries->ref.task);
+        exchange_later(b->x, r->key.task);
     else if (r->st.code && !b->st.code)
         b->st = r->st;
-    pass_on(c, b);
+    if (--b->reviews == 0)
+        stop_waiting(c, b);
+}
+
+static void reviewed(struct collector *c, struct review *r)
+{
+    HASH_DEL(c->reviews, r);
+    if (r->batch)
+        note_review(c, r);
+    else if (r->st.code)
+        trouble_say(c->env->trouble, &r->st,
+                    "collector: cannot settle results of task %llu, their node keeps them",
+                    (unsigned long long)r->key.task);
+    review_destroy(r);
+}
+
+// Nobody waits long for another task's callback: the call goes on, and the node keeps what is still under
+// review.
+static void go_on_without(struct collector *c, struct batch *b, int64_t now_ms)
+{
+    for (struct review *r = c->reviews; r; r = r->hh.next) {
+        if (r->batch != b)
+            continue;
+        put_off(c, b->x, r->refs, r->count, now_ms);
+        r->batch = NULL;
+    }
+    stop_waiting(c, b);
+}
+
+// Returns when to look again.
+static int64_t look_after_waiting(struct collector *c, int64_t now_ms)
+{
+    int64_t next_ms = CLOCK_NEVER;
+    for (struct batch *b = c->waiting, *next; b; b = next) {
+        next = b->next;
+        if (b->until_ms <= now_ms)
+            go_on_without(c, b, now_ms);
+        else if (b->until_ms < next_ms)
+            next_ms = b->until_ms;
+    }
+    return next_ms;
 }
 
 // ---- the end of tasks
@@ -344,6 +438,21 @@ static int hold(struct collector *c, int64_t now_ms, struct nrpc_status *st)
     return count ? c->env->state->ops->hold(c->env->state, tasks, count, now_ms + TAKE_MS, st) : NRPC_OK;
 }
 
+// A task whose time is up does not wait for a callback that does not return.
+static void give_up(struct collector *c, uint64_t task, int64_t now_ms)
+{
+    char why[120];
+    struct state_progress p;
+    struct nrpc_status st;
+    const struct state_ops *ops = c->env->state->ops;
+    if (!callbacks_stuck_ms(c->env->callbacks, task, why, sizeof why) ||
+        ops->progress(c->env->state, &task, 1, &c->arena, &p, &st) || !p.found || p.deadline_ms > now_ms)
+        return;
+    log_warn("task %llu is closed without its last callbacks: %s", (unsigned long long)task, why);
+    if (ops->close_task(c->env->state, task, why, &st))
+        trouble_say(c->env->trouble, &st, "task %llu: cannot close it", (unsigned long long)task);
+}
+
 // Takes the tasks that are to be closed.
 static void look(struct collector *c, int64_t now_ms)
 {
@@ -352,6 +461,8 @@ static void look(struct collector *c, int64_t now_ms)
     struct nrpc_status st;
     c->next_look_ms = now_ms + LOOK_MS;
     try_again(c);
+    for (struct closing *k = c->closings; k; k = k->next)
+        give_up(c, k->task, now_ms);
     if (hold(c, now_ms, &st) ||
         c->env->state->ops->take(c->env->state, MODEL_CLOSING, now_ms, now_ms + TAKE_MS, CLOSING_PAGE,
                                  &c->arena, &tasks, &count, &st)) {
@@ -392,7 +503,7 @@ static void take_mail(struct collector *c, int64_t now_ms)
     for (struct mail *m = loop_take(&c->loop), *next; m; m = next) {
         next = m->next;
         if (m->kind == MAIL_RESULTS) {
-            take_results(c, (struct exchange *)m);
+            take_results(c, (struct exchange *)m, now_ms);
         } else if (m->kind == MAIL_REVIEWED) {
             reviewed(c, (struct review *)((char *)m - offsetof(struct review, mail)));
         } else if (m->kind == MAIL_CLOSING_DONE) {
@@ -413,13 +524,19 @@ int64_t collector_step(void *self, int64_t now_ms)
     c->batches = NULL;
     for (struct batch *b = batches, *next; b; b = next) {
         next = b->next;
-        pass_on(c, b);
+        b->next = c->waiting;
+        if (b->reviews)
+            c->waiting = b;
+        else
+            pass_on(c, b);
     }
+    int64_t wait_ms = look_after_waiting(c, now_ms);
     if (now_ms >= c->next_look_ms)
         look(c, now_ms);
     arena_reset(&c->arena);
     int64_t doubt_ms = finds_tick(&c->finds, now_ms);
-    return doubt_ms < c->next_look_ms ? doubt_ms : c->next_look_ms;
+    wait_ms = wait_ms < doubt_ms ? wait_ms : doubt_ms;
+    return wait_ms < c->next_look_ms ? wait_ms : c->next_look_ms;
 }
 
 struct loop *collector_loop(struct collector *c)
@@ -434,14 +551,16 @@ void collector_start(struct collector *c)
 
 // Mail of callbacks that ended after the loop: what they settled stays settled, the node will repeat it and
 // hear "stale".
-static void refuse_mail(struct mail *m)
+static void refuse_mail(struct collector *c, struct mail *m)
 {
     if (m->kind == MAIL_RESULTS) {
         nrpc_reply_error(((struct exchange *)m)->call, NRPC_UNAVAILABLE, "the collector is stopping");
     } else if (m->kind == MAIL_REVIEWED) {
-        struct batch *b = ((struct review *)((char *)m - offsetof(struct review, mail)))->batch;
-        if (--b->reviews == 0)
-            nrpc_reply_error(b->x->call, NRPC_UNAVAILABLE, "the collector is stopping");
+        struct review *r = (struct review *)((char *)m - offsetof(struct review, mail));
+        HASH_DEL(c->reviews, r);
+        if (r->batch && --r->batch->reviews == 0)
+            nrpc_reply_error(r->batch->x->call, NRPC_UNAVAILABLE, "the collector is stopping");
+        review_destroy(r);
     } else if (m->kind != MAIL_CLOSING_DONE) { // those are in the list
         free(m);
     }
@@ -451,7 +570,7 @@ static void refuse_all(struct collector *c)
 {
     for (struct mail *m = loop_take(&c->loop), *next; m; m = next) {
         next = m->next;
-        refuse_mail(m);
+        refuse_mail(c, m);
     }
 }
 

@@ -2,11 +2,17 @@
 // review.c: after_execution, after_task_completed.
 #include "review.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "dtf/v1/task.pb-c.h"
 #include "plugin/callback.h"
 
 #include <stdlib.h>
+
+enum {
+    SOME = 64,       // results that are reviewed and settled together
+    SOME_US = 50000, // or fewer, when their callbacks are slow
+};
 
 // ---- results
 
@@ -31,55 +37,94 @@ static void call_back(const struct review *r, struct state_settle *e, const stru
     followups_fini(followups);
 }
 
-// Calls back for what is current, moves it to the front, and returns its number.
-static int review_all(struct review *r, struct arena *a, size_t *kept)
+// Looks what of the entries `at` and on is current, calls back for it, moves it to the front, and settles it.
+// What was reviewed is settled soon, however long the callbacks of the rest take; and what has been stopped
+// meanwhile is passed over. Returns how many were done; 0: the store did not answer.
+static size_t review_some(struct review *r, size_t at, struct arena *a)
 {
-    struct state_ref *refs = arena_alloc(a, r->count * sizeof *refs);
-    struct state_peek *peeks = arena_calloc(a, r->count * sizeof *peeks);
-    struct state_holder *by = arena_alloc(a, r->count * sizeof *by);
-    for (size_t i = 0; i < r->count; i++) {
-        refs[i] = r->entries[i].ref;
-        by[i] = r->entries[i].by;
+    struct state_ref refs[SOME] = {0};
+    struct state_holder by[SOME] = {0};
+    struct state_peek peeks[SOME] = {0};
+    struct dtf_followups followups;
+    enum state_verdict verdicts[SOME];
+    size_t count = r->count - at < SOME ? r->count - at : SOME, done = 0, kept = 0;
+    struct state_settle *entries = &r->entries[at];
+    for (size_t i = 0; i < count; i++) {
+        refs[i] = entries[i].ref;
+        by[i] = entries[i].by;
     }
-    int code = r->env->state->ops->peek(r->env->state, refs, by, r->count, a, peeks, &r->st);
-    *kept = 0;
-    for (size_t i = 0; code == NRPC_OK && i < r->count; i++) {
-        struct state_settle *e = &r->entries[i];
-        if (!peeks[i].current) {
-            r->stale++;
-            continue;
+    if (r->env->state->ops->peek(r->env->state, refs, by, count, a, peeks, &r->st))
+        return 0;
+    for (int64_t until_us = clock_mono_us() + SOME_US; done < count && clock_mono_us() < until_us; done++) {
+        struct state_settle e = entries[done];
+        if (peeks[done].current) {
+            call_back(r, &e, &peeks[done], a, &followups);
+            entries[kept++] = e;
         }
-        struct dtf_followups followups;
-        call_back(r, e, &peeks[i], a, &followups);
-        r->entries[(*kept)++] = *e;
     }
-    return code;
+    r->stale += (uint32_t)(done - kept);
+    if (kept && r->env->state->ops->settle(r->env->state, r->env->now_ms(), entries, kept, verdicts, &r->st))
+        return 0;
+    for (size_t i = 0; i < kept; i++) {
+        r->stale += verdicts[i] == STATE_STALE;
+        if (verdicts[i] == STATE_UNHEARD)
+            status_set(&r->st, NRPC_UNAVAILABLE, "the server that has the task's state does not answer");
+    }
+    return r->st.code ? 0 : done;
 }
 
 void review_run(struct pool_job *job)
 {
     struct review *r = (struct review *)job;
-    struct arena a;
-    size_t kept;
-    arena_init(&a, 0);
-    if (review_all(r, &a, &kept) == NRPC_OK && kept) {
-        enum state_verdict *verdicts = arena_alloc(&a, kept * sizeof *verdicts);
-        int code =
-            r->env->state->ops->settle(r->env->state, r->env->now_ms(), r->entries, kept, verdicts, &r->st);
-        for (size_t i = 0; code == NRPC_OK && i < kept; i++) {
-            r->stale += verdicts[i] == STATE_STALE;
-            if (verdicts[i] == STATE_UNHEARD)
-                status_set(&r->st, NRPC_UNAVAILABLE, "the server that has the task's state does not answer");
-        }
+    size_t at = 0;
+    for (size_t done = 1; at < r->count && done && !atomic_load(&r->env->callbacks->quit); at += done) {
+        struct arena a;
+        struct callback_run running;
+        arena_init(&a, 0);
+        callbacks_begin(r->env->callbacks, &running, r->key.task, "after_execution");
+        done = review_some(r, at, &a);
+        callbacks_end(r->env->callbacks, &running);
+        arena_fini(&a);
     }
-    arena_fini(&a);
+    if (at < r->count && !r->st.code)
+        status_set(&r->st, NRPC_UNAVAILABLE, "the collector is stopping");
     loop_post(r->loop, &r->mail);
+}
+
+struct review *review_create(const struct env *env, struct loop *loop, int mail_kind,
+                             const struct dtf_task_type *type, struct review_key key)
+{
+    struct review *r = mem_calloc(1, sizeof *r);
+    *r = (struct review){
+        .job.run = review_run, .mail.kind = mail_kind, .env = env, .loop = loop, .type = type, .key = key};
+    arena_init(&r->arena, 0);
+    return r;
+}
+
+void review_add(struct review *r, const struct state_settle *entry)
+{
+    mem_grow(&r->refs, &r->ref_capacity, r->count + 1, sizeof *r->refs);
+    mem_grow(&r->entries, &r->entry_capacity, r->count + 1, sizeof *r->entries);
+    r->refs[r->count] = entry->ref;
+    struct state_settle *e = &r->entries[r->count++];
+    *e = *entry;
+    e->message = arena_strdup(&r->arena, entry->message);
+    e->body.data = arena_dup(&r->arena, entry->body.data, entry->body.bytes);
+}
+
+void review_destroy(struct review *r)
+{
+    arena_fini(&r->arena);
+    free(r->entries);
+    free(r->refs);
+    free(r);
 }
 
 // ---- the end of a task
 
-static int after_completed(const struct dtf_task_type *type, const struct records_task *t,
-                           const struct state_progress *p, struct nrpc_status *st)
+static int after_completed(const struct env *env, const struct dtf_task_type *type,
+                           const struct records_task *t, const struct state_progress *p,
+                           struct nrpc_status *st)
 {
     Dtf__V1__TaskParam *param = dtf__v1__task_param__unpack(NULL, t->param.bytes, t->param.data);
     if (!param)
@@ -102,7 +147,10 @@ static int after_completed(const struct dtf_task_type *type, const struct record
     struct dtf_task_summary summary = {
         t->id,       model_outcome_name(p->outcome), c->generated, c->succeeded, c->failed, c->timed_out,
         c->cancelled};
+    struct callback_run running;
+    callbacks_begin(env->callbacks, &running, t->id, "after_task_completed");
     int code = type->collector->after_task_completed(type->user, &task, &summary, st);
+    callbacks_end(env->callbacks, &running);
     dtf__v1__task_param__free_unpacked(param, NULL);
     return code;
 }
@@ -123,7 +171,7 @@ static bool close_one(const struct env *env, uint64_t id, struct arena *a)
     const struct dtf_task_type *type = registry_find(p.type);
     int code = NRPC_OK;
     if (type && type->collector && type->collector->after_task_completed)
-        code = after_completed(type, &t, &p, &failure);
+        code = after_completed(env, type, &t, &p, &failure);
     else
         log_warn("task %llu: no collector callback for type %s here", (unsigned long long)id, p.type);
     if (env->state->ops->close_task(env->state, id, code ? failure.text : NULL, &st) == NRPC_OK)
@@ -137,7 +185,7 @@ void closing_run(struct pool_job *job)
     struct closing *c = (struct closing *)job;
     struct arena a;
     arena_init(&a, 0);
-    c->retry = !close_one(c->env, c->task, &a);
+    c->retry = atomic_load(&c->env->callbacks->quit) || !close_one(c->env, c->task, &a);
     arena_fini(&a);
     loop_post(c->loop, &c->mail);
 }

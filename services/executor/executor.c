@@ -34,7 +34,8 @@ enum {
     CALL_SLACK_MS = 5000, // beyond a poll's wait
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 1000,
-    LATER_MS = 500, // before results that could not be taken are handed in again
+    LATER_FIRST_MS = 100, // before results that could not be taken are handed in again; then twice as long
+    LATER_MAX_MS = 3200,
 };
 
 enum exchange_kind { POLL, REPORT, EXCHANGE_KINDS };
@@ -69,6 +70,7 @@ struct executor {
     bool ask_again;       // for free slots that no call under way asks for
     int64_t backoff_ms, backoff_until_ms;
     int64_t later_at_ms; // what is kept aside is handed in again; CLOCK_NEVER: there is nothing
+    int64_t later_ms;    // how long it was kept the last time; 0: all was taken
     pthread_cond_t drained;
     bool draining;
     int64_t grace_until_ms; // while draining
@@ -187,10 +189,12 @@ static size_t take_work(struct executor *e, const Dtf__V1__ExchangeResponse *r)
     return count;
 }
 
-// Of the results that were acknowledged, those of tasks whose state could not be reached are not.
+// Of the results that were acknowledged, those of some tasks are not: their state could not be reached, or a
+// callback takes long.
 static void keep_later(struct executor *e, struct item_list *results, const Dtf__V1__ExchangeResponse *r)
 {
     struct item_list later;
+    bool carried = results->count;
     item_list_init(&later);
     for (struct item *i; (i = item_list_pop(results));) {
         size_t k = 0;
@@ -201,11 +205,19 @@ static void keep_later(struct executor *e, struct item_list *results, const Dtf_
         else
             item_destroy(i);
     }
-    if (!later.count)
+    if (!later.count) {
+        struct slots_load l;
+        slots_load(e->slots, &l);
+        e->later_ms = carried && !l.later ? 0 : e->later_ms;
         return;
+    }
     slots_put_later(e->slots, &later);
-    if (e->later_at_ms == CLOCK_NEVER)
-        e->later_at_ms = e->options.now_ms() + LATER_MS;
+    if (e->later_at_ms != CLOCK_NEVER)
+        return;
+    e->later_ms = !e->later_ms                     ? LATER_FIRST_MS
+                  : 2 * e->later_ms < LATER_MAX_MS ? 2 * e->later_ms
+                                                   : LATER_MAX_MS;
+    e->later_at_ms = e->options.now_ms() + e->later_ms;
 }
 
 static uint32_t rest(uint64_t of, uint64_t taken)
@@ -356,6 +368,7 @@ static void ask(struct executor *e, struct flight *f, struct draft *d)
     struct slots_load l;
     slots_load(e->slots, &l);
     f->want = f->ahead = 0;
+    d->request.kept_results = (uint32_t)(l.done + l.later + e->flights[REPORT].results.count);
     if (e->draining || l.held_bytes > HELD_BYTES_MAX)
         return;
     const struct flight *other = &e->flights[f == &e->flights[POLL] ? REPORT : POLL];

@@ -198,7 +198,7 @@ static enum turn_end none_now(struct turn *t)
     return TURN_NONE_NOW;
 }
 
-enum turn_end turn_run(struct turn *t)
+static enum turn_end run(struct turn *t)
 {
     struct nrpc_status st = {0};
     if (is_stopping(t))
@@ -223,5 +223,14 @@ enum turn_end turn_run(struct turn *t)
         return none_now(t);
     if (next == DTF_NEXT_SUBTASK)
         t->wait_ms = 0;
+    return end;
+}
+
+enum turn_end turn_run(struct turn *t)
+{
+    struct callback_run running;
+    callbacks_begin(t->env->callbacks, &running, t->task, "generator");
+    enum turn_end end = run(t);
+    callbacks_end(t->env->callbacks, &running);
     return end;
 }

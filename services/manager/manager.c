@@ -29,6 +29,7 @@ enum {
     KEEP_TASKS = 1000000,
     KEEP_EVENTS = 10000000,
     TRIM_MAX = 1000,
+    DIFFER_MAX = 5, // times that a task does not end because its failures are others than those recorded
 };
 static const int64_t keep_finished_ms = 30ll * 86400 * 1000;
 
@@ -130,7 +131,7 @@ int manager_record_failures(struct manager *m, uint64_t task, uint64_t segment, 
         struct records_failure *failures = arena_alloc(&a, count * sizeof *failures);
         size_t n = pick_failures(page, count, task, segment, failures);
         if (n)
-            code = m->env->records->ops->put_failures(m->env->records, failures, n, st);
+            code = m->env->records->ops->put_failures(m->env->records, failures, n, false, st);
         after = page[count - 1].position;
     }
     arena_fini(&a);
@@ -155,7 +156,11 @@ static int prepare_ends(struct manager *m, const uint64_t *ids, size_t *count, s
             continue;
         }
         const struct model_counters *c = &p[i].counters;
-        if (c->failed || c->timed_out)
+        if (m->differing && m->env->state->disposable)
+            code = m->env->records->ops->drop_failures(m->env->records, ids[i], st);
+        if (code == NRPC_FAILED_PRECONDITION || code == NRPC_NOT_FOUND)
+            code = NRPC_OK; // it has ended before
+        if (code == NRPC_OK && (c->failed || c->timed_out))
             code = manager_record_failures(m, ids[i], UINT64_MAX, st);
         changes[n++] = (struct records_change){
             .task = ids[i],
@@ -164,6 +169,7 @@ static int prepare_ends(struct manager *m, const uint64_t *ids, size_t *count, s
             .born_ms = p[i].born_ms,
             .message = p[i].message,
             .counters = c,
+            .with_failures = m->differing < DIFFER_MAX,
         };
     }
     *count = n;
@@ -208,6 +214,32 @@ static int admit_others(struct manager *m, const struct records_change *changes,
     return code;
 }
 
+// Moves those whose failures have just been dropped, by who thought them lost, to the end; returns the number
+// of the others.
+static size_t put_differing_last(struct records_change *changes, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        if (changes[i].code != NRPC_ABORTED) {
+            struct records_change done = changes[i];
+            changes[i] = changes[n];
+            changes[n++] = done;
+        }
+    return n;
+}
+
+// They stay closed, for the next time.
+static void keep_differing(struct manager *m, const struct records_change *differing, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        m->closed[i] = differing[i].task;
+    m->closed_count = count;
+    m->differing = count ? m->differing + 1 : 0;
+    if (m->differing == DIFFER_MAX)
+        log_warn("task %llu: the failures that are listed are not those that were counted",
+                 (unsigned long long)m->closed[0]);
+}
+
 // Records the ends of all closed tasks, forgets them, tells who waits.
 static int finish_all(struct manager *m, int64_t now_ms, struct nrpc_status *st)
 {
@@ -218,10 +250,14 @@ static int finish_all(struct manager *m, int64_t now_ms, struct nrpc_status *st)
     int code = prepare_ends(m, m->closed, &count, changes, now_ms, st);
     if (code == NRPC_OK && count)
         code = m->env->records->ops->change(m->env->records, changes, count, st);
+    if (code)
+        return code;
+    size_t all = count;
+    count = put_differing_last(changes, all);
     uint64_t *ids = arena_alloc(&m->arena, (count + 1) * sizeof *ids);
-    for (size_t i = 0; code == NRPC_OK && i < count; i++)
+    for (size_t i = 0; i < count; i++)
         ids[i] = changes[i].task;
-    if (code == NRPC_OK && count)
+    if (count)
         code = m->env->state->ops->remove(m->env->state, ids, count,
                                           wall_ms(&m->wall, now_ms) + RESULTS_KEPT_MS, st);
     if (code == NRPC_OK)
@@ -230,7 +266,7 @@ static int finish_all(struct manager *m, int64_t now_ms, struct nrpc_status *st)
         code = admit_others(m, changes, count, st);
     if (code)
         return code;
-    m->closed_count = 0;
+    keep_differing(m, &changes[count], all - count);
     for (size_t i = 0; i < count; i++)
         announce_end(m, &changes[i], now_ms);
     return NRPC_OK;
@@ -267,6 +303,8 @@ static void finish(struct manager *m, int64_t now_ms)
         trouble_say(m->env->trouble, &st, "manager: cannot record the end of tasks");
         m->next_finish_ms = now_ms + ENV_STORE_RETRY_MS;
         m->excused = true;
+    } else if (m->closed_count) {
+        m->next_finish_ms = now_ms + ENV_STORE_RETRY_MS;
     } else if (m->look_for_closed) {
         m->next_finish_ms = now_ms;
     }

@@ -161,6 +161,8 @@ static int admit_again(struct manager *m, const struct records_task *t, const Dt
     repair_forget(m, t->id);
     int code =
         m->env->state->disposable ? m->env->records->ops->drop_failures(m->env->records, t->id, st) : NRPC_OK;
+    if (code == NRPC_FAILED_PRECONDITION)
+        return NRPC_NOT_FOUND; // it has ended meanwhile
     if (code == NRPC_OK)
         code = m->env->state->ops->admit(m->env->state, &task, 1, st);
     if (code == NRPC_OK)

@@ -180,6 +180,9 @@ static int read_task(struct manager *m, uint64_t id, bool with_param, Dtf__V1__T
     if (!*ended && !p.found && !p.unknown)
         requests_admit_met(m, id);
     *out = task_message(&t, &p, st->text, with_param, &m->arena);
+    char stuck[120];
+    if (!*ended && !p.unknown && callbacks_stuck_ms(m->env->callbacks, id, stuck, sizeof stuck))
+        (*out)->message = arena_strdup(&m->arena, stuck);
     return NRPC_OK;
 }
 

@@ -2,10 +2,10 @@
 // exchange.c: a node's calls: what they bring, what they are answered; and which node gets what is ready.
 #include "scheduler_internal.h"
 
+#include "ahead.h"
 #include "answer.h"
 #include "base/log.h"
 #include "dtf/v1/node.nrpc.h"
-#include "ahead.h"
 
 #include <string.h>
 
@@ -13,6 +13,7 @@ enum {
     GIVE_MAX = 2000, // subtasks in one answer
     PICKS_MAX = 256,
     WAIT_MAX_MS = 60000,
+    KEPT_MAX = 100000, // results that a node may say it has
 };
 
 // ---- answering a node
@@ -153,7 +154,7 @@ static uint64_t most_leases(const struct scheduler *s, const struct node *n, con
         each = each > 1 + ahead ? each : 1 + ahead;
     }
     uint64_t most = n->slots * each;
-    return 2 * (most < n->slots + AHEAD_MAX ? most : n->slots + AHEAD_MAX);
+    return 2 * (most < n->slots + AHEAD_MAX ? most : n->slots + AHEAD_MAX) + n->kept_results;
 }
 
 static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const struct decision *d,
@@ -382,6 +383,7 @@ void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms)
     }
     n->seen = true;
     n->full = false;
+    n->kept_results = r->kept_results < KEPT_MAX ? r->kept_results : KEPT_MAX;
     if (n->doubted) {
         nrpc_reply_error(x->call, NRPC_ABORTED, "node %llu is to say what it holds",
                          (unsigned long long)n->id);

@@ -23,6 +23,7 @@ struct node {
     uint32_t slots;
     bool seen;               // since its lease was renewed last
     bool doubted;            // it must say what it holds
+    uint32_t kept_results;   // it has, as it said last
     bool full;               // it holds, or will be given, all that it may: nothing more until it is heard of
     struct exchange *parked; // NULL: none
     struct node_room room;   // of the parked call

@@ -297,6 +297,10 @@ static void give_back(struct scheduler *s, const struct vet *v, int64_t now_ms)
 static void take_vetted(struct scheduler *s, struct vet *v, int64_t now_ms)
 {
     struct node *n = node_table_find(&s->nodes, v->node);
+    if (v->count)
+        views_may_accept(&s->views, v->task);
+    else
+        views_declined(&s->views, v->task, v->declined, now_ms);
     if (n)
         node_add_slots(&s->nodes, n, v->declined);
     bool goes = n && v->count && may_go(s, v);
@@ -339,8 +343,10 @@ static void take_hint(struct scheduler *s, const struct hint_mail *m, int64_t no
         views_forget(&s->views, h->task);
     else if (m->mail.kind == MAIL_STOP)
         stop_task(s, h->task, now_ms);
-    else
+    else {
         sched_used(s->views.sched, h->task, h->count, h->run_us);
+        views_may_accept(&s->views, h->task);
+    }
 }
 
 static void take_mail(struct scheduler *s, int64_t now_ms)

@@ -24,6 +24,8 @@ static void run(struct pool_job *job)
     const struct dtf_scheduler_callback *cb = v->type->scheduler;
     struct state_ref *declined = mem_calloc(v->count, sizeof *declined);
     size_t kept = 0, declined_count = 0;
+    struct callback_run running;
+    callbacks_begin(v->env->callbacks, &running, v->task, "before_dispatch");
     for (size_t i = 0; i < v->count; i++) {
         struct state_work *w = &v->work[i];
         struct dtf_subtask s = {w->task,       w->seq,        w->attempt,    v->type->name,
@@ -37,6 +39,7 @@ static void run(struct pool_job *job)
             cb->after_dispatch(v->type->user, &s);
         v->work[kept++] = *w;
     }
+    callbacks_end(v->env->callbacks, &running);
     v->count = kept;
     v->declined = declined_count;
     put_back(v, declined, declined_count);
@@ -49,8 +52,13 @@ struct vet *vet_create(const struct env *env, struct loop *loop, int mail_kind,
                        size_t count)
 {
     struct vet *v = mem_calloc(1, sizeof *v);
-    *v = (struct vet){
-        .job.run = run, .mail.kind = mail_kind, .env = env, .loop = loop, .type = type, .node = node};
+    *v = (struct vet){.job.run = run,
+                      .mail.kind = mail_kind,
+                      .env = env,
+                      .loop = loop,
+                      .type = type,
+                      .node = node,
+                      .task = work->task};
     v->work = mem_calloc(count, sizeof *v->work);
     v->count = count;
     for (size_t i = 0; i < count; i++) {

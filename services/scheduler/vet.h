@@ -13,7 +13,7 @@ struct vet {
     const struct env *env;
     struct loop *loop;
     const struct dtf_task_type *type;
-    uint64_t node;
+    uint64_t node, task;
     struct state_work *work; // of one task; after the vetting only what may go
     size_t count, declined;
 };

@@ -12,7 +12,15 @@
 enum {
     PAGE = 1000,
     KEEP_VERSIONS_ROUNDS = 2,
-    BEHIND_MAX = 2, // then it is the news that was wrong: of a store that has lost its last moments
+    BEHIND_MAX = 2,     // then it is the news that was wrong: of a store that has lost its last moments
+    DECLINED_MAX = 256, // in a row
+    REST_FIRST_MS = 100,
+    REST_MAX_MS = 1000,
+};
+
+struct rest {
+    struct heap_node until; // first member; in views.rests while the task rests
+    struct view *view;
 };
 
 struct view {
@@ -22,6 +30,9 @@ struct view {
     bool forgotten;  // kept a while, so that old news does not bring it back
     unsigned behind; // refreshes in a row that know less than news has said
     char *type;
+    size_t declined; // in a row
+    int64_t rest_ms; // the last one's length; 0: none since something was accepted
+    struct rest rest;
 };
 
 void views_init(struct views *v, const struct env *env)
@@ -33,6 +44,7 @@ void views_init(struct views *v, const struct env *env)
 static void drop(struct views *v, struct view *w)
 {
     heap_remove(&v->retries, &w->retry);
+    heap_remove(&v->rests, &w->rest.until);
     HASH_DEL(v->all, w);
     free(w->type);
     free(w);
@@ -54,6 +66,7 @@ void views_fini(struct views *v)
 {
     views_reset(v);
     heap_fini(&v->retries);
+    heap_fini(&v->rests);
     sched_destroy(v->sched);
 }
 
@@ -71,6 +84,7 @@ static struct view *get(struct views *v, const struct state_view *in)
         w = mem_calloc(1, sizeof *w);
         w->task = in->task;
         w->type = mem_strdup(in->type);
+        w->rest.view = w;
         HASH_ADD(hh, v->all, task, sizeof w->task, w);
     }
     w->round = v->round;
@@ -127,8 +141,48 @@ void views_forget(struct views *v, uint64_t task)
         return;
     sched_remove_task(v->sched, task);
     heap_remove(&v->retries, &w->retry);
+    heap_remove(&v->rests, &w->rest.until);
     w->forgotten = true;
 }
+
+// ---- rests
+
+void views_declined(struct views *v, uint64_t task, size_t count, int64_t now_ms)
+{
+    struct view *w = find(v, task);
+    if (!w || w->forgotten || w->rest.until.place) // it rests already: these were asked before
+        return;
+    w->declined += count;
+    if (w->declined < DECLINED_MAX && sched_ready_of(v->sched, task))
+        return;
+    w->declined = 0;
+    w->rest_ms = !w->rest_ms ? REST_FIRST_MS : 2 * w->rest_ms < REST_MAX_MS ? 2 * w->rest_ms : REST_MAX_MS;
+    heap_put(&v->rests, &w->rest.until, now_ms + w->rest_ms);
+    sched_rest(v->sched, task, true);
+}
+
+void views_may_accept(struct views *v, uint64_t task)
+{
+    struct view *w = find(v, task);
+    if (!w || (!w->declined && !w->rest_ms))
+        return;
+    w->declined = 0;
+    w->rest_ms = 0;
+    heap_remove(&v->rests, &w->rest.until);
+    sched_rest(v->sched, task, false);
+}
+
+static int64_t end_rests(struct views *v, int64_t now_ms)
+{
+    struct rest *r;
+    while ((r = (struct rest *)heap_top(&v->rests)) && r->until.key <= now_ms) {
+        heap_remove(&v->rests, &r->until);
+        sched_rest(v->sched, r->view->task, false);
+    }
+    return r ? r->until.key : CLOCK_NEVER;
+}
+
+// ---- reading all
 
 static int refresh_tasks(struct views *v, int64_t now_ms, struct arena *a, struct nrpc_status *st)
 {
@@ -192,7 +246,8 @@ int64_t views_ripen(struct views *v, int64_t now_ms)
             views_take(v, one);
     }
     arena_fini(&a);
-    return w ? w->retry.key : CLOCK_NEVER;
+    int64_t rest_ms = end_rests(v, now_ms);
+    return w && w->retry.key < rest_ms ? w->retry.key : rest_ms;
 }
 
 const char *views_type(struct views *v, uint64_t task)

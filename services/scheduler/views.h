@@ -17,6 +17,7 @@ struct views {
     struct sched *sched;
     struct view *all;    // hash by task
     struct heap retries; // by the time when a subtask becomes ready
+    struct heap rests;   // by the time when a task is to be asked again
     uint64_t round;      // of refreshing
     bool told;           // that there may be what no hint told of: at the start, after an outage
     struct finds finds;
@@ -31,5 +32,10 @@ int views_refresh(struct views *v, int64_t now_ms, struct nrpc_status *st); // r
 // Reads the tasks again for which a retry became due; returns when the next will be.
 int64_t views_ripen(struct views *v, int64_t now_ms);
 const char *views_type(struct views *v, uint64_t task); // NULL: unknown
+
+// before_dispatch has declined this many subtasks of a task and accepted none: after some the task rests. It
+// has accepted one, or what it goes by may have changed: it is asked again.
+void views_declined(struct views *v, uint64_t task, size_t count, int64_t now_ms);
+void views_may_accept(struct views *v, uint64_t task);
 
 #endif

@@ -319,14 +319,15 @@ static void putting_failures(void **state)
     struct records_fixture *f = *state;
     struct records_failure e[] = {
         {3, 9, 5, MODEL_TIMEOUT, 0, "other", {"x", 1}, {"y", 1}, 9}, // there is one
-        {3, 2, 1, MODEL_TIMEOUT, -1, "late", {"", 0}, {NULL, 0}, 300000000},
-        {3, 2, 2, MODEL_FAILURE, -2, "twice in the batch", {"", 0}, {NULL, 0}, 1},
+        {3, 2, 1, MODEL_TIMEOUT, -1, "it has ended", {"x", 1}, {"y", 1}, 9},
+        {2, 2, 1, MODEL_TIMEOUT, -1, "late", {"", 0}, {NULL, 0}, 300000000},
+        {2, 2, 2, MODEL_FAILURE, -2, "twice in the batch", {"", 0}, {NULL, 0}, 1},
         {99, 1, 1, MODEL_FAILURE, 1, "of no task", {"", 0}, {NULL, 0}, 1},
     };
-    OK(f->r->ops->put_failures(f->r, e, LENGTH(e), &records_status));
-    records_assert_change(f, "+failure 3.2 attempt 1 kind 3 code -1 message late run 300000000 body 0\n"
-                             "+failure 3.2 param none 0\n");
-    OK(f->r->ops->put_failures(f->r, e, LENGTH(e), &records_status));
+    OK(f->r->ops->put_failures(f->r, e, LENGTH(e), false, &records_status));
+    records_assert_change(f, "+failure 2.2 attempt 1 kind 3 code -1 message late run 300000000 body 0\n"
+                             "+failure 2.2 param none 0\n");
+    OK(f->r->ops->put_failures(f->r, e, LENGTH(e), false, &records_status));
     records_assert_change(f, "");
 }
 
@@ -340,7 +341,7 @@ static void failures_are_put(struct records_fixture *f, uint64_t task, uint64_t 
 {
     for (size_t i = 0; i < count; i++) {
         struct records_failure e = {.task = task, .seq = first + i, .attempt = 1, .kind = MODEL_FAILURE};
-        OK(f->r->ops->put_failures(f->r, &e, 1, &records_status));
+        OK(f->r->ops->put_failures(f->r, &e, 1, false, &records_status));
     }
 }
 
@@ -360,7 +361,7 @@ static void failures_that_no_point_counts_are_dropped(void **state)
 {
     struct records_fixture *f = *state;
     failures_are_put(f, 1, 10, 2); // 1 runs
-    OK(f->r->ops->drop_failures(f->r, 99, &records_status));
+    assert_int_equal(f->r->ops->drop_failures(f->r, 99, &records_status), NRPC_NOT_FOUND);
     last_failure_is(f, 1, 2, 11);
     OK(f->r->ops->drop_failures(f->r, 1, &records_status)); // there is no point
     last_failure_is(f, 1, 0, 0);
@@ -382,6 +383,35 @@ static void failures_that_no_point_counts_are_dropped(void **state)
     failures_are_put(f, 1, 40, 1);
     OK(f->r->ops->drop_failures(f->r, 1, &records_status));
     last_failure_is(f, 1, 3, 21);
+}
+
+// A task does not end without the failures that its end counts, and keeps them from then on.
+static void an_end_has_its_failures(void **state)
+{
+    struct records_fixture *f = *state;
+    struct model_counters counters = {.generated = 9, .succeeded = 4, .failed = 3, .timed_out = 2};
+    struct records_change end = {.task = 1,
+                                 .event = MODEL_FINISH_FAILED,
+                                 .now_ms = 5000,
+                                 .counters = &counters,
+                                 .with_failures = true};
+    failures_are_put(f, 1, 10, 4); // 1 runs
+    OK(f->r->ops->change(f->r, &end, 1, &records_status));
+    assert_int_equal(end.code, NRPC_ABORTED);
+    assert_false(end.changed);
+    assert_int_equal(end.status, MODEL_RUNNING);
+    failures_are_put(f, 1, 20, 2); // too many, of what is lost
+    OK(f->r->ops->change(f->r, &end, 1, &records_status));
+    assert_int_equal(end.code, NRPC_ABORTED);
+    OK(f->r->ops->drop_failures(f->r, 1, &records_status));
+    failures_are_put(f, 1, 16, 5);
+    OK(f->r->ops->change(f->r, &end, 1, &records_status));
+    assert_int_equal(end.code, NRPC_OK);
+    assert_true(end.changed);
+    assert_int_equal(f->r->ops->drop_failures(f->r, 1, &records_status), NRPC_FAILED_PRECONDITION);
+    last_failure_is(f, 1, 5, 20);
+    failures_are_put(f, 1, 30, 1); // too late
+    last_failure_is(f, 1, 5, 20);
 }
 
 static void briefs_tell_what_there_is(void **state)
@@ -439,15 +469,15 @@ static void failures_page_by_number(void **state)
     struct records_failure e[5], *out;
     size_t count;
     for (size_t i = 0; i < LENGTH(e); i++)
-        e[i] = (struct records_failure){.task = 5, .seq = 50 - 10 * i, .attempt = 1, .kind = MODEL_FAILURE};
-    OK(f->r->ops->put_failures(f->r, e, LENGTH(e), &records_status));
-    OK(f->r->ops->failures(f->r, 5, 10, 2, &f->arena, &out, &count, &records_status));
+        e[i] = (struct records_failure){.task = 1, .seq = 50 - 10 * i, .attempt = 1, .kind = MODEL_FAILURE};
+    OK(f->r->ops->put_failures(f->r, e, LENGTH(e), false, &records_status));
+    OK(f->r->ops->failures(f->r, 1, 10, 2, &f->arena, &out, &count, &records_status));
     assert_int_equal(count, 2);
     assert_int_equal(out[0].seq, 20);
     assert_int_equal(out[1].seq, 30);
-    OK(f->r->ops->failures(f->r, 5, 50, 2, &f->arena, &out, &count, &records_status));
+    OK(f->r->ops->failures(f->r, 1, 50, 2, &f->arena, &out, &count, &records_status));
     assert_int_equal(count, 0);
-    OK(f->r->ops->failures(f->r, 5, UINT64_MAX, 2, &f->arena, &out, &count, &records_status));
+    OK(f->r->ops->failures(f->r, 1, UINT64_MAX, 2, &f->arena, &out, &count, &records_status));
     assert_int_equal(count, 0);
 }
 
@@ -464,7 +494,7 @@ static void large_bytes_come_back_as_they_were(void **state)
     struct records_failure e = {t.id, 1, 1, MODEL_FAILURE, 0, NULL, {data, size / 4}, {data + 1, size / 4},
                                 0},
                            *out;
-    OK(f->r->ops->put_failures(f->r, &e, 1, &records_status));
+    OK(f->r->ops->put_failures(f->r, &e, 1, false, &records_status));
     struct records_task got;
     size_t count;
     OK(f->r->ops->get(f->r, t.id, &f->arena, &got, &records_status));
@@ -515,10 +545,10 @@ static void text_is_only_text(void **state)
                                      .param = {s, strlen(s)}};
         OK(f->r->ops->create(f->r, &t, 1, &records_status));
         assert_int_equal(t.id, 7 + i);
-        records_seed_change(f, t.id, MODEL_FINISH_FAILED, 1, s);
         struct records_failure e = {t.id, 1, 1, MODEL_FAILURE, 0, s, {s, strlen(s)}, {s, strlen(s)}, 0},
                                *failures;
-        OK(f->r->ops->put_failures(f->r, &e, 1, &records_status));
+        OK(f->r->ops->put_failures(f->r, &e, 1, false, &records_status));
+        records_seed_change(f, t.id, MODEL_FINISH_FAILED, 1, s);
         struct records_task got;
         size_t count;
         OK(f->r->ops->get(f->r, t.id, &f->arena, &got, &records_status));
@@ -726,6 +756,7 @@ int records_contract_run(const struct records_contract *c)
         SEEDED(a_small_budget_is_an_error),
         SEEDED(putting_failures),
         SEEDED(failures_that_no_point_counts_are_dropped),
+        SEEDED(an_end_has_its_failures),
         SEEDED(briefs_tell_what_there_is),
         SEEDED(numbers_go_on_above_the_marks),
         SEEDED(failures_page_by_number),

@@ -443,14 +443,14 @@ static void messages_fit_up_to_their_limit(void **state)
     struct records_import in = taken_over(50, NULL);
     in.task.message = text;
     assert_int_equal(OPS(f)->change(f->r, &c, 1, &records_status), NRPC_INVALID_ARGUMENT);
-    assert_int_equal(OPS(f)->put_failures(f->r, &e, 1, &records_status), NRPC_INVALID_ARGUMENT);
+    assert_int_equal(OPS(f)->put_failures(f->r, &e, 1, false, &records_status), NRPC_INVALID_ARGUMENT);
     assert_int_equal(OPS(f)->ask_stop(f->r, 1, text, 1, &records_status), NRPC_INVALID_ARGUMENT);
     assert_int_equal(OPS(f)->import(f->r, &in, 1, &records_status), NRPC_INVALID_ARGUMENT);
     assert_int_equal(strncmp(records_status.text, "message", 7), 0);
     records_assert_change(f, "");
     fill(text, RECORDS_MESSAGE_MAX);
     OK(OPS(f)->change(f->r, &c, 1, &records_status));
-    OK(OPS(f)->put_failures(f->r, &e, 1, &records_status));
+    OK(OPS(f)->put_failures(f->r, &e, 1, false, &records_status));
     OK(OPS(f)->ask_stop(f->r, 1, text, 1, &records_status));
     struct records_task got;
     size_t count;
@@ -468,7 +468,7 @@ static void a_message_that_was_cut_is_repaired(void **state)
     static const char cut[] = "caf\xc3\xa9 \xf0\x9f\xa6";
     records_seed_change(f, 1, MODEL_PAUSE, 5, cut);
     struct records_failure e = {.task = 1, .seq = 1, .kind = MODEL_FAILURE, .message = "\xff"};
-    OK(OPS(f)->put_failures(f->r, &e, 1, &records_status));
+    OK(OPS(f)->put_failures(f->r, &e, 1, false, &records_status));
     OK(OPS(f)->ask_stop(f->r, 1, "\xe2\x80", 1, &records_status));
     records_assert_change(f, "-task 1 status running\n-task 1 message none\n"
                              "+task 1 status paused\n+task 1 stop asked: ??\n"
@@ -490,7 +490,7 @@ static void blobs_fit_up_to_their_limit(void **state)
     refuse_new(f, &t, "param");
     struct records_failure e = {
         .task = 1, .seq = 1, .kind = MODEL_FAILURE, .body = {data, max}, .param = {data, 1}};
-    assert_int_equal(OPS(f)->put_failures(f->r, &e, 1, &records_status), NRPC_INVALID_ARGUMENT);
+    assert_int_equal(OPS(f)->put_failures(f->r, &e, 1, false, &records_status), NRPC_INVALID_ARGUMENT);
     struct records_resume p = point(1, 1, 1, NULL);
     p.has_checkpoint = true;
     p.checkpoint = t.param;
@@ -500,7 +500,7 @@ static void blobs_fit_up_to_their_limit(void **state)
     t.param.bytes = p.checkpoint.bytes = max;
     e.param.bytes = 0;
     OK(OPS(f)->create(f->r, &t, 1, &records_status));
-    OK(OPS(f)->put_failures(f->r, &e, 1, &records_status));
+    OK(OPS(f)->put_failures(f->r, &e, 1, false, &records_status));
     OK(OPS(f)->save_resumes(f->r, &p, 1, &records_status));
     OK(OPS(f)->put_fed(f->r, 1, 1, 1, false, t.param, &records_status));
     struct records_task got;

@@ -195,16 +195,16 @@ void records_seed(struct records_fixture *f)
         records_seed_task("five", NULL, 500),   records_seed_task("six", "key-6", 600),
     };
     OK(f->r->ops->create(f->r, tasks, LENGTH(tasks), &records_status));
+    struct records_failure failures[] = {
+        {3, 9, 2, MODEL_FAILURE, 17, "no such file", {"out", 3}, {"\0\xff", 2}, 1234},
+        {4, 1, 1, MODEL_LOST, 0, NULL, {NULL, 0}, {"", 0}, 0},
+    };
+    OK(f->r->ops->put_failures(f->r, failures, LENGTH(failures), false, &records_status));
     records_seed_change(f, 2, MODEL_PAUSE, 1000, "lunch");
     records_seed_change(f, 3, MODEL_FINISH_COMPLETED, 1100, NULL);
     records_seed_change(f, 4, MODEL_FINISH_FAILED, 1200, "too many failures");
     records_seed_change(f, 5, MODEL_FINISH_CANCELLED, 1300, "by ada");
     records_seed_change(f, 6, MODEL_FINISH_TIMED_OUT, 1400, NULL);
-    struct records_failure failures[] = {
-        {3, 9, 2, MODEL_FAILURE, 17, "no such file", {"out", 3}, {"\0\xff", 2}, 1234},
-        {4, 1, 1, MODEL_LOST, 0, NULL, {NULL, 0}, {"", 0}, 0},
-    };
-    OK(f->r->ops->put_failures(f->r, failures, LENGTH(failures), &records_status));
     OK(f->r->ops->set_group(f->r, "default", 100, &records_status));
     OK(f->r->ops->set_group(f->r, "batch", 50, &records_status));
     free(f->before);

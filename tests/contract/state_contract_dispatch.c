@@ -291,6 +291,35 @@ static void test_returns_do_not_use_up_retries(void **state)
     assert_int_equal(settle(f, &w.at[0], MODEL_FAILURE), STATE_RETRIED);
 }
 
+// A lease whose result is at hand does not end before it can be settled; that of a stopping task does.
+static void test_extend(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, CLOCK_NEVER), other = node_make(f, CLOCK_NEVER), *lost;
+    size_t count;
+    int64_t next_ms;
+    admit(f, 1);
+    admit(f, 2);
+    push(f, 1, 40, true);
+    push(f, 2, 2, true);
+    struct works w = lease(f, node, 1, 40), stopping = lease(f, node, 2, 2);
+    struct state_ref refs[4] = {ref_of(&w.at[0]), ref_of(&w.at[33]), ref_of(&stopping.at[0]), {1, 99, 1}};
+    struct state_holder by = holder(f, node), not = holder(f, other);
+    must(f, f->ops->stop(f->s, 2, MODEL_OUTCOME_CANCELLED, "", &f->st));
+    int64_t until_ms = f->now_ms + 3600000;
+    must(f, f->ops->extend(f->s, refs, 4, &by, until_ms, &f->st));
+    must(f, f->ops->extend(f->s, refs, 2, &by, f->now_ms + 1, &f->st)); // it does not end sooner, either
+    must(f, f->ops->extend(f->s, (struct state_ref[]){ref_of(&w.at[5])}, 1, &not, until_ms, &f->st));
+    f->now_ms = until_ms - 1;
+    must(f, f->ops->sweep(f->s, f->now_ms, &f->arena, &lost, &count, &next_ms, &f->st));
+    assert_look(f, 1, "draining gen=40 retried=38 run=2 queued=38 done next=100");
+    assert_look(f, 2, "closed cancelled '' gen=2 cancelled=2 done");
+    settle(f, &w.at[0], MODEL_SUCCESS);
+    f->now_ms = until_ms;
+    must(f, f->ops->sweep(f->s, f->now_ms, &f->arena, &lost, &count, &next_ms, &f->st));
+    assert_look(f, 1, "draining gen=40 ok=1 retried=39 queued=39 done next=99");
+}
+
 static void test_holders(void **state)
 {
     struct fixture *f = *state;
@@ -353,6 +382,7 @@ const struct CMUnitTest state_dispatch_tests[] = {
     TEST(test_retries_in_two_picks),
     TEST(test_requeue),
     TEST(test_returns_do_not_use_up_retries),
+    TEST(test_extend),
     TEST(test_holders),
     TEST(test_many_retries),
 };

@@ -241,7 +241,7 @@ static void test_before_dispatch(void **state)
     uint64_t task = cluster_create_gate(&c, "vetted_gate", &(struct gate_param){.count = 50}, NULL);
     WAIT_FOR(cluster_status(&c, task).generation_done, PATIENCE_MS);
     for (int64_t until_ms = cluster_now_ms() + 500; cluster_now_ms() < until_ms; cluster_pause())
-        assert_int_equal(file_lines(&c, "log", ""), 0);
+        assert_int_equal(file_lines(&c, "log", "start") + file_lines(&c, "log", "dispatch"), 0);
     uint64_t other =
         cluster_create_gate(&c, "gate", &(struct gate_param){.count = 20}, NULL); // is not held up
     assert_int_equal(cluster_wait(&c, other).status, DTF_TASK_COMPLETED);

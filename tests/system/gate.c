@@ -110,6 +110,7 @@ static bool before_dispatch(void *user, const struct dtf_subtask *subtask)
     (void)user;
     struct gate_subtask s;
     memcpy(&s, subtask->param, sizeof s);
+    note(subtask, &s, "ask");
     return !is_there(&s.param, "closed");
 }
 
@@ -121,11 +122,23 @@ static void after_dispatch(void *user, const struct dtf_subtask *subtask)
     note(subtask, &s, "dispatch");
 }
 
+static void after_execution(void *user, const struct dtf_subtask *subtask, const struct dtf_result *result,
+                            struct dtf_followups *followups, bool *finished)
+{
+    (void)user, (void)result, (void)followups, (void)finished;
+    struct gate_subtask s;
+    memcpy(&s, subtask->param, sizeof s);
+    note(subtask, &s, "review");
+    for (int64_t until_ms = now_ms() + s.param.review_ms; now_ms() < until_ms || is_there(&s.param, "stuck");)
+        (void)poll(NULL, 0, 5);
+}
+
 static const struct dtf_generator generator = {
     .begin = begin, .next = next, .save_status = save_status, .end = free};
 static const struct dtf_executor executor = {.execute = execute};
 static const struct dtf_scheduler_callback scheduler = {.before_dispatch = before_dispatch,
                                                         .after_dispatch = after_dispatch};
+static const struct dtf_collector_callback collector = {.after_execution = after_execution};
 static const struct dtf_task_type types[] = {
     {.name = "gate", .description = "does what files say", .generator = &generator, .executor = &executor},
     {.name = "vetted_gate",
@@ -133,6 +146,11 @@ static const struct dtf_task_type types[] = {
      .generator = &generator,
      .executor = &executor,
      .scheduler = &scheduler},
+    {.name = "reviewed_gate",
+     .description = "the same, with a collector callback",
+     .generator = &generator,
+     .executor = &executor,
+     .collector = &collector},
 };
 
-const struct dtf_plugin dtf_plugin_v1 = {.abi = DTF_PLUGIN_ABI, .type_count = 2, .types = types};
+const struct dtf_plugin dtf_plugin_v1 = {.abi = DTF_PLUGIN_ABI, .type_count = 3, .types = types};

@@ -4,8 +4,9 @@
 // Its subtasks are steered, and watched, through files in a folder:
 //   closed    while it is there, before_dispatch declines
 //   hold      while it is there, a subtask that runs goes on running (unless it is cancelled)
+//   stuck     while it is there, after_execution does not return
 //   log       a line for each thing that happened: "start INDEX ATTEMPT PID", "end ...", "cancel ...",
-//   "dispatch ..."
+//   "ask ...", "dispatch ...", "review ..."
 #ifndef TESTS_GATE_H
 #define TESTS_GATE_H
 
@@ -18,6 +19,7 @@ struct gate_param {
     uint32_t failures;           // attempts that fail before one succeeds
     uint32_t quiet;              // 1: leaves no traces
     uint32_t slow_from, slow_ms; // those from this one on run so long; 0: none
+    uint32_t review_ms; // how long each after_execution takes (reviewed_gate)
     char folder[240];
 };
 

@@ -21,10 +21,10 @@ lib/embedded                  base/ embedded/ sqlite3.h state/state.h records/re
 lib/state                     base/ dtf/v1/ model/ state/ embedded/ sqlite3.h hiredis/ redis_scripts.h
 lib/records                   base/ dtf/v1/ model/ records/ embedded/ sqlite3.h mysql/ mysql.h mysqld_error.h errmsg.h
 lib/plugin                    base/ dtf/v1/ plugin/ dtf.h
-services/manager              LIB env.h finds.h counters_message.h
-services/generator            LIB env.h finds.h
-services/scheduler            LIB ahead.h env.h finds.h versions.h
-services/collector            LIB env.h finds.h
+services/manager              LIB callbacks.h env.h finds.h counters_message.h
+services/generator            LIB callbacks.h env.h finds.h
+services/scheduler            LIB ahead.h callbacks.h env.h finds.h versions.h
+services/collector            LIB callbacks.h env.h finds.h
 services/executor             LIB ahead.h
 services                      LIB ROLES
 services/archive_import.c    LIB ROLES admin.h archive.h manager/param.h

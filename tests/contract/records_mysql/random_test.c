@@ -257,7 +257,7 @@ static void call_put_failures(struct run *run)
                                         random_blob(),
                                         random_blob(),
                                         (int64_t)random_below(99)};
-    shown(run, run->r->ops->put_failures(run->r, f, count, &run->st));
+    shown(run, run->r->ops->put_failures(run->r, f, count, false, &run->st));
 }
 
 static void call_failures(struct run *run)

@@ -63,11 +63,13 @@ static void test_says_which_store_is_away(void **state)
     struct records r = {.ops = &records_ops};
     const struct stores stores = {.state = &s, .records = &r};
     struct nrpc_status st;
+    struct callbacks callbacks;
+    callbacks_init(&callbacks);
     struct nrpc_server *server = nrpc_server_create(NULL);
     struct nrpc_health *health = nrpc_health_create();
     assert_int_equal(nrpc_health_add(health, server, &st), NRPC_OK);
     struct nrpc_channel *channel = nrpc_channel_local(server);
-    struct store_watch *w = store_watch_start(&stores, health);
+    struct store_watch *w = store_watch_start(&stores, &callbacks, health);
     expect(channel, NRPC_HEALTH_SERVING, NRPC_HEALTH_SERVING);
     state_code = NRPC_UNAVAILABLE;
     expect(channel, NRPC_HEALTH_NOT_SERVING, NRPC_HEALTH_SERVING);
