@@ -213,8 +213,9 @@ static void take_reviewed(struct collector *c, struct batch *b, const struct dtf
                           const Dtf__V1__TaskResults *t, int64_t now_ms)
 {
     struct review_key key = {t->task_id, b->x->request->node_id};
+    unsigned hash = (unsigned)(key.task * UINT64_C(0x9e3779b97f4a7c15) >> 32) ^ (unsigned)key.node;
     struct review *r;
-    HASH_FIND(hh, c->reviews, &key, sizeof key, r);
+    HASH_FIND_BYHASHVALUE(hh, c->reviews, &key, sizeof key, hash, r);
     if (r && r->batch != b && is_stopping(c, t->task_id)) { // its end does not wait for callbacks
         add_plain(c, b, t);
         return;
@@ -232,7 +233,7 @@ static void take_reviewed(struct collector *c, struct batch *b, const struct dtf
         r->next = b->begun;
         b->begun = r;
         b->reviews++;
-        HASH_ADD(hh, c->reviews, key, sizeof key, r);
+        HASH_ADD_BYHASHVALUE(hh, c->reviews, key, sizeof key, hash, r);
     }
     for (size_t i = 0; i < t->n_results; i++) {
         struct state_settle e = read_result(exchange_holder(b->x), t->task_id, t->results[i]);
@@ -557,7 +558,7 @@ static void refuse_mail(struct collector *c, struct mail *m)
         nrpc_reply_error(((struct exchange *)m)->call, NRPC_UNAVAILABLE, "the collector is stopping");
     } else if (m->kind == MAIL_REVIEWED) {
         struct review *r = (struct review *)((char *)m - offsetof(struct review, mail));
-        HASH_DEL(c->reviews, r);
+        HASH_DEL(c->reviews, r); // NOLINT(clang-analyzer-core.NullDereference): it is in there
         if (r->batch && --r->batch->reviews == 0)
             nrpc_reply_error(r->batch->x->call, NRPC_UNAVAILABLE, "the collector is stopping");
         review_destroy(r);

@@ -27,7 +27,7 @@ struct manager {
     uint64_t *closed; // tasks whose end is to be recorded, taken from the state
     size_t closed_count, closed_capacity;
     unsigned differing; // how often in a row some of them did not end: their failures are not those recorded
-    uint64_t *dropped; // of a step: tasks that the state gave up
+    uint64_t *dropped;  // of a step: tasks that the state gave up
     size_t dropped_count;
     bool stopping;
     uint64_t owner_id;

@@ -19,7 +19,7 @@ struct gate_param {
     uint32_t failures;           // attempts that fail before one succeeds
     uint32_t quiet;              // 1: leaves no traces
     uint32_t slow_from, slow_ms; // those from this one on run so long; 0: none
-    uint32_t review_ms; // how long each after_execution takes (reviewed_gate)
+    uint32_t review_ms;          // how long each after_execution takes (reviewed_gate)
     char folder[240];
 };
 
