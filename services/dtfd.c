@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/process.h"
 
 #include <getopt.h>
 #include <pthread.h>
@@ -281,16 +282,20 @@ static _Noreturn void leave_without(struct dtf_service *service)
 static void *wait_for_signals(void *arg)
 {
     struct settings *s = arg;
-    for (int n = 0;; n++) {
+    for (int n = 0;;) {
         int signal_number, state;
         sigwait(&signals, &signal_number);
+        if (signal_number == SIGHUP) { // of a terminal that is gone; or to read again what may have changed
+            log_info("hangup: going on; what can change while it runs is read without being asked");
+            continue;
+        }
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); // only the waiting may be cut short
         if (signal_number == SIGALRM)
             leave_without(s->service);
         log_info("%s: stopping%s", strsignal(signal_number), n ? " at once" : "");
         if (n == 2)
             _exit(1);
-        if (n == 0)
+        if (n++ == 0)
             alarm((unsigned)((s->grace_ms ? s->grace_ms : GRACE_MS) / 1000) + STOP_S);
         dtf_service_notify_stop(s->service);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
@@ -309,12 +314,8 @@ static void leave(int signal_number)
 
 static void block_signals(void)
 {
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    sigaddset(&signals, SIGALRM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGALRM};
+    process_block_signals(numbers, sizeof numbers / sizeof *numbers, &signals);
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -346,7 +347,8 @@ static void keep_trying(struct settings *s, int (*attempt)(struct settings *s, s
         if (strcmp(said, st.text) != 0)
             log_warn("cannot start yet, will try again: %s", st.text);
         snprintf(said, sizeof said, "%s", st.text);
-        if (sigtimedwait(&signals, NULL, &pause) > 0)
+        int got = sigtimedwait(&signals, NULL, &pause);
+        if (got > 0 && got != SIGHUP)
             exit(0);
     }
 }
@@ -369,6 +371,7 @@ int main(int argc, char **argv)
 {
     struct settings s;
     struct nrpc_status st;
+    process_open_standard();
     log_set_level(LOG_INFO);
     read_options(&s, argc, argv);
     block_signals();

@@ -2,9 +2,9 @@
 // main.c: the program `dtf`: its commands as one table, and the choice among them.
 #include "cli.h"
 
+#include "base/process.h"
 #include "base/version.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,17 +96,9 @@ static int choose(struct cli *cli, int argc, char **argv)
     return cli->command->run(cli, argc, argv);
 }
 
-// A standard descriptor that was closed would be given to the next file that is opened.
-static void open_standard_descriptors(void)
-{
-    for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            open("/dev/null", O_RDWR); // takes the lowest number that is free: this one
-}
-
 int main(int argc, char **argv)
 {
-    open_standard_descriptors();
+    process_open_standard();
     const char *server = getenv("DTF_SERVER");
     struct cli cli = {.server = server && *server ? server : NULL};
     int exit_code = choose(&cli, argc, argv);

@@ -7,6 +7,7 @@
 #include "cli.h"
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "map_feed.h"
 #include "map_print.h"
 #include "progress.h"
@@ -59,7 +60,8 @@ struct map {
     struct progress progress;
     pthread_t signal_thread;
     _Atomic int signal; // the one that came
-    bool failed;        // the results could not be read to their end; a message was given
+    _Atomic bool is_over;
+    bool failed; // the results could not be read to their end; a message was given
 };
 
 // ---- options
@@ -109,10 +111,8 @@ static bool take_options(struct map *m, int argc, char **argv)
 static void block_signals(sigset_t *set)
 {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
-    sigemptyset(set);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        sigaddset(set, numbers[i]);
-    pthread_sigmask(SIG_BLOCK, set, NULL);
+    signal(SIGUSR1, SIG_DFL);
+    process_block_signals(numbers, sizeof numbers / sizeof *numbers, set);
     signal(SIGPIPE, SIG_IGN); // an output that cannot be written is an error like others
 }
 
@@ -124,7 +124,9 @@ static void *wait_for_signals(void *arg)
     sigset_t set;
     int64_t first_us = 0;
     block_signals(&set);
-    for (int number; !sigwait(&set, &number) && number != SIGUSR1;) {
+    for (int number; !sigwait(&set, &number) && !atomic_load(&m->is_over);) {
+        if (number == SIGUSR1) // somebody else's
+            continue;
         if (first_us && clock_mono_us() - first_us > SIGNAL_AGAIN_US)
             _exit(128 + number);
         if (first_us)
@@ -326,6 +328,7 @@ static int run_with_signals(struct map *m)
         return CLI_FAILED;
     }
     int exit_code = run_task(m);
+    atomic_store(&m->is_over, true);
     pthread_kill(m->signal_thread, SIGUSR1);
     pthread_join(m->signal_thread, NULL);
     return exit_code;

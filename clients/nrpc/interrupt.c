@@ -2,6 +2,7 @@
 // interrupt.c: a thread that waits for the signals, which all others have blocked.
 #include "interrupt.h"
 
+#include "base/process.h"
 #include "cli.h"
 
 #include <pthread.h>
@@ -29,10 +30,8 @@ void interrupt_init(void)
 {
     static sigset_t signals;
     pthread_t thread;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    static const int numbers[] = {SIGINT, SIGTERM};
+    process_block_signals(numbers, sizeof numbers / sizeof *numbers, &signals);
     if (pthread_create(&thread, NULL, wait_for_signals, &signals) == 0)
         pthread_detach(thread);
     else

@@ -2,6 +2,7 @@
 // main.c: the program `nrpc`: its commands and options as tables, and the choice among them.
 #include "cli.h"
 
+#include "base/process.h"
 #include "interrupt.h"
 
 #include <getopt.h>
@@ -186,6 +187,7 @@ static int run(struct cli *cli, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    process_open_standard();
     struct cli cli = {0};
     arena_init(&cli.memory, 0);
     interrupt_init(); // before there are other threads

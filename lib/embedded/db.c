@@ -309,7 +309,10 @@ static int take_lock(struct db *db, const char *data_dir, struct nrpc_status *st
     char path[4096];
     if (snprintf(path, sizeof path, "%s/lock", data_dir) >= (int)sizeof path)
         return status_set(st, NRPC_INVALID_ARGUMENT, "the data folder's name is too long");
-    db->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    db->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (db->lock_fd < 0 && errno == ELOOP)
+        return status_set(st, NRPC_FAILED_PRECONDITION,
+                          "%s is a symbolic link: it is to be a file of its own", path);
     if (db->lock_fd < 0)
         return status_errno(st, errno, path);
     if (flock(db->lock_fd, LOCK_EX | LOCK_NB))

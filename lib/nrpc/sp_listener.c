@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { PAUSE_MS = 20 }; // after an error, which is mostly a lack of file descriptors
 
@@ -82,6 +83,17 @@ static void paused(void *arg)
         go_on(l, false);
 }
 
+// A socket that its process has left behind is replaced; anything else that has the name is somebody's.
+static int check_ipc_path(const char *url, struct nrpc_status *st)
+{
+    struct stat s;
+    const char *path = strstr(url, "://") + 3;
+    if (strncmp(url, "ipc://", 6) != 0 || lstat(path, &s) || S_ISSOCK(s.st_mode))
+        return NRPC_OK;
+    return status_set(st, NRPC_FAILED_PRECONDITION,
+                      "cannot listen on %s: there is a file of that name, which is no socket", url);
+}
+
 static int set_up(const struct sp_listener *l, const char *url, nng_stream_listener **out,
                   struct nrpc_status *st)
 {
@@ -109,7 +121,9 @@ int sp_listen(const char *url, const struct sp_options *options, struct sp_liste
     struct sp_listener *l = mem_calloc(1, sizeof *l);
     l->options = *options;
     l->is_ipc = !strncmp(url, "ipc", 3);
-    int code = set_up(l, url, &l->listener, st);
+    int code = check_ipc_path(url, st);
+    if (!code)
+        code = set_up(l, url, &l->listener, st);
     if (code) {
         free(l);
         return code;

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/process.h"
 #include "dtf/v1/command.pb-c.h"
 #include "plugin/callback.h"
 
@@ -156,9 +157,13 @@ static int spawn(const Dtf__V1__Command *c, const struct pipes *p, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
+    static const int of_the_user[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof of_the_user / sizeof *of_the_user; i++)
+        if (process_ignores(of_the_user[i])) // nohup, or a shell's trap '': that is for what it starts, too
+            sigdelset(&all, of_the_user[i]);
     posix_spawnattr_init(&attr);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attr, &none);

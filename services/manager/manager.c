@@ -29,7 +29,9 @@ enum {
     KEEP_TASKS = 1000000,
     KEEP_EVENTS = 10000000,
     TRIM_MAX = 1000,
-    DIFFER_MAX = 5, // times that a task does not end because its failures are others than those recorded
+    TRIM_MS = 60000,
+    TRIM_PAUSE_MS = 50, // between two slices
+    DIFFER_MAX = 5,     // times that a task does not end because its failures are others than those recorded
 };
 static const int64_t keep_finished_ms = 30ll * 86400 * 1000;
 
@@ -353,18 +355,31 @@ static void lead(struct manager *m, int64_t now_ms)
         m->next_repair_ms = m->next_overdue_ms = m->next_points_ms = now_ms;
 }
 
-// What is old enough, by a date on which two clocks agree.
-static int forget_old(struct manager *m, int64_t date_ms, struct nrpc_status *st)
+static void say_forgotten(struct manager *m)
 {
+    if (m->forgotten)
+        log_info("%llu tasks that ended over 30 days ago, or more than %d tasks ago, were forgotten",
+                 (unsigned long long)m->forgotten, KEEP_TASKS);
+    m->forgotten = 0;
+}
+
+// What is old enough, by a date on which two clocks agree; a slice at a time, one after the other while there
+// is more.
+static void trim(struct manager *m, int64_t now_ms)
+{
+    struct nrpc_status st;
     size_t removed = 0;
-    int code = m->env->state->ops->expire_results(m->env->state, date_ms, st);
-    if (m->leads && m->env->records->ops->trim(m->env->records, date_ms - keep_finished_ms, KEEP_TASKS,
-                                               KEEP_EVENTS, TRIM_MAX, &removed, st))
-        code = st->code;
-    if (removed)
-        log_info("%zu tasks that ended over 30 days ago, or more than %d tasks ago, were forgotten", removed,
-                 KEEP_TASKS);
-    return code;
+    m->next_trim_ms = now_ms + TRIM_MS;
+    if (!m->wall.agreed)
+        return;
+    if (m->env->records->ops->trim(m->env->records, wall_ms(&m->wall, now_ms) - keep_finished_ms, KEEP_TASKS,
+                                   KEEP_EVENTS, TRIM_MAX, &removed, &st))
+        trouble_say(m->env->trouble, &st, "manager: cannot forget old tasks");
+    m->forgotten += removed;
+    if (removed == TRIM_MAX)
+        m->next_trim_ms = now_ms + TRIM_PAUSE_MS;
+    else
+        say_forgotten(m);
 }
 
 static void keep_house(struct manager *m, int64_t now_ms)
@@ -373,7 +388,7 @@ static void keep_house(struct manager *m, int64_t now_ms)
     m->repair_asked = false;
     m->next_repair_ms = now_ms + REPAIR_MS;
     int code = repair_all(m, &st);
-    if (m->wall.agreed && forget_old(m, wall_ms(&m->wall, now_ms), &st))
+    if (m->wall.agreed && m->env->state->ops->expire_results(m->env->state, wall_ms(&m->wall, now_ms), &st))
         code = st.code;
     m->repair_pause_ms = !code                                      ? ENV_STORE_RETRY_MS
                          : m->repair_pause_ms < REPAIR_PAUSE_MAX_MS ? 2 * m->repair_pause_ms
@@ -496,6 +511,8 @@ int64_t manager_step(void *self, int64_t now_ms)
         lead(m, now_ms);
     if (now_ms >= m->next_repair_ms && (m->leads || m->repair_asked))
         keep_house(m, now_ms);
+    if (m->leads && now_ms >= m->next_trim_ms)
+        trim(m, now_ms);
     take_mail(m, now_ms);
     requests_create_all(m, now_ms);
     if (m->leads && now_ms >= m->next_overdue_ms)
@@ -514,6 +531,7 @@ int64_t manager_step(void *self, int64_t now_ms)
         m->next_lead_ms,
         m->next_look_ms,
         m->next_witness_ms,
+        m->leads ? m->next_trim_ms : CLOCK_NEVER,
         m->next_finish_ms,
         repairs ? m->next_repair_ms : CLOCK_NEVER,
         m->leads ? m->next_overdue_ms : CLOCK_NEVER,

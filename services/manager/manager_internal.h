@@ -42,8 +42,9 @@ struct manager {
     struct wall wall;         // dates
     struct noted *noted;      // failures that were recorded, of tasks under way
     int64_t repair_pause_ms;  // before the next try, if this one fails
+    uint64_t forgotten;       // old tasks, since it was said last
     int64_t next_lead_ms, next_look_ms, next_overdue_ms, next_repair_ms, next_finish_ms, next_points_ms,
-        next_witness_ms;
+        next_witness_ms, next_trim_ms;
 };
 
 // Runs the requests that waited for this.

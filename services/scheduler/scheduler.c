@@ -217,6 +217,10 @@ static void take_register(struct scheduler *s, const struct call_mail *m, int64_
                               .count = r->n_holding,
                               .former = {r->former_id, r->former_session}};
     uint64_t id;
+    if (nrpc_call_is_cancelled(m->call)) { // it will ask again, and one number is enough
+        nrpc_reply_error(m->call, NRPC_CANCELLED, "the caller has given up");
+        return;
+    }
     if (check_register(r, &st) ||
         (n.types = join_types(&s->arena, r->types, r->n_types),
          s->env->state->ops->node_add(s->env->state, &n, &h, &s->arena, &id, &st))) {

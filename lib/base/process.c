@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// process.c: descriptors and signals.
+#include "base/process.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void process_open_standard(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR); // NOLINT(android-cloexec-open): these are inherited
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd < 0)
+        abort();
+    close(fd);
+}
+
+bool process_ignores(int signal_number)
+{
+    struct sigaction was;
+    return sigaction(signal_number, NULL, &was) == 0 && was.sa_handler == SIG_IGN;
+}
+
+void process_block_signals(const int *numbers, size_t count, sigset_t *set)
+{
+    sigemptyset(set);
+    for (size_t i = 0; i < count; i++)
+        if (!process_ignores(numbers[i]))
+            sigaddset(set, numbers[i]);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
