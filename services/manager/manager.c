@@ -369,7 +369,7 @@ static void trim(struct manager *m, int64_t now_ms)
 {
     struct nrpc_status st;
     size_t removed = 0;
-    m->next_trim_ms = now_ms + TRIM_MS;
+    m->next_trim_ms = now_ms + (m->wall.agreed ? TRIM_MS : LOOK_MS);
     if (!m->wall.agreed)
         return;
     if (m->env->records->ops->trim(m->env->records, wall_ms(&m->wall, now_ms) - keep_finished_ms, KEEP_TASKS,

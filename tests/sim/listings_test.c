@@ -227,10 +227,36 @@ static void test_list(void **state)
     assert_int_equal(sum, TASKS);
 }
 
+// What is old is forgotten in slices, one soon after the other, and not so many a minute.
+static void test_old_tasks_go(void **state)
+{
+    (void)state;
+    enum { OLD = 3500 };
+    struct nrpc_status st;
+    struct records_task *left;
+    struct arena a;
+    size_t count;
+    arena_init(&a, 0);
+    const struct records_ops *ops = sim.records->ops;
+    const int64_t long_ago_ms = sim_now_ms() - INT64_C(40) * 86400000;
+    for (int i = 0; i < OLD; i++) {
+        struct records_new_task t = {.name = "old", .type = "plain", .created_ms = long_ago_ms};
+        struct model_counters none = {0};
+        assert_int_equal(ops->create(sim.records, &t, 1, &st), NRPC_OK);
+        struct records_change end = {
+            .task = t.id, .event = MODEL_FINISH_COMPLETED, .now_ms = long_ago_ms, .counters = &none};
+        assert_int_equal(ops->change(sim.records, &end, 1, &st), NRPC_OK);
+    }
+    sim_advance(&sim, 62000); // when it looks the next time, and a little
+    assert_int_equal(ops->list(sim.records, 0, 0, OLD, &a, &left, &count, &st), NRPC_OK);
+    assert_int_equal(count, 0);
+    arena_fini(&a);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(failures), TEST(nodes), TEST(list)};
+    const struct CMUnitTest tests[] = {TEST(failures), TEST(nodes), TEST(list), TEST(old_tasks_go)};
     log_set_level(getenv("SIM_LOG") ? LOG_DEBUG : LOG_ERROR);
     if (dtf_register_task_type(&lengthy, NULL))
         return 1;
