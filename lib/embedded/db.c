@@ -15,15 +15,20 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-enum db_own_sql { SQL_BEGIN_READ, SQL_BEGIN_WRITE, SQL_COMMIT, SQL_ROLLBACK, SQL_COUNT };
+enum { ROOM_MIN = 1 << 20 }; // bytes on the disk below which it counts as full
+
+enum db_own_sql { SQL_BEGIN_READ, SQL_BEGIN_WRITE, SQL_COMMIT, SQL_ROLLBACK, SQL_TRY, SQL_COUNT };
 
 static const char *const own_sql[SQL_COUNT] = {
     [SQL_BEGIN_READ] = "BEGIN",
     [SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
+    // what is written again as it was is not written
+    [SQL_TRY] = "REPLACE INTO schema_version VALUES('written to try', abs(random() % 1000000000))",
 };
 
 // A checkpoint every 16 MiB of log: queued subtasks mostly come and go between two of them and never reach
@@ -43,18 +48,19 @@ static const struct {
     int sqlite_code; // primary
     int code;
     const char *sentence;
+    bool lasts; // it is likely to fail again: the store does not serve
 } errors[] = {
-    {SQLITE_FULL, NRPC_RESOURCE_EXHAUSTED, "the disk is full"},
-    {SQLITE_NOMEM, NRPC_RESOURCE_EXHAUSTED, "out of memory"},
-    {SQLITE_TOOBIG, NRPC_RESOURCE_EXHAUSTED, "a value is too large for the file"},
-    {SQLITE_IOERR, NRPC_UNAVAILABLE, "the file cannot be read or written"},
-    {SQLITE_BUSY, NRPC_UNAVAILABLE, "another process is using the file"},
-    {SQLITE_LOCKED, NRPC_UNAVAILABLE, "another process is using the file"},
-    {SQLITE_READONLY, NRPC_PERMISSION_DENIED, "the file is read-only"},
-    {SQLITE_PERM, NRPC_PERMISSION_DENIED, "the file may not be opened"},
-    {SQLITE_CANTOPEN, NRPC_UNAVAILABLE, "the file cannot be opened"},
-    {SQLITE_CORRUPT, NRPC_DATA_LOSS, "the file is damaged"},
-    {SQLITE_NOTADB, NRPC_DATA_LOSS, "the file is not a database"},
+    {SQLITE_FULL, NRPC_RESOURCE_EXHAUSTED, "the disk is full", true},
+    {SQLITE_NOMEM, NRPC_RESOURCE_EXHAUSTED, "out of memory", false},
+    {SQLITE_TOOBIG, NRPC_RESOURCE_EXHAUSTED, "a value is too large for the file", false},
+    {SQLITE_IOERR, NRPC_UNAVAILABLE, "the file cannot be read or written", true},
+    {SQLITE_BUSY, NRPC_UNAVAILABLE, "another process is using the file", false},
+    {SQLITE_LOCKED, NRPC_UNAVAILABLE, "another process is using the file", false},
+    {SQLITE_READONLY, NRPC_PERMISSION_DENIED, "the file is read-only", true},
+    {SQLITE_PERM, NRPC_PERMISSION_DENIED, "the file may not be opened", true},
+    {SQLITE_CANTOPEN, NRPC_UNAVAILABLE, "the file cannot be opened", true},
+    {SQLITE_CORRUPT, NRPC_DATA_LOSS, "the file is damaged", true},
+    {SQLITE_NOTADB, NRPC_DATA_LOSS, "the file is not a database", true},
 };
 
 struct db {
@@ -62,7 +68,13 @@ struct db {
     sqlite3 *handle;
     struct db_statements own;
     int lock_fd; // -1: in memory
+    char *path;  // NULL: in memory
+    dev_t dev;   // of the file
+    ino_t ino;
     bool full_sync;
+    sqlite3_int64 changes; // rows, at the beginning of this transaction
+    int failed; // SQLite's code of the last failure that is the disk's or the file's fault; 0: a commit
+                // succeeded since
 };
 
 // ---- errors
@@ -72,6 +84,8 @@ int db_error(struct db *db, const char *doing, struct nrpc_status *st)
     int code = db->handle ? sqlite3_errcode(db->handle) : SQLITE_NOMEM;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         if (errors[i].sqlite_code == (code & 0xff)) {
+            if (errors[i].lasts && db->failed != SQLITE_CORRUPT)
+                db->failed = code & 0xff;
             int os = db->handle ? sqlite3_system_errno(db->handle) : 0;
             if (os && (code == SQLITE_IOERR || code == SQLITE_CANTOPEN)) // of others it may be an old one
                 return status_set(st, errors[i].code, "%s: %s (%s)", doing, errors[i].sentence, strerror(os));
@@ -204,9 +218,22 @@ static int set_sync(struct db *db, bool full)
     return 0;
 }
 
+// What is written to a file that was deleted is on no disk when the process ends.
+static int check_place(const struct db *db, struct nrpc_status *st)
+{
+    struct stat now;
+    if (!db->path || (stat(db->path, &now) == 0 && now.st_dev == db->dev && now.st_ino == db->ino))
+        return NRPC_OK;
+    return status_set(st, NRPC_UNAVAILABLE,
+                      "%s was deleted, moved or replaced while it was in use: restart the daemon", db->path);
+}
+
 int db_begin(struct db *db, enum db_mode mode, struct nrpc_status *st)
 {
+    if (mode == DB_DURABLE && check_place(db, st))
+        return st->code;
     pthread_mutex_lock(&db->lock);
+    db->changes = sqlite3_total_changes64(db->handle);
     bool failed = mode != DB_READ && set_sync(db, mode == DB_DURABLE) != 0;
     if (!failed && !db_run(db_bind(&db->own, mode == DB_READ ? SQL_BEGIN_READ : SQL_BEGIN_WRITE, "")))
         return NRPC_OK;
@@ -227,6 +254,8 @@ int db_commit(struct db *db, struct nrpc_status *st)
     if (db_run(db_bind(&db->own, SQL_COMMIT, ""))) {
         code = db_error(db, "cannot commit", st);
         roll_back(db);
+    } else if (db->failed != SQLITE_CORRUPT && sqlite3_total_changes64(db->handle) != db->changes) {
+        db->failed = 0;
     }
     pthread_mutex_unlock(&db->lock);
     return code;
@@ -236,6 +265,47 @@ void db_rollback(struct db *db)
 {
     roll_back(db);
     pthread_mutex_unlock(&db->lock);
+}
+
+static int check_disk(const struct db *db, struct nrpc_status *st)
+{
+    struct statvfs disk;
+    if (!db->path || statvfs(db->path, &disk))
+        return NRPC_OK;
+    uint64_t room = (uint64_t)disk.f_frsize * (geteuid() ? disk.f_bavail : disk.f_bfree);
+    if (disk.f_flag & ST_RDONLY)
+        return status_set(st, NRPC_PERMISSION_DENIED, "%s: the disk is read-only", db->path);
+    if (room < ROOM_MIN)
+        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "%s: the disk is full", db->path);
+    return NRPC_OK;
+}
+
+// After a failure a write tells whether it is over; but what is damaged stays so.
+static int try_again(struct db *db, struct nrpc_status *st)
+{
+    int code = db_begin(db, DB_DURABLE, st);
+    if (code)
+        return code;
+    if (db->failed == SQLITE_CORRUPT || db->failed == SQLITE_NOTADB) {
+        code = status_set(st, NRPC_DATA_LOSS, "%s: the file is damaged", db->path ? db->path : "in memory");
+        db_rollback(db);
+        return code;
+    }
+    if (db_run(db_bind(&db->own, SQL_TRY, "")) == 0)
+        return db_commit(db, st);
+    code = db_error(db, "cannot write", st);
+    db_rollback(db);
+    return code;
+}
+
+int db_check(struct db *db, struct nrpc_status *st)
+{
+    if (check_place(db, st) || check_disk(db, st))
+        return st->code;
+    pthread_mutex_lock(&db->lock);
+    bool failed = db->failed;
+    pthread_mutex_unlock(&db->lock);
+    return failed ? try_again(db, st) : NRPC_OK;
 }
 
 // ---- migrations
@@ -334,7 +404,16 @@ static int open_file(struct db *db, const char *data_dir, struct nrpc_status *st
         return code;
     char path[4096];
     snprintf(path, sizeof path, "%s/dtf.db", data_dir);
-    return open_handle(db, path, st);
+    struct stat s;
+    code = open_handle(db, path, st);
+    if (code)
+        return code;
+    if (stat(path, &s))
+        return status_errno(st, errno, path);
+    db->dev = s.st_dev;
+    db->ino = s.st_ino;
+    db->path = mem_strdup(path);
+    return NRPC_OK;
 }
 
 int db_open(const char *data_dir, struct db **out, struct nrpc_status *st)
@@ -360,5 +439,6 @@ void db_close(struct db *db)
     if (db->lock_fd >= 0)
         close(db->lock_fd);
     pthread_mutex_destroy(&db->lock);
+    free(db->path);
     free(db);
 }

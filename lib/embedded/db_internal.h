@@ -41,6 +41,11 @@ int db_begin(struct db *db, enum db_mode mode, struct nrpc_status *st);
 int db_commit(struct db *db, struct nrpc_status *st);
 void db_rollback(struct db *db);
 
+// Whether what is committed now is kept: that the file is still where it was, can be written, and has room;
+// and that what failed last has succeeded since. Writes only if something failed. Any thread, with no
+// transaction of its own.
+int db_check(struct db *db, struct nrpc_status *st);
+
 // ---- statements
 
 struct db_statements { // of one store: a table of SQL texts, indexed by the store's enum

@@ -65,7 +65,9 @@ int records_sqlite_clock(struct records *r, int64_t *now_ms, struct nrpc_status 
 int records_sqlite_check(struct records *r, struct nrpc_status *st)
 {
     struct litecall c;
-    int code = litecall_begin(&c, r, DB_READ, NULL, st);
+    int code = db_check(((struct litestore *)r)->sql.db, st);
+    if (!code)
+        code = litecall_begin(&c, r, DB_READ, NULL, st);
     if (code)
         return code;
     litecall_run(&c, BIND(&c, SQL_CHECK, ""));

@@ -86,7 +86,9 @@ void sq_watch(struct state *s, state_watch_fn fn, void *user)
 int sq_check(struct state *s, struct nrpc_status *st)
 {
     struct sq_call c;
-    int code = sq_begin(&c, s, DB_READ, NULL, st);
+    int code = db_check(((struct sq_store *)s)->sql.db, st);
+    if (!code)
+        code = sq_begin(&c, s, DB_READ, NULL, st);
     return code ? code : sq_end(&c);
 }
 

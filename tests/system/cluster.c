@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "dtf/v1/admin.nrpc.h"
 #include "dtf/v1/command.pb-c.h"
+#include "nrpc/v1/health.nrpc.h"
 
 #include <poll.h>
 #include <setjmp.h>
@@ -81,6 +82,21 @@ static void check_finds(const struct cluster *c)
     dtf__v1__roles_response__free_unpacked(roles, NULL);
     nrpc_channel_close(ch);
     assert_int_equal(finds, 0);
+}
+
+int cluster_health(struct cluster *c, const char *service)
+{
+    Nrpc__V1__HealthCheckRequest q = NRPC__V1__HEALTH_CHECK_REQUEST__INIT;
+    Nrpc__V1__HealthCheckResponse *r;
+    struct nrpc_channel *ch;
+    struct nrpc_status st;
+    check(nrpc_channel_open(c->listen, NULL, &ch, &st), &st, "open a channel");
+    q.service = (char *)service;
+    check(nrpc_v1_health_check(ch, NULL, &q, &r, &st), &st, service);
+    int status = (int)r->status;
+    protobuf_c_message_free_unpacked(&r->base, NULL);
+    nrpc_channel_close(ch);
+    return status;
 }
 
 void cluster_stop(struct cluster *c)

@@ -32,6 +32,8 @@ uint64_t cluster_create_gate(struct cluster *c, const char *type, const struct g
 // Creates a fed task of commands, feeds `count` times the shell script, with this timeout each.
 uint64_t cluster_create_commands(struct cluster *c, const struct dtf_task_param *more, const char *script,
                                  size_t count, uint32_t timeout_ms);
+int cluster_health(struct cluster *c, const char *service); // as nrpc/v1/health.proto numbers it
+enum { HEALTH_SERVING = 1, HEALTH_NOT_SERVING = 2 };
 struct dtf_task_info cluster_status(struct cluster *c, uint64_t task);
 struct dtf_task_info cluster_wait(struct cluster *c, uint64_t task); // until it has ended
 

@@ -4,9 +4,6 @@
 // and does not keep the process from stopping.
 #include "system/cluster.h"
 
-#include "nrpc/nrpc.h"
-#include "nrpc/v1/health.nrpc.h"
-
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { SERVING = 1, NOT_SERVING = 2, STOP_MS = 40000 };
+enum { STOP_MS = 40000 };
 
 static struct cluster c;
 static struct nrpc_status st;
@@ -82,20 +79,6 @@ static void test_counted_one_by_one(void **state)
     check_completed(task, 40);
 }
 
-static int health(const char *service)
-{
-    Nrpc__V1__HealthCheckRequest q = NRPC__V1__HEALTH_CHECK_REQUEST__INIT;
-    Nrpc__V1__HealthCheckResponse *r;
-    struct nrpc_channel *ch;
-    assert_int_equal(nrpc_channel_open(c.listen, NULL, &ch, &st), NRPC_OK);
-    q.service = (char *)service;
-    assert_int_equal(nrpc_v1_health_check(ch, NULL, &q, &r, &st), NRPC_OK);
-    int status = (int)r->status;
-    protobuf_c_message_free_unpacked(&r->base, NULL);
-    nrpc_channel_close(ch);
-    return status;
-}
-
 static void test_stuck(void **state)
 {
     (void)state;
@@ -103,16 +86,16 @@ static void test_stuck(void **state)
     uint64_t task = create("reviewed_gate", &(struct gate_param){.count = 10});
     WAIT_FOR(file_lines(&c, "log", "review") > 0, PATIENCE_MS);
     others_are_done();
-    assert_int_equal(health("dtf.callbacks"), SERVING);
+    assert_int_equal(cluster_health(&c, "dtf.callbacks"), HEALTH_SERVING);
     WAIT_FOR(strstr(cluster_status(&c, task).message, "its after_execution has not returned for"),
              PATIENCE_MS);
-    WAIT_FOR(health("dtf.callbacks") == NOT_SERVING, PATIENCE_MS);
-    assert_int_equal(health(""), SERVING);
+    WAIT_FOR(cluster_health(&c, "dtf.callbacks") == HEALTH_NOT_SERVING, PATIENCE_MS);
+    assert_int_equal(cluster_health(&c, ""), HEALTH_SERVING);
     others_are_done();
     file_remove(&c, "stuck");
     check_completed(task, 10);
     assert_int_equal(file_lines(&c, "log", "start"), 10); // no lease has run out meanwhile
-    WAIT_FOR(health("dtf.callbacks") == SERVING, PATIENCE_MS);
+    WAIT_FOR(cluster_health(&c, "dtf.callbacks") == HEALTH_SERVING, PATIENCE_MS);
 }
 
 static void test_stuck_task_ends(void **state)

@@ -222,7 +222,7 @@ static void test_full(void **state)
     uint64_t task;
     assert_int_equal(create_large(&task, &st), st.code);
     assert_int_not_equal(st.code, NRPC_OK);
-    set_limit(c.coordinator.pid, RLIM_INFINITY); // somebody made room
+    set_limit(c.coordinator.pid, RLIM_INFINITY);                                // somebody made room
     WAIT_FOR(create_large(&task, &st) == NRPC_OK, 20000);
     assert_int_equal(dtf_task_cancel(c.client, task, NULL, &st), NRPC_OK);
     assert_int_equal(cluster_wait(&c, task).status, DTF_TASK_CANCELLED);
@@ -250,7 +250,11 @@ static void test_full_meanwhile(void **state)
     struct dtf_task_info info;
     assert_int_equal(dtf_task_wait(c.client, task, 1000, &info, &st), NRPC_DEADLINE_EXCEEDED);
     assert_true(info.succeeded < 300);
+    WAIT_FOR(cluster_health(&c, "dtf.records") == HEALTH_NOT_SERVING, PATIENCE_MS);
+    assert_int_equal(cluster_health(&c, "dtf.state"), HEALTH_NOT_SERVING);
+    assert_int_equal(cluster_health(&c, ""), HEALTH_SERVING);
     set_limit(c.coordinator.pid, RLIM_INFINITY);
+    WAIT_FOR(cluster_health(&c, "dtf.records") == HEALTH_SERVING, PATIENCE_MS);
     info = cluster_wait(&c, task);
     assert_int_equal(info.status, DTF_TASK_COMPLETED);
     assert_int_equal(info.succeeded, 300);
@@ -259,11 +263,35 @@ static void test_full_meanwhile(void **state)
     daemon_folder(c.folder, sizeof c.folder);
 }
 
+// What would be written into a file that is on no disk any more is not acknowledged.
+static void test_deleted(void **state)
+{
+    (void)state;
+    struct nrpc_status st;
+    uint64_t task;
+    char data[sizeof c.data];
+    daemon_remove(c.folder);
+    cluster_start(&c);
+    snprintf(data, sizeof data, "%s", c.data);
+    assert_int_equal(create_large(&task, &st), NRPC_OK);
+    daemon_remove(data);
+    assert_int_not_equal(create_large(&task, &st), NRPC_OK);
+    assert_non_null(strstr(st.text, "was deleted, moved or replaced"));
+    WAIT_FOR(cluster_health(&c, "dtf.records") == HEALTH_NOT_SERVING, PATIENCE_MS);
+    WAIT_FOR(cluster_health(&c, "dtf.state") == HEALTH_NOT_SERVING, PATIENCE_MS);
+    cluster_restart(&c, SIGTERM); // it begins anew
+    assert_int_equal(create_large(&task, &st), NRPC_OK);
+    assert_int_equal(cluster_health(&c, "dtf.records"), HEALTH_SERVING);
+    cluster_stop(&c);
+    daemon_folder(c.folder, sizeof c.folder);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(data_folder), TEST(damaged), TEST(in_use), TEST(plugins), TEST(full), TEST(full_meanwhile),
+        TEST(data_folder), TEST(damaged),        TEST(in_use),  TEST(plugins),
+        TEST(full),        TEST(full_meanwhile), TEST(deleted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
