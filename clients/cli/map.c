@@ -116,6 +116,15 @@ static void block_signals(sigset_t *set)
     signal(SIGPIPE, SIG_IGN); // an output that cannot be written is an error like others
 }
 
+static void say_interrupted(uint64_t task, const char *why)
+{
+    if (strstr(why, "is recorded"))
+        cli_say("interrupted: %s", why);
+    else
+        cli_say("interrupted, but task %llu may go on (dtf cancel %llu ends it): %s",
+                (unsigned long long)task, (unsigned long long)task, why);
+}
+
 // The first signal cancels the task, a second one (or nobody who cancels it) ends the program at once; unless
 // it is the same that came twice, to the process and to its group, as timeout(1) sends it.
 static void *wait_for_signals(void *arg)
@@ -136,7 +145,7 @@ static void *wait_for_signals(void *arg)
         struct nrpc_status st;
         int code = dtf_task_cancel(m->client, m->task, "interrupted", &st);
         if (code == NRPC_UNAVAILABLE || code == NRPC_DEADLINE_EXCEEDED) { // nor will its results end soon
-            cli_say("interrupted: %s", st.text);
+            say_interrupted(m->task, st.text);
             _exit(128 + number);
         }
     }

@@ -30,17 +30,16 @@ const char *outcome_kind_name(int kind)
 }
 
 // An output that is not whole is no success: what is missing cannot be had again.
-static const char *cut_output(const struct outcome *o)
+bool outcome_is_cut(const struct outcome *o)
 {
-    return o->output && (o->output->out_cut || o->output->err_cut) ? "too much output: the rest is lost"
-                                                                   : NULL;
+    return o->output && (o->output->out_cut || o->output->err_cut);
 }
 
 const char *outcome_failure(const struct outcome *o, const struct dtf_result *r, char *buffer, size_t size)
 {
     switch (r->kind) {
     case DTF_RESULT_SUCCESS:
-        return cut_output(o);
+        return outcome_is_cut(o) ? "too much output: the rest is lost" : NULL;
     case DTF_RESULT_TIMEOUT:
         return "timed out";
     case DTF_RESULT_CANCELLED:

@@ -13,6 +13,7 @@ struct outcome {
 
 void outcome_read(struct outcome *o, const struct dtf_task_result *t, bool is_command);
 void outcome_free(struct outcome *o);
+bool outcome_is_cut(const struct outcome *o); // its command wrote more than is kept
 
 const char *outcome_kind_name(int kind); // "success", ...; "unknown"
 

@@ -13,7 +13,9 @@
 #include <string.h>
 
 const char results_help[] =
-    "Reading results frees them: they can be read once. Failures stay.\n"
+    "Reading results frees them: they can be read once. Failures stay. Of each command the first 114,688 "
+    "bytes\n"
+    "of output are kept; it exits with 1 if one wrote more.\n"
     "For tasks of commands the output is shown as text; --output quiet prints just what they wrote.\n\n"
     "  --failed                the subtasks that failed for good, with what they worked on\n"
     "  --follow                go on until the task has ended and all was read\n";
@@ -24,6 +26,7 @@ struct reader {
     const struct cli *cli;
     bool is_command, failed, follow;
     size_t count; // results given by one call
+    size_t cut;   // whose output is not whole
     bool printed_heading;
 };
 
@@ -113,6 +116,7 @@ static void print_result(void *user, const struct dtf_task_result *t)
     struct outcome o;
     r->count++;
     outcome_read(&o, t, r->is_command);
+    r->cut += outcome_is_cut(&o);
     switch (r->cli->output) {
     case CLI_JSON:
         print_json(r, t, &o);
@@ -137,18 +141,21 @@ static int read_all(struct dtf_client *client, uint64_t id, struct reader *r)
         return cli_fail(&st);
     r->is_command = !strcmp(info.type, "command");
     uint64_t cursor = 0;
-    for (bool end = false; !end;) {
+    for (bool end = false, over = false;
+         !over;) { // what was printed last is freed by asking for what follows
         r->count = 0;
         if (dtf_task_results(client, id, &cursor, r->follow ? FOLLOW_MS : 0, r->failed, print_result, r, &end,
                              &st))
             return cli_fail(&st);
         fflush(stdout);
-        if (!r->count && !r->follow)
-            break;
+        over = !r->count && (end || !r->follow);
         if (ferror(stdout))
             return CLI_FAILED; // main says why
     }
-    return CLI_OK;
+    if (!r->cut)
+        return CLI_OK;
+    cli_say("the output of %zu subtask%s was too much: the rest is lost", r->cut, r->cut == 1 ? "" : "s");
+    return CLI_FAILED;
 }
 
 int results_command(struct cli *cli, int argc, char **argv)

@@ -19,9 +19,10 @@ enum { LIST_DEFAULT = 100, LIST_MAX = 100000 };
 
 // ---- one task
 
-static uint64_t settled(const struct dtf_task_info *t)
+// What was cancelled was not done.
+static uint64_t done(const struct dtf_task_info *t)
 {
-    return t->succeeded + t->failed + t->timed_out + t->cancelled;
+    return t->succeeded + t->failed + t->timed_out;
 }
 
 // How long it has taken, or takes so far.
@@ -197,8 +198,7 @@ static void add_row(struct table *table, const struct dtf_task_info *t)
         table_cell(table, "?");
         table_cell(table, "?");
     } else {
-        table_cell(table, "%" PRIu64 "/%" PRIu64 "%s", settled(t), t->generated,
-                   t->generation_done ? "" : "+");
+        table_cell(table, "%" PRIu64 "/%" PRIu64 "%s", done(t), t->generated, t->generation_done ? "" : "+");
         table_cell(table, "%" PRIu64, t->failed + t->timed_out);
     }
     table_cell(table, "%s", t->resource_group);
