@@ -222,7 +222,7 @@ static void test_full(void **state)
     uint64_t task;
     assert_int_equal(create_large(&task, &st), st.code);
     assert_int_not_equal(st.code, NRPC_OK);
-    set_limit(c.coordinator.pid, RLIM_INFINITY);                                // somebody made room
+    set_limit(c.coordinator.pid, RLIM_INFINITY); // somebody made room
     WAIT_FOR(create_large(&task, &st) == NRPC_OK, 20000);
     assert_int_equal(dtf_task_cancel(c.client, task, NULL, &st), NRPC_OK);
     assert_int_equal(cluster_wait(&c, task).status, DTF_TASK_CANCELLED);

@@ -3,6 +3,7 @@
 // back, what is refused.
 #include "command_fixture.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -263,7 +264,12 @@ static void test_descriptors(void **state)
         assert_int_not_equal(command_execute(&c, &o), NRPC_OK);
         outcome_fini(&o);
     }
-    assert_int_equal(count_entries(folder), before);
+    int after = count_entries(folder); // a sanitizer's own thread has one at times
+    for (int i = 0; i < 200 && after != before; i++) {
+        (void)poll(NULL, 0, 10);
+        after = count_entries(folder);
+    }
+    assert_int_equal(after, before);
 }
 
 // A program starts with default signals and nothing blocked, whatever is set here.
