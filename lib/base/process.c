@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 void process_open_standard(void)
@@ -16,6 +17,15 @@ void process_open_standard(void)
     if (fd < 0)
         abort();
     close(fd);
+}
+
+void process_raise_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files))
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
 }
 
 bool process_ignores(int signal_number)

@@ -11,6 +11,10 @@
 // would be written to by whoever means the terminal.
 void process_open_standard(void);
 
+// As many open files as the process may have at all. Not for one that starts other programs: they would
+// inherit it.
+void process_raise_files(void);
+
 // Whether whoever started the program wants it to ignore the signal (nohup, a shell's trap '').
 bool process_ignores(int signal_number);
 

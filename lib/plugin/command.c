@@ -374,12 +374,23 @@ static bool was_stopped(int code)
     return false;
 }
 
+// Whether an error is the machine's and not the command's.
+static bool is_shortage(int error)
+{
+    static const int shortages[] = {EMFILE, ENFILE, EAGAIN, ENOMEM, ENOSPC};
+    for (size_t i = 0; i < sizeof shortages / sizeof *shortages; i++)
+        if (error == shortages[i])
+            return true;
+    return false;
+}
+
 static int run_command(const Dtf__V1__Command *c, struct dtf_execution *x, struct nrpc_status *st)
 {
     struct run r;
     if (check(c, st))
         return st->code;
     int error = start(c, &r);
+    x->node_short = is_shortage(error);
     if (error)
         return fail_to_start(x, c, error, st);
     follow(&r, x);

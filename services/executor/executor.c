@@ -68,6 +68,7 @@ struct executor {
     bool resync;          // an answer was lost
     int64_t resync_at_ms; // once more; CLOCK_NEVER: no
     bool ask_again;       // for free slots that no call under way asks for
+    unsigned usable;      // slots, at the last step
     int64_t backoff_ms, backoff_until_ms;
     int64_t later_at_ms; // what is kept aside is handed in again; CLOCK_NEVER: there is nothing
     int64_t later_ms;    // how long it was kept the last time; 0: all was taken
@@ -372,8 +373,8 @@ static void ask(struct executor *e, struct flight *f, struct draft *d)
     if (e->draining || l.held_bytes > HELD_BYTES_MAX)
         return;
     const struct flight *other = &e->flights[f == &e->flights[POLL] ? REPORT : POLL];
-    f->want = rest(e->options.slots, l.queued + l.running + other->want * other->out);
-    f->ahead = rest(AHEAD_MAX, l.queued + other->ahead * other->out);
+    f->want = rest(l.usable, l.queued + l.running + other->want * other->out);
+    f->ahead = l.usable < e->options.slots ? 0 : rest(AHEAD_MAX, l.queued + other->ahead * other->out);
     d->request.ahead_us = f->ahead ? (uint64_t)slots_ahead_us(e->slots) : 0;
     f->ahead = d->request.ahead_us ? f->ahead : 0;
 }
@@ -387,6 +388,7 @@ static void prepare_poll(struct executor *e, struct flight *f, struct draft *d)
 static void prepare_report(struct executor *e, struct flight *f, struct draft *d)
 {
     slots_take_waiting(e->slots, e->options.now_ms() - AHEAD_WAIT_MS, &e->give_back);
+    slots_take_unrun(e->slots, &e->give_back);
     ask(e, f, d);
     slots_take_done(e->slots, REPORT_BYTES_MAX, &f->results);
     draft_results(d, &f->results);
@@ -423,7 +425,7 @@ static enum act decide(struct executor *e, int64_t now_ms)
     }
     slots_load(e->slots, &l);
     bool waits_long = l.waits_since_ms <= now_ms - AHEAD_WAIT_MS;
-    bool to_report = l.done || e->give_back.count || waits_long || e->ask_again;
+    bool to_report = l.done || l.unrun || e->give_back.count || waits_long || e->ask_again;
     if (now_ms < e->backoff_until_ms && e->backoff_ms)
         return ACT_NONE;
     if (e->stage == UNREGISTERED) // results on their way would be missing from what it has
@@ -509,6 +511,7 @@ static void drain(struct executor *e, int64_t now_ms)
 {
     slots_take_queued(e->slots, &e->give_back);
     slots_take_killed(e->slots, &e->give_back);
+    slots_take_unrun(e->slots, &e->give_back);
     bool late = now_ms >= e->grace_until_ms;
     if (e->stage == UNREGISTERED || (e->stage == REGISTERING && late))
         e->stage = LEFT; // it holds nothing under a number that counts
@@ -526,6 +529,10 @@ int64_t executor_step(void *self, int64_t now_ms)
     pthread_mutex_lock(&e->mu);
     if (e->draining)
         drain(e, now_ms);
+    slots_load(e->slots, &l);
+    if (l.usable > e->usable && e->stage == REGISTERED)
+        e->ask_again = true; // the node was short of something, and may not be any more
+    e->usable = l.usable;
     for (enum act act; (act = decide(e, now_ms)) != ACT_NONE;)
         carry_out(e, act);
     if (e->backoff_ms && e->backoff_until_ms > now_ms && e->backoff_until_ms < next_ms)

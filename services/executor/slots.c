@@ -4,6 +4,7 @@
 
 #include "ahead.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "plugin/registry.h"
@@ -15,6 +16,8 @@
 enum {
     CANCEL_PATIENCE_MS = 5000, // after which a cancelled callback that still runs is reported as cancelled
     AHEAD_GRACE_US = 1000,     // of short runs: threads take turns
+    SHORT_FIRST_MS = 500,      // after which one more slot is tried when the node was short of something
+    SHORT_MAX_MS = 30000,
 };
 
 struct slot {
@@ -34,6 +37,10 @@ struct slots {
     pthread_cond_t work;
     struct slot *slots;
     unsigned count, running, idle;
+    unsigned usable;        // fewer than count after the node was short of something
+    int64_t short_until_ms; // when one more is tried; CLOCK_NEVER: all are usable
+    int64_t short_ms;       // how long that was waited for the last time
+    struct item_list unrun; // what could not begin for it
     struct item_list queued, done;
     struct item_list killed; // done, too, but perhaps by the node's own end
     struct item_list later;  // done, too, but the coordinator could not take it for now
@@ -163,6 +170,33 @@ static void begin(struct slot *s)
     o->running++;
 }
 
+static void set_usable(struct slots *o, unsigned usable)
+{
+    o->usable = usable < o->count ? usable : o->count;
+    if (o->usable < o->count)
+        return;
+    if (o->short_until_ms != CLOCK_NEVER)
+        log_info("all %u slots are in use again", o->count);
+    o->short_until_ms = CLOCK_NEVER;
+    o->short_ms = 0;
+}
+
+// The node lacks something, and not the subtask: it goes back, and what waits with it; as many as still run
+// may run, and now and then one more is tried.
+static void be_short(struct slots *o, struct item *i)
+{
+    if (o->short_until_ms == CLOCK_NEVER)
+        log_warn("subtasks go back to the coordinator: %s",
+                 i->message ? i->message : "the node is short of something");
+    o->short_ms = !o->short_ms                     ? SHORT_FIRST_MS
+                  : 2 * o->short_ms < SHORT_MAX_MS ? 2 * o->short_ms
+                                                   : SHORT_MAX_MS;
+    o->short_until_ms = o->now_ms() + o->short_ms;
+    o->usable = o->running;
+    item_list_add(&o->unrun, i);
+    item_list_append(&o->unrun, &o->queued);
+}
+
 static void end(struct slot *s, int64_t run_us)
 {
     struct slots *o = s->owner;
@@ -171,12 +205,16 @@ static void end(struct slot *s, int64_t run_us)
     bool killed = s->execution.killed && i->kind == DTF_RESULT_FAILURE;
     if (killed)
         i->held_until_ms = o->now_ms() + SLOTS_KILLED_HOLD_MS;
-    if (s->abandoned)
-        item_destroy(i);
-    else
-        item_list_add(killed ? &o->killed : &o->done, i);
     s->item = NULL;
     o->running--;
+    if (s->abandoned)
+        item_destroy(i);
+    else if (s->execution.node_short && i->kind == DTF_RESULT_FAILURE)
+        be_short(o, i);
+    else
+        item_list_add(killed ? &o->killed : &o->done, i);
+    if (o->usable < o->count && !s->execution.node_short)
+        set_usable(o, o->usable + 1); // one that could begin
 }
 
 // Runs the next queued item; called and returns with the mutex held.
@@ -208,7 +246,7 @@ static void *slot_main(void *arg)
     pthread_setname_np(pthread_self(), "slot");
     pthread_mutex_lock(&o->mu);
     while (!o->stopping) {
-        if (o->queued.first) {
+        if (o->queued.first && o->running < o->usable) {
             run_next(s);
             continue;
         }
@@ -241,6 +279,9 @@ struct slots *slots_create(unsigned count, int64_t (*now_ms)(void), void (*on_do
     item_list_init(&s->done);
     item_list_init(&s->later);
     item_list_init(&s->killed);
+    item_list_init(&s->unrun);
+    s->usable = count;
+    s->short_until_ms = CLOCK_NEVER;
     s->slots = mem_calloc(count, sizeof *s->slots);
     s->count = count;
     s->now_ms = now_ms;
@@ -280,6 +321,7 @@ void slots_destroy(struct slots *s)
     drop(&s->done);
     drop(&s->later);
     drop(&s->killed);
+    drop(&s->unrun);
     pthread_mutex_destroy(&s->mu);
     pthread_cond_destroy(&s->work);
     free(s->slots);
@@ -341,6 +383,13 @@ void slots_take_killed(struct slots *s, struct item_list *out)
     pthread_mutex_unlock(&s->mu);
 }
 
+void slots_take_unrun(struct slots *s, struct item_list *out)
+{
+    pthread_mutex_lock(&s->mu);
+    item_list_append(out, &s->unrun);
+    pthread_mutex_unlock(&s->mu);
+}
+
 void slots_take_queued(struct slots *s, struct item_list *out)
 {
     pthread_mutex_lock(&s->mu);
@@ -351,7 +400,7 @@ void slots_take_queued(struct slots *s, struct item_list *out)
 // Whether what is queued waits for something that runs; else it is about to begin.
 static bool waits(const struct slots *s)
 {
-    return s->queued.first && s->running == s->count;
+    return s->queued.first && s->running >= s->usable;
 }
 
 void slots_take_waiting(struct slots *s, int64_t since_ms, struct item_list *out)
@@ -381,6 +430,8 @@ void slots_load(struct slots *s, struct slots_load *out)
                                .running = s->running,
                                .done = s->done.count,
                                .later = s->later.count,
+                               .unrun = s->unrun.count,
+                               .usable = s->usable,
                                .held_bytes = s->queued.bytes + s->done.bytes + s->later.bytes,
                                .waits_since_ms = waits(s) ? s->queued.first->queued_ms : CLOCK_NEVER};
     pthread_mutex_unlock(&s->mu);
@@ -407,6 +458,8 @@ void slots_each(struct slots *s, void (*each)(void *user, uint64_t task, uint64_
     for (const struct item *i = s->later.first; i; i = i->next)
         each(user, i->task, i->seq, i->attempt);
     for (const struct item *i = s->killed.first; i; i = i->next)
+        each(user, i->task, i->seq, i->attempt);
+    for (const struct item *i = s->unrun.first; i; i = i->next)
         each(user, i->task, i->seq, i->attempt);
     for (unsigned k = 0; k < s->count; k++)
         if (s->slots[k].item && !s->slots[k].abandoned)
@@ -478,6 +531,7 @@ void slots_abandon(struct slots *o, bool keep_done)
         drop(&o->done);
         drop(&o->later);
         drop(&o->killed);
+        drop(&o->unrun);
     }
     for (unsigned k = 0; k < o->count; k++) {
         struct slot *s = &o->slots[k];
@@ -514,6 +568,7 @@ void slots_forget(struct slots *o, uint64_t task, uint64_t seq, uint32_t attempt
     remove_item(&o->done, task, seq, attempt);
     remove_item(&o->later, task, seq, attempt);
     remove_item(&o->killed, task, seq, attempt);
+    remove_item(&o->unrun, task, seq, attempt);
     for (unsigned k = 0; k < o->count; k++) {
         struct slot *s = &o->slots[k];
         if (!s->item || s->abandoned || !is_item(s->item, task, seq, attempt))
@@ -537,6 +592,11 @@ int64_t slots_expire(struct slots *o, int64_t now_ms)
 {
     pthread_mutex_lock(&o->mu);
     int64_t next_ms = fail_killed(o, now_ms);
+    if (o->short_until_ms <= now_ms) {
+        o->usable = o->running + 1 < o->count ? o->running + 1 : o->count;
+        o->short_until_ms = now_ms + o->short_ms;
+    }
+    next_ms = o->short_until_ms < next_ms ? o->short_until_ms : next_ms;
     for (unsigned k = 0; k < o->count; k++) {
         struct slot *s = &o->slots[k];
         if (!s->item || s->abandoned)

@@ -67,11 +67,14 @@ void slots_put_later(struct slots *s, struct item_list *items);
 void slots_retry_later(struct slots *s);
 void slots_take_killed(struct slots *s, struct item_list *out); // what was killed just now
 void slots_take_queued(struct slots *s, struct item_list *out); // what has not begun
+void slots_take_unrun(struct slots *s,
+                      struct item_list *out); // what could not begin: the node is short of something
 // What has waited for a slot since since_ms or longer.
 void slots_take_waiting(struct slots *s, int64_t since_ms, struct item_list *out);
 
 struct slots_load {
-    size_t queued, running, done, later, held_bytes;
+    size_t queued, running, done, later, unrun, held_bytes;
+    unsigned usable;        // slots: fewer than there are while the node is short of something
     int64_t waits_since_ms; // the first of what is queued; CLOCK_NEVER: nothing is
 };
 void slots_load(struct slots *s, struct slots_load *out);

@@ -51,6 +51,11 @@ printf '%s%s\n' '{"number":1,"item":"a'$'\xef\xbf\xbd''\"","ok":false,"result":"
     '"run_us":0,"stdout":"a'$'\xef\xbf\xbd''\"\n","stderr":""}' > out.expected
 expect 'json' 1
 
+# ---- a node that is short of descriptors: nothing fails for it
+(ulimit -n 80; seq 120 | "$dtf" map -k -j 60 sh -c 'sleep 0.1; echo $1' sh) > out 2> err; code=$?
+seq 120 > out.expected; expect 'short of descriptors' 0
+if [ "$(grep -c 'Too many open files' err)" != 1 ]; then echo 'short of descriptors: said'; cat err; failures=$((failures + 1)); fi
+
 # ---- failures
 printf 'good\nb\tad\n' | "$dtf" map -k test good = > out 2> err; code=$?
 printf "dtf: 1 of 2 items failed:\n  \$'b\\\\tad' (exit code 1)\n" > err.expected; expect 'the failed item is listed' 1
