@@ -74,7 +74,7 @@ static void test_gets_well(void **state)
     (void)state;
     limit_files(c.nodes[0].pid, 3);
     uint64_t task = cluster_create_commands(&c, NULL, "sleep 0.01", COUNT, 0);
-    WAIT_FOR(cluster_status(&c, task).redispatched >= 16, PATIENCE_MS);
+    WAIT_FOR(cluster_status(&c, task).redispatched > 0, PATIENCE_MS);
     assert_int_equal(cluster_status(&c, task).failed, 0);
     limit_files(c.nodes[0].pid, RLIM_INFINITY);
     check_all_done(task);
