@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
+#include <utlist.h>
 
 enum {
     MESSAGE_MAX = 1024,
@@ -23,7 +24,8 @@ enum {
     TAKE_MS = 5000, // how long a closing task waits when its collector was killed
     LOOK_MS = TAKE_MS / 4,
     REVIEW_PATIENCE_MS = 20, // for callbacks, before a node's call goes on without them
-    EXTEND_MS = 15000, // of leases whose results wait for callbacks: longer than a node waits to say it again
+    LONG_REVIEW_MS = 5000,   // from then on leases are extended whose results wait for it
+    EXTEND_MS = 15000,       // longer than a node waits before it hands results in again
 };
 
 enum mail_kind {
@@ -46,13 +48,12 @@ struct known { // the type of a task whose results arrive
     const struct dtf_task_type *type; // NULL: has no callback for results
 };
 
-struct batch {          // the results of one exchange; in its call's memory
-    struct batch *next; // among those of the step, then among those that wait
+struct batch {                 // the results of one exchange; in its call's memory
+    struct batch *prev, *next; // among those of the step, then among those that wait
     struct exchange *x;
-    unsigned reviews;      // not over yet
-    struct review *begun;  // those that are not posted yet
-    int64_t until_ms;      // when the call goes on without them
-    struct nrpc_status st; // the first failure
+    struct review *reviews; // not over yet
+    int64_t until_ms;       // when the call goes on without them
+    struct nrpc_status st;  // the first failure
 };
 
 struct collector {
@@ -65,7 +66,7 @@ struct collector {
     struct batch **owners;
     size_t entry_count, entry_capacity, owner_capacity;
     struct batch *batches;    // that arrived in this step
-    struct batch *waiting;    // for reviews
+    struct batch *waiting;    // for reviews, in the order in which they came
     struct review *reviews;   // under way, a hash by task and node
     struct closing *closings; // tasks that are this collector's to close: a list by next
     bool told;                // of something to close; or the state did not answer
@@ -189,17 +190,6 @@ static void add_plain(struct collector *c, struct batch *b, const Dtf__V1__TaskR
     }
 }
 
-// The node keeps these results and hands them in again. Their subtasks have ended: no lease of theirs is to.
-static void put_off(struct collector *c, struct exchange *x, const struct state_ref *refs, size_t count,
-                    int64_t now_ms)
-{
-    struct nrpc_status st;
-    struct state_holder by = exchange_holder(x);
-    exchange_later(x, refs->task);
-    if (c->env->state->ops->extend(c->env->state, refs, count, &by, now_ms + EXTEND_MS, &st))
-        trouble_say(c->env->trouble, &st, "collector: cannot extend %zu leases", count);
-}
-
 static bool is_stopping(struct collector *c, uint64_t task)
 {
     struct state_progress p;
@@ -208,7 +198,34 @@ static bool is_stopping(struct collector *c, uint64_t task)
            p.phase >= MODEL_STOPPING;
 }
 
-// One review of a task's results from a node at a time: what comes meanwhile, or once more, is put off.
+// Their subtasks have ended: their leases are not to.
+static void extend(struct collector *c, struct exchange *x, const Dtf__V1__TaskResults *t, int64_t now_ms)
+{
+    struct nrpc_status st;
+    struct state_holder by = exchange_holder(x);
+    struct state_ref *refs = arena_alloc(&c->arena, t->n_results * sizeof *refs);
+    for (size_t i = 0; i < t->n_results; i++)
+        refs[i] = (struct state_ref){t->task_id, t->results[i]->subtask_id, t->results[i]->attempt};
+    if (c->env->state->ops->extend(c->env->state, refs, t->n_results, &by, now_ms + EXTEND_MS, &st))
+        trouble_say(c->env->trouble, &st, "collector: cannot extend %zu leases", t->n_results);
+}
+
+// Results of a task that has others from this node under review: the node keeps them and hands them in again.
+// The state is asked nothing, unless it takes long.
+static void put_off(struct collector *c, struct batch *b, const struct review *r,
+                    const Dtf__V1__TaskResults *t, int64_t now_ms)
+{
+    bool is_long = now_ms - r->since_ms >= LONG_REVIEW_MS;
+    if (is_long && is_stopping(c, t->task_id)) { // its end does not wait for callbacks
+        add_plain(c, b, t);
+        return;
+    }
+    exchange_later(b->x, t->task_id);
+    if (is_long)
+        extend(c, b->x, t, now_ms);
+}
+
+// One review of a task's results from a node at a time.
 static void take_reviewed(struct collector *c, struct batch *b, const struct dtf_task_type *type,
                           const Dtf__V1__TaskResults *t, int64_t now_ms)
 {
@@ -216,38 +233,21 @@ static void take_reviewed(struct collector *c, struct batch *b, const struct dtf
     unsigned hash = (unsigned)(key.task * UINT64_C(0x9e3779b97f4a7c15) >> 32) ^ (unsigned)key.node;
     struct review *r;
     HASH_FIND_BYHASHVALUE(hh, c->reviews, &key, sizeof key, hash, r);
-    if (r && r->batch != b && is_stopping(c, t->task_id)) { // its end does not wait for callbacks
-        add_plain(c, b, t);
-        return;
-    }
     if (r && r->batch != b) {
-        struct state_ref *refs = arena_alloc(&c->arena, t->n_results * sizeof *refs);
-        for (size_t i = 0; i < t->n_results; i++)
-            refs[i] = (struct state_ref){t->task_id, t->results[i]->subtask_id, t->results[i]->attempt};
-        put_off(c, b->x, refs, t->n_results, now_ms);
+        put_off(c, b, r, t, now_ms);
         return;
     }
     if (!r) {
         r = review_create(c->env, &c->loop, MAIL_REVIEWED, type, key);
         r->batch = b;
-        r->next = b->begun;
-        b->begun = r;
-        b->reviews++;
+        r->since_ms = now_ms;
+        LL_PREPEND(b->reviews, r);
         HASH_ADD_BYHASHVALUE(hh, c->reviews, key, sizeof key, hash, r);
     }
     for (size_t i = 0; i < t->n_results; i++) {
         struct state_settle e = read_result(exchange_holder(b->x), t->task_id, t->results[i]);
         review_add(r, &e);
     }
-}
-
-static void post_reviews(struct collector *c, struct batch *b)
-{
-    for (struct review *r = b->begun, *next; r; r = next) {
-        next = r->next;
-        strands_post(c->strands, r->key.task, &r->job);
-    }
-    b->begun = NULL;
 }
 
 static int check_results(const Dtf__V1__ExchangeRequest *r, struct nrpc_status *st)
@@ -272,8 +272,8 @@ static void take_results(struct collector *c, struct exchange *x, int64_t now_ms
             nrpc_reply_error(x->call, NRPC_RESOURCE_EXHAUSTED, "the results are too large");
         return;
     }
-    *b = (struct batch){.next = c->batches, .x = x, .until_ms = now_ms + REVIEW_PATIENCE_MS};
-    c->batches = b;
+    *b = (struct batch){.x = x, .until_ms = now_ms + REVIEW_PATIENCE_MS};
+    LL_PREPEND(c->batches, b);
     for (size_t i = 0; i < x->request->n_results && b->st.code == NRPC_OK; i++) {
         const Dtf__V1__TaskResults *t = x->request->results[i];
         const struct dtf_task_type *type;
@@ -291,7 +291,8 @@ static void take_results(struct collector *c, struct exchange *x, int64_t now_ms
         else
             add_plain(c, b, t);
     }
-    post_reviews(c, b);
+    for (struct review *r = b->reviews; r; r = r->next)
+        strands_post(c->strands, r->key.task, &r->job);
 }
 
 // ---- settling
@@ -331,16 +332,7 @@ static void pass_on(struct collector *c, struct batch *b)
         c->env->offer(c->env->scheduler, b->x);
 }
 
-static void stop_waiting(struct collector *c, struct batch *b)
-{
-    struct batch **at = &c->waiting;
-    while (*at != b)
-        at = &(*at)->next;
-    *at = b->next;
-    pass_on(c, b);
-}
-
-static void note_review(struct collector *c, const struct review *r)
+static void note_review(struct collector *c, struct review *r)
 {
     struct batch *b = r->batch;
     b->x->stale += r->stale;
@@ -348,8 +340,11 @@ static void note_review(struct collector *c, const struct review *r)
         exchange_later(b->x, r->key.task);
     else if (r->st.code && !b->st.code)
         b->st = r->st;
-    if (--b->reviews == 0)
-        stop_waiting(c, b);
+    LL_DELETE(b->reviews, r);
+    if (b->reviews)
+        return;
+    DL_DELETE(c->waiting, b);
+    pass_on(c, b);
 }
 
 static void reviewed(struct collector *c, struct review *r)
@@ -365,30 +360,19 @@ static void reviewed(struct collector *c, struct review *r)
 }
 
 // Nobody waits long for another task's callback: the call goes on, and the node keeps what is still under
-// review.
-static void go_on_without(struct collector *c, struct batch *b, int64_t now_ms)
-{
-    for (struct review *r = c->reviews; r; r = r->hh.next) {
-        if (r->batch != b)
-            continue;
-        put_off(c, b->x, r->refs, r->count, now_ms);
-        r->batch = NULL;
-    }
-    stop_waiting(c, b);
-}
-
-// Returns when to look again.
+// review. Returns when to look again.
 static int64_t look_after_waiting(struct collector *c, int64_t now_ms)
 {
-    int64_t next_ms = CLOCK_NEVER;
-    for (struct batch *b = c->waiting, *next; b; b = next) {
-        next = b->next;
-        if (b->until_ms <= now_ms)
-            go_on_without(c, b, now_ms);
-        else if (b->until_ms < next_ms)
-            next_ms = b->until_ms;
+    struct batch *b;
+    while ((b = c->waiting) && b->until_ms <= now_ms) {
+        for (struct review *r = b->reviews; r; r = r->next) {
+            exchange_later(b->x, r->key.task);
+            r->batch = NULL;
+        }
+        DL_DELETE(c->waiting, b);
+        pass_on(c, b);
     }
-    return next_ms;
+    return b ? b->until_ms : CLOCK_NEVER;
 }
 
 // ---- the end of tasks
@@ -525,9 +509,8 @@ int64_t collector_step(void *self, int64_t now_ms)
     c->batches = NULL;
     for (struct batch *b = batches, *next; b; b = next) {
         next = b->next;
-        b->next = c->waiting;
         if (b->reviews)
-            c->waiting = b;
+            DL_APPEND(c->waiting, b);
         else
             pass_on(c, b);
     }
@@ -559,7 +542,9 @@ static void refuse_mail(struct collector *c, struct mail *m)
     } else if (m->kind == MAIL_REVIEWED) {
         struct review *r = (struct review *)((char *)m - offsetof(struct review, mail));
         HASH_DEL(c->reviews, r); // NOLINT(clang-analyzer-core.NullDereference): it is in there
-        if (r->batch && --r->batch->reviews == 0)
+        if (r->batch)
+            LL_DELETE(r->batch->reviews, r);
+        if (r->batch && !r->batch->reviews)
             nrpc_reply_error(r->batch->x->call, NRPC_UNAVAILABLE, "the collector is stopping");
         review_destroy(r);
     } else if (m->kind != MAIL_CLOSING_DONE) { // those are in the list

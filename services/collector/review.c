@@ -103,9 +103,7 @@ struct review *review_create(const struct env *env, struct loop *loop, int mail_
 
 void review_add(struct review *r, const struct state_settle *entry)
 {
-    mem_grow(&r->refs, &r->ref_capacity, r->count + 1, sizeof *r->refs);
-    mem_grow(&r->entries, &r->entry_capacity, r->count + 1, sizeof *r->entries);
-    r->refs[r->count] = entry->ref;
+    mem_grow(&r->entries, &r->capacity, r->count + 1, sizeof *r->entries);
     struct state_settle *e = &r->entries[r->count++];
     *e = *entry;
     e->message = arena_strdup(&r->arena, entry->message);
@@ -116,7 +114,6 @@ void review_destroy(struct review *r)
 {
     arena_fini(&r->arena);
     free(r->entries);
-    free(r->refs);
     free(r);
 }
 

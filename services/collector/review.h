@@ -24,11 +24,11 @@ struct review {
     struct loop *loop;
     const struct dtf_task_type *type;
     struct batch *batch; // whose results these are; NULL: its call was answered meanwhile
-    struct review *next; // among its batch's, before it runs
+    struct review *next; // among its batch's
+    int64_t since_ms;    // when it came
     struct arena arena;  // texts and bodies of the entries
     struct state_settle *entries;
-    struct state_ref *refs; // of all entries
-    size_t count, entry_capacity, ref_capacity;
+    size_t count, capacity;
     uint32_t stale;
     struct nrpc_status st; // not OK: not all was settled
 };
