@@ -593,8 +593,8 @@ int64_t slots_expire(struct slots *o, int64_t now_ms)
     pthread_mutex_lock(&o->mu);
     int64_t next_ms = fail_killed(o, now_ms);
     if (o->short_until_ms <= now_ms) {
-        o->usable = o->running + 1 < o->count ? o->running + 1 : o->count;
         o->short_until_ms = now_ms + o->short_ms;
+        set_usable(o, o->usable > o->running ? o->usable : o->running + 1);
     }
     next_ms = o->short_until_ms < next_ms ? o->short_until_ms : next_ms;
     for (unsigned k = 0; k < o->count; k++) {
