@@ -28,6 +28,8 @@ extern "C" {
 #define DTF_TYPE_PARAM_MAX (1 << 20) // bytes in a task's parameter
 #define DTF_SUBTASK_PARAM_MAX (256 << 10)
 #define DTF_RESULT_BODY_MAX (256 << 10)
+#define DTF_COMMAND_OUTPUT_MAX                                                                               \
+    114688 // bytes of a command's output that are kept of each of its two streams, at most
 #define DTF_CHECKPOINT_MAX (256 << 10)
 #define DTF_FOLLOWUPS_MAX 10000 // that one result may add
 #define DTF_SUBTASK_TIMEOUT_MS 300000

@@ -36,8 +36,7 @@ const char map_help[] =
 enum {
     SLOTS_MAX = 4096,
     RETRIES_MAX = 1000,
-    MAX_OUTPUT_BYTES = 114688, // of each command; more would not fit into a result
-    WAIT_MS = 30000,           // for results, when there is no progress to show
+    WAIT_MS = 30000, // for results, when there is no progress to show
     SIGNAL_AGAIN_US = 300000,
 };
 #define TASK_TIMEOUT_MS (30 * 86400000ll)
@@ -100,7 +99,7 @@ static bool take_options(struct map *m, int argc, char **argv)
         return false;
     }
     template_init(&m->template, (size_t)(argc - optind), argv + optind);
-    m->template.max_output_bytes = MAX_OUTPUT_BYTES;
+    m->template.max_output_bytes = DTF_COMMAND_OUTPUT_MAX;
     return true;
 }
 

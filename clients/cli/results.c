@@ -12,13 +12,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TEXT(number) #number
+#define TEXT_OF(number) TEXT(number)
+
 const char results_help[] =
-    "Reading results frees them: they can be read once. Failures stay. Of each command the first 114,688 "
-    "bytes\n"
-    "of output are kept; it exits with 1 if one wrote more.\n"
-    "For tasks of commands the output is shown as text; --output quiet prints just what they wrote.\n\n"
-    "  --failed                the subtasks that failed for good, with what they worked on\n"
-    "  --follow                go on until the task has ended and all was read\n";
+    "Reading results frees them: they can be read once. Failures stay.\n"
+    "Of a command's output the first " TEXT_OF(
+        DTF_COMMAND_OUTPUT_MAX) " bytes are kept; exits with 1 if one wrote more.\n"
+                                "For tasks of commands the output is shown as text; --output quiet prints "
+                                "just what they wrote.\n\n"
+                                "  --failed                the subtasks that failed for good, with what they "
+                                "worked on\n"
+                                "  --follow                go on until the task has ended and all was read\n";
 
 enum { PREVIEW_BYTES = 60, FOLLOW_MS = 30000 };
 
@@ -141,14 +146,16 @@ static int read_all(struct dtf_client *client, uint64_t id, struct reader *r)
         return cli_fail(&st);
     r->is_command = !strcmp(info.type, "command");
     uint64_t cursor = 0;
-    for (bool end = false, over = false;
-         !over;) { // what was printed last is freed by asking for what follows
+    // What was printed last is freed by asking for what follows.
+    for (bool end = false, over = false; !over;) {
+        bool were_all = end;
         r->count = 0;
         if (dtf_task_results(client, id, &cursor, r->follow ? FOLLOW_MS : 0, r->failed, print_result, r, &end,
-                             &st))
+                             &st) &&
+            !were_all) // they are freed, and only the answer that says so may have been lost
             return cli_fail(&st);
         fflush(stdout);
-        over = !r->count && (end || !r->follow);
+        over = !r->count && (were_all || end || !r->follow);
         if (ferror(stdout))
             return CLI_FAILED; // main says why
     }

@@ -28,7 +28,7 @@ const char submit_help[] =
     "  --key KEY               submitting again with the same key gives the first task\n"
     "  --wait                  wait until it has ended; succeed only if it is completed\n";
 
-enum { PRIORITY_MAX = 9000, RETRIES_MAX = 1000, MAX_OUTPUT_BYTES = 114688 };
+enum { PRIORITY_MAX = 9000, RETRIES_MAX = 1000 };
 #define TIMEOUT_MAX_MS (30 * 86400000ll)
 
 struct submit {
@@ -162,7 +162,7 @@ static int take_command(struct submit *s, int count, char **args)
     struct nrpc_status st;
     struct dtf_task_param *p = &s->param;
     template_init(&t, (size_t)count, args);
-    t.max_output_bytes = MAX_OUTPUT_BYTES;
+    t.max_output_bytes = DTF_COMMAND_OUTPUT_MAX;
     t.timeout_ms = p->timeout_ms && p->timeout_ms < DTF_SUBTASK_TIMEOUT_MAX_MS ? (uint32_t)p->timeout_ms
                                                                                : DTF_SUBTASK_TIMEOUT_MAX_MS;
     p->type = "command";

@@ -23,7 +23,6 @@
 
 enum {
     OUTPUT_DEFAULT = 65536,
-    OUTPUT_MAX = 114688,
     STDIN_MAX = 65536,
     ARGS_MAX = 10000,
     TERM_PATIENCE_MS = 1000, // between SIGTERM and SIGKILL
@@ -119,9 +118,9 @@ static int check(const Dtf__V1__Command *c, struct nrpc_status *st)
             return status_set(st, NRPC_INVALID_ARGUMENT, "env: entry %zu is not NAME=value", i);
     if (c->directory.len && memchr(c->directory.data, 0, c->directory.len))
         return status_set(st, NRPC_INVALID_ARGUMENT, "directory: it has a NUL byte in it");
-    if (c->max_output_bytes > OUTPUT_MAX)
+    if (c->max_output_bytes > DTF_COMMAND_OUTPUT_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "max_output_bytes: %u is over %d", c->max_output_bytes,
-                          OUTPUT_MAX);
+                          DTF_COMMAND_OUTPUT_MAX);
     if (c->input.len > STDIN_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "input: %zu bytes are over %d", c->input.len, STDIN_MAX);
     return NRPC_OK;
