@@ -22,7 +22,6 @@ enum {
     JOIN_BYTES_MAX = 4096,
     START_TIMEOUT_MS = 30000,
     START_RETRY_MS = 500,
-    GRACE_MS = 10000,
     STOP_S = 10, // beyond the grace period
     EXIT_USAGE = 2,
 };
@@ -296,7 +295,7 @@ static void *wait_for_signals(void *arg)
         if (n == 2)
             _exit(1);
         if (n++ == 0)
-            alarm((unsigned)((s->grace_ms ? s->grace_ms : GRACE_MS) / 1000) + STOP_S);
+            alarm((unsigned)((s->grace_ms ? s->grace_ms : SERVICE_GRACE_MS) / 1000) + STOP_S);
         dtf_service_notify_stop(s->service);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
     }

@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 enum {
-    GRACE_MS = 10000,
     CROSSING_MS = 100, // for calls that are on their way to us when the service stops
     DRAIN_MS = 3000,   // for answers that are on their way then
     NODE_LEASE_MS = 5000,
@@ -152,7 +151,7 @@ static void set_defaults(struct dtf_service_options *o)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     o->slots = o->slots ? o->slots : cores > 0 && cores < 4096 ? (unsigned)cores : 1;
-    o->grace_ms = o->grace_ms ? o->grace_ms : GRACE_MS;
+    o->grace_ms = o->grace_ms ? o->grace_ms : SERVICE_GRACE_MS;
     o->node_lease_ms = o->node_lease_ms ? o->node_lease_ms : NODE_LEASE_MS;
 }
 

@@ -5,6 +5,8 @@
 
 #include "dtf.h"
 
+enum { SERVICE_GRACE_MS = 10000 }; // for running subtasks, where nothing else is said
+
 // Waits until the service was told to stop and has come to rest; dtf_service_notify_stop may still be called.
 // Then it only remains to join it.
 void service_wait(struct dtf_service *service);

@@ -265,9 +265,13 @@ static int records_put_failures(struct records *r, const struct records_failure 
         code = litecall_begin(&c, r, DB_DURABLE, NULL, st);
     if (code)
         return code;
-    for (size_t i = 0; i < count && !c.code; i++)
-        if (imported || !model_status_is_terminal(read_brief(&c, failures[i].task).status))
+    bool takes = false;
+    for (size_t i = 0; i < count && !c.code; i++) {
+        if (!i || failures[i].task != failures[i - 1].task)
+            takes = imported || !model_status_is_terminal(read_brief(&c, failures[i].task).status);
+        if (takes)
             records_sqlite_add_failure(&c, failures[i].task, &failures[i]);
+    }
     return litecall_end(&c);
 }
 
