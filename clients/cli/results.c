@@ -14,16 +14,14 @@
 
 #define TEXT(number) #number
 #define TEXT_OF(number) TEXT(number)
+#define KEPT TEXT_OF(DTF_COMMAND_OUTPUT_MAX)
 
 const char results_help[] =
     "Reading results frees them: they can be read once. Failures stay.\n"
-    "Of a command's output the first " TEXT_OF(
-        DTF_COMMAND_OUTPUT_MAX) " bytes are kept; exits with 1 if one wrote more.\n"
-                                "For tasks of commands the output is shown as text; --output quiet prints "
-                                "just what they wrote.\n\n"
-                                "  --failed                the subtasks that failed for good, with what they "
-                                "worked on\n"
-                                "  --follow                go on until the task has ended and all was read\n";
+    "Of a command's output the first " KEPT " bytes are kept; exits with 1 if one wrote more.\n"
+    "For tasks of commands the output is shown as text; --output quiet prints just what they wrote.\n\n"
+    "  --failed                the subtasks that failed for good, with what they worked on\n"
+    "  --follow                go on until the task has ended and all was read\n";
 
 enum { PREVIEW_BYTES = 60, FOLLOW_MS = 30000 };
 
