@@ -80,8 +80,8 @@ struct dtf_result {
 // ---------------------------------------------------------------- callbacks
 //
 // Calls of one table for one task never overlap; different tasks run side by side, so what `user` points to
-// must be safe for that. A callback that blocks delays its own task only. Every callback may be NULL unless
-// marked "needed".
+// must be safe for that. A callback that blocks delays its own task only; one that ends the process (a fatal
+// signal, exit) three times fails its own task only. Every callback may be NULL unless marked "needed".
 
 struct dtf_subtask_spec {
     const void *param;   // copied before the next call
@@ -169,8 +169,8 @@ struct dtf_collector_callback {
     // A result arrived whose attempt is the current one. *finished is true when called; set to false to have
     // the subtask dispatched again (as a failure is, if the task's retries allow it). Follow-ups are stored
     // in the same step in which the result is counted. Called at least once for every counted result; again
-    // if a process died in between. But the end of a task that is cancelled, or whose time is up, does not
-    // wait for a callback that does not return: what comes meanwhile is counted without.
+    // if a process died in between. But the end of a task that is cancelled or failed, or whose time is up,
+    // waits for no callback: what comes after it is counted without.
     void (*after_execution)(void *user, const struct dtf_subtask *subtask, const struct dtf_result *result,
                             struct dtf_followups *followups, bool *finished);
     // The last subtask is settled; the task is recorded as ended when this returned. Called at least once.

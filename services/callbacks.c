@@ -11,6 +11,7 @@ void callbacks_init(struct callbacks *c)
 {
     pthread_mutex_init(&c->mu, NULL);
     atomic_init(&c->quit, false);
+    c->crash = NULL;
     c->runs = NULL;
     c->last = &c->runs;
 }
@@ -28,10 +29,12 @@ void callbacks_begin(struct callbacks *c, struct callback_run *r, uint64_t task,
     *c->last = r;
     c->last = &r->next;
     pthread_mutex_unlock(&c->mu);
+    crash_enter(c->crash, r);
 }
 
 void callbacks_end(struct callbacks *c, struct callback_run *r)
 {
+    crash_leave();
     pthread_mutex_lock(&c->mu);
     *r->prev = r->next;
     if (r->next)

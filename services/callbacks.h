@@ -5,6 +5,7 @@
 #define SERVICES_CALLBACKS_H
 
 #include "base/status.h"
+#include "crash.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 enum { CALLBACKS_STUCK_MS = 30000 };
+#define CALLBACK_CLOSING "after_task_completed"
 
 struct callback_run { // the caller's, from begin to end
     struct callback_run *next, **prev;
@@ -23,7 +25,8 @@ struct callback_run { // the caller's, from begin to end
 };
 
 struct callbacks {
-    _Atomic bool quit; // the process stops: nothing more is begun that can be left to others
+    _Atomic bool quit;   // the process stops: nothing more is begun that can be left to others
+    struct crash *crash; // where it is recorded that one ends the process; NULL: nowhere
     pthread_mutex_t mu;
     struct callback_run *runs, **last; // the oldest first
 };

@@ -19,6 +19,7 @@ struct coordinator {
     struct env env;
     struct trouble trouble;
     struct callbacks callbacks;
+    struct crash crash;
     unsigned roles;
     struct manager *manager;
     struct generator *generator;
@@ -133,6 +134,8 @@ int coordinator_create(unsigned roles, struct state *state, struct records *reco
         return st->code;
     }
     callbacks_init(&c->callbacks);
+    crash_start(&c->crash, state);
+    c->callbacks.crash = &c->crash;
     c->env = (struct env){
         .state = state,
         .records = records,
@@ -197,6 +200,7 @@ void coordinator_destroy(struct coordinator *c)
     manager_destroy(c->manager);
     admin_destroy(c->admin);
     nrpc_publisher_close(c->events);
+    crash_stop(&c->crash);
     callbacks_fini(&c->callbacks);
     free(c);
 }

@@ -55,6 +55,9 @@ bool model_status_is_terminal(int status);
 // is (pausing what is paused) is legal: acting twice is harmless.
 enum model_status model_status_after(enum model_status status, enum model_event event);
 
+// A task whose callback has ended its process so often fails.
+enum { MODEL_BLAMES_MAX = 3 };
+
 // ---- the phase of a task that is under way
 
 enum model_phase {

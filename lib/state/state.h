@@ -181,7 +181,8 @@ enum state_verdict {
 };
 
 struct state_peek {
-    bool current; // leased, under just this attempt
+    bool current;  // leased, under just this attempt
+    bool stopping; // its task is, or further
     const char *type;
     uint32_t timeout_ms;
     struct state_blob param;
@@ -296,7 +297,8 @@ struct state_ops {
     // time: then it is stopped as MODEL_OUTCOME_DROPPED, and the new one can be admitted when it is removed.
     // INVALID_ARGUMENT, adding none, if an id is 0 or over MODEL_NUMBER_MAX.
     int (*admit)(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
-    // Flags the task: no dispatch, no generation. NOT_FOUND if it is not here. Setting what is set is fine.
+    // Flags the task: no dispatch, no generation; a generator that has claimed it is told
+    // (STATE_HINT_GENERATE) and finds out. NOT_FOUND if it is not here. Setting what is set is fine.
     int (*pause)(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);
     // generating, draining -> stopping, or at once closing/closed if nothing is leased. Drops everything
     // queued (counted as cancelled). A task that is stopping or further keeps its first outcome, but for
@@ -322,6 +324,10 @@ struct state_ops {
     // closing -> closed; failure, if not NULL, turns the outcome into failed with that text. Fine if closed
     // already; FAILED_PRECONDITION before closing; NOT_FOUND.
     int (*close_task)(struct state *s, uint64_t task, const char *failure, struct nrpc_status *st);
+    // Counts that a callback (its name) of the task ended its process; *count: how often so far, with this
+    // time. NOT_FOUND.
+    int (*blame)(struct state *s, uint64_t task, const char *callback, uint64_t *count,
+                 struct nrpc_status *st);
     // Forgets a closed task; one that is not closed, or not here, is left as it is. Kept results that were
     // not read stay readable until results_until_ms.
     int (*remove)(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
@@ -341,19 +347,22 @@ struct state_ops {
 
     // -- generation (the generator)
     // Gives `owner` up to max tasks that are generating, not paused, not fed, below STATE_QUEUE_HIGH and
-    // owned by nobody whose lease still runs (until_ms > now_ms); raises their fence. FAILED_PRECONDITION:
+    // owned by nobody whose lease still runs (until_ms > now_ms); raises their fence. Those that nobody has
+    // owned, or that were released without a time, come first, by priority. FAILED_PRECONDITION:
     // some of the store is still to be verified; the claims given are of the rest.
     int (*claim)(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max,
                  struct arena *a, struct state_claim **out, size_t *count, struct nrpc_status *st);
     // Extends the leases of these tasks, as far as they are still the owner's.
     int (*renew_claims)(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count,
                         int64_t until_ms, struct nrpc_status *st);
-    // Gives a task back; somebody may claim it at once, and this fence is old. Nothing happens under an old
-    // fence.
-    int (*release_claim)(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st);
+    // Gives a task back, and this fence is old. Somebody may claim it immediately, or, unless 0, from
+    // not_before_ms on, or when its queue has emptied to STATE_QUEUE_LOW. Nothing happens under an old fence.
+    int (*release_claim)(struct state *s, uint64_t task, uint64_t fence, int64_t not_before_ms,
+                         struct nrpc_status *st);
     // Queues subtasks, stores the checkpoint (data NULL: leaves the old) and, with done, ends generation, in
     // one step. `at`: how many were pushed before; the push that was done last may be repeated, to no effect.
-    // ABORTED when the fence is old, `at` is another, or the task no longer generates; NOT_FOUND. *queued:
+    // ABORTED when the fence is old, `at` is another, or the task is paused or no longer generates;
+    // NOT_FOUND. *queued:
     // fresh subtasks after it. progress_percent: as the generator estimates; -1: it cannot tell.
     int (*push)(struct state *s, uint64_t task, uint64_t fence, uint64_t at,
                 const struct state_subtask *subtasks, size_t count, struct state_blob checkpoint, bool done,

@@ -29,6 +29,7 @@ static const struct state_ops ops = {
     .take = rs_take,
     .hold = rs_hold,
     .close_task = rs_close_task,
+    .blame = rs_blame,
     .remove = rs_remove,
     .progress = rs_progress,
     .expire_results = rs_expire_results,

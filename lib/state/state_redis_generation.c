@@ -63,12 +63,14 @@ int rs_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size
     return rs_round_end(&round);
 }
 
-int rs_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st)
+int rs_release_claim(struct state *s, uint64_t task, uint64_t fence, int64_t not_before_ms,
+                     struct nrpc_status *st)
 {
     struct rs_call c;
     rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
     rs_u64(&c, task);
     rs_u64(&c, fence);
+    rs_time(&c, not_before_ms);
     return rs_finish(&c, SCRIPT_release_claim);
 }
 

@@ -203,6 +203,7 @@ int rs_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t unt
             struct arena *a, uint64_t **tasks, size_t *count, struct nrpc_status *st);
 int rs_hold(struct state *s, const uint64_t *tasks, size_t count, int64_t until_ms, struct nrpc_status *st);
 int rs_close_task(struct state *s, uint64_t task, const char *failure, struct nrpc_status *st);
+int rs_blame(struct state *s, uint64_t task, const char *callback, uint64_t *count, struct nrpc_status *st);
 int rs_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
               struct nrpc_status *st);
 int rs_progress(struct state *s, const uint64_t *tasks, size_t count, struct arena *a,
@@ -216,7 +217,8 @@ int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, 
              struct state_claim **out, size_t *count, struct nrpc_status *st);
 int rs_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count, int64_t until_ms,
                     struct nrpc_status *st);
-int rs_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st);
+int rs_release_claim(struct state *s, uint64_t task, uint64_t fence, int64_t not_before_ms,
+                     struct nrpc_status *st);
 int rs_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const struct state_subtask *subtasks,
             size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
             struct nrpc_status *st);

@@ -104,6 +104,17 @@ int rs_close_task(struct state *s, uint64_t task, const char *failure, struct nr
     return rs_finish(&c, SCRIPT_close_task);
 }
 
+int rs_blame(struct state *s, uint64_t task, const char *callback, uint64_t *count, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
+    rs_u64(&c, task);
+    rs_text(&c, callback);
+    if (rs_do(&c, SCRIPT_blame) == NRPC_OK)
+        *count = rs_read_u64(rs_at(c.reply, RS_REPLY));
+    return rs_end(&c);
+}
+
 // ---- lists of tasks: of every shard, put together
 
 struct deadline {

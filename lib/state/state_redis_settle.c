@@ -127,7 +127,7 @@ static void put_questions(struct rs_call *c, const struct rs_run *runs, size_t c
 static int peek_shard(struct rs_shard *shard, const struct state_ref *refs, const struct state_holder *by,
                       size_t count, struct arena *a, struct state_peek *out, struct nrpc_status *st)
 {
-    enum { RUN, TYPE, MASK, TIMEOUT, PIECES, FIELDS };
+    enum { RUN, TYPE, MASK, TIMEOUT, STOPPING, PIECES, FIELDS };
     struct rs_call c;
     size_t n;
     rs_begin(&c, shard, RS_SEEN, a, st);
@@ -141,6 +141,7 @@ static int peek_shard(struct rs_shard *shard, const struct state_ref *refs, cons
         struct peeking p = {&c, refs, &runs[rs_read_u64(rs_at(parts, i + RUN))], out, {.current = true}};
         p.like.type = rs_out_text(&c, rs_at(parts, i + TYPE));
         p.like.timeout_ms = (uint32_t)rs_read_u64(rs_at(parts, i + TIMEOUT));
+        p.like.stopping = rs_read_u64(rs_at(parts, i + STOPPING));
         rs_each_piece(rs_at(parts, i + PIECES), add_peek, &p);
     }
     return rs_end(&c);

@@ -21,6 +21,7 @@ static const struct state_ops ops = {
     .take = sq_take,
     .hold = sq_hold,
     .close_task = sq_close_task,
+    .blame = sq_blame,
     .remove = sq_remove,
     .progress = sq_progress,
     .expire_results = sq_expire_results,

@@ -62,7 +62,8 @@ int sq_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size
     return sq_end(&c);
 }
 
-int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st)
+int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, int64_t not_before_ms,
+                     struct nrpc_status *st)
 {
     struct sq_call c;
     int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
@@ -72,7 +73,8 @@ int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc
     if (t && t->owner && t->fence == fence) {
         t->changed = true;
         t->owner = 0;
-        if (!t->paused && sq_fresh(t) < STATE_QUEUE_HIGH)
+        t->owner_until_ms = not_before_ms;
+        if (!not_before_ms && !t->paused && sq_fresh(t) < STATE_QUEUE_HIGH)
             t->hints |= SQ_HINT_GENERATE;
     }
     return sq_end(&c);
@@ -89,6 +91,8 @@ static bool may_push(struct sq_call *c, const struct sq_task *t, uint64_t fence,
                        (unsigned long long)fence);
     if (count && at + count == t->made)
         return false; // it was done before
+    if (t->paused)
+        return sq_fail(c, NRPC_ABORTED, "task %llu is paused", id);
     if (at != t->made)
         return sq_fail(c, NRPC_ABORTED, "a push to task %llu at %llu, but %llu were pushed", id,
                        (unsigned long long)at, (unsigned long long)t->made);

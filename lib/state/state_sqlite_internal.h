@@ -35,11 +35,13 @@ enum sq_sql {
     SQL_TASK_UPDATE,
     SQL_TASK_PLACE,
     SQL_TASK_DELETE,
+    SQL_BLAME_ADD,
+    SQL_BLAME_DELETE,
     SQL_TASK_VIEWS,
     SQL_TASK_OVERDUE,
     SQL_TASK_IN_PHASE,
     SQL_TASK_CLAIMABLE,
-    SQL_TASK_OWNED,
+    SQL_TASK_HELD,
     SQL_TASK_PARAM_PUT,
     SQL_TASK_PARAM_DELETE,
     SQL_TASK_BLOBS,
@@ -126,9 +128,9 @@ struct sq_task {
     int64_t born_ms;
 
     enum model_phase phase; // these three have indexes: see task_place
-    int64_t claim_at_ms;    // when a generator may claim it; CLOCK_NEVER
+    int64_t claim_at_ms;    // when a generator may claim it; below 0, the lower the sooner; CLOCK_NEVER
     uint64_t owner;         // the generator that has claimed it; 0: none
-    int64_t owner_until_ms;
+    int64_t owner_until_ms; // of nobody: before which it is not to be claimed
     uint64_t fence;
     uint64_t version;
     bool paused;
@@ -243,6 +245,7 @@ struct sq_task *sq_task_find(struct sq_call *c, uint64_t id); // NULL: not here
 struct sq_task *sq_task_need(struct sq_call *c, uint64_t id); // fails with NOT_FOUND
 struct sq_task *sq_task_row(sqlite3_stmt *stmt, struct arena *a);
 void sq_task_flush(struct sq_call *c, struct sq_task *t); // moves it on and writes it
+void sq_claim_free(struct sq_task *t);                    // nobody's claim holds it up any longer
 void sq_task_stop(struct sq_call *c, struct sq_task *t, enum model_outcome outcome, const char *message);
 void sq_task_clear(struct sq_call *c, uint64_t task); // forgets its subtasks
 // Queues subtasks at the end.
@@ -350,6 +353,7 @@ int sq_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t unt
             struct arena *a, uint64_t **tasks, size_t *count, struct nrpc_status *st);
 int sq_hold(struct state *s, const uint64_t *tasks, size_t count, int64_t until_ms, struct nrpc_status *st);
 int sq_close_task(struct state *s, uint64_t task, const char *failure, struct nrpc_status *st);
+int sq_blame(struct state *s, uint64_t task, const char *callback, uint64_t *count, struct nrpc_status *st);
 int sq_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
               struct nrpc_status *st);
 int sq_progress(struct state *s, const uint64_t *tasks, size_t count, struct arena *a,
@@ -363,7 +367,8 @@ int sq_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, 
              struct state_claim **out, size_t *count, struct nrpc_status *st);
 int sq_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count, int64_t until_ms,
                     struct nrpc_status *st);
-int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, struct nrpc_status *st);
+int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, int64_t not_before_ms,
+                     struct nrpc_status *st);
 int sq_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const struct state_subtask *subtasks,
             size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
             struct nrpc_status *st);

@@ -73,8 +73,8 @@ int sq_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st
     if (t && t->paused != paused) {
         t->changed = true;
         t->paused = paused;
-        if (!paused && t->phase == MODEL_GENERATING && !t->fed)
-            t->hints |= SQ_HINT_GENERATE;
+        if (t->phase == MODEL_GENERATING && !t->fed && (!paused || t->owner))
+            sq_claim_free(t);
     }
     return sq_end(&c);
 }
@@ -181,6 +181,21 @@ int sq_close_task(struct state *s, uint64_t task, const char *failure, struct nr
     return sq_end(&c);
 }
 
+int sq_blame(struct state *s, uint64_t task, const char *callback, uint64_t *count, struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
+    if (code)
+        return code;
+    if (sq_task_need(&c, task)) {
+        sqlite3_stmt *stmt = sq_bind(&c, SQL_BLAME_ADD, "ut", task, callback);
+        if (sq_step(&c, stmt))
+            *count = db_u64(stmt, 0);
+        db_done(stmt);
+    }
+    return sq_end(&c);
+}
+
 static void remove_one(struct sq_call *c, uint64_t task, int64_t results_until_ms)
 {
     struct sq_task *t = sq_task_find(c, task);
@@ -194,6 +209,7 @@ static void remove_one(struct sq_call *c, uint64_t task, int64_t results_until_m
     sq_run(c, sq_bind(c, SQL_TASK_PARAM_DELETE, "u", task));
     sq_run(c, sq_bind(c, SQL_FAILURE_DELETE, "u", task));
     sq_run(c, sq_bind(c, SQL_TASK_DELETE, "u", task));
+    sq_run(c, sq_bind(c, SQL_BLAME_DELETE, "u", task));
     forget_taken(c, task);
     t->hints |= SQ_HINT_GONE;
     if (keeps)

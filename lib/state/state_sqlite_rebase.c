@@ -44,7 +44,7 @@ static void ripen_all(struct sq_call *c)
 static void leave_claims(struct sq_call *c, int64_t until_ms)
 {
     struct sq_list owned = {0};
-    sq_list_read(c, &owned, sq_bind(c, SQL_TASK_OWNED, ""));
+    sq_list_read(c, &owned, sq_bind(c, SQL_TASK_HELD, ""));
     for (size_t i = 0; i < owned.count && !c->code; i++) {
         struct sq_task *t = sq_task_find(c, owned.ids[i]);
         if (!t)

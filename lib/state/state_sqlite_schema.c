@@ -53,7 +53,11 @@ static const char *const births = "ALTER TABLE task ADD COLUMN born INTEGER NOT 
                                   "ALTER TABLE node ADD COLUMN incarnation INTEGER NOT NULL DEFAULT 0;"
                                   "CREATE INDEX node_session ON node(session) WHERE session <> 0";
 
-static const char *const steps[] = {tables, births};
+static const char *const blames =
+    "CREATE TABLE blame(task INTEGER, callback TEXT, count INTEGER NOT NULL DEFAULT 1,"
+    "  PRIMARY KEY(task, callback)) WITHOUT ROWID";
+
+static const char *const steps[] = {tables, births, blames};
 const struct db_migrations state_migrations = {"state", steps, sizeof steps / sizeof *steps};
 
 #define TASK_COLUMNS                                                                                         \
@@ -80,11 +84,14 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_TASK_PLACE] = "UPDATE task SET phase = ?2, claim_at = nullif(?3, 9223372036854775807), owner = ?4 "
                        "WHERE id = ?1",
     [SQL_TASK_DELETE] = "DELETE FROM task WHERE id = ?",
+    [SQL_BLAME_ADD] = "INSERT INTO blame(task, callback) VALUES(?,?) "
+                      "ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count",
+    [SQL_BLAME_DELETE] = "DELETE FROM blame WHERE task = ?",
     [SQL_TASK_VIEWS] = "SELECT " TASK_COLUMNS " FROM task WHERE id > ? AND +phase <= 2 ORDER BY id LIMIT ?",
     [SQL_TASK_OVERDUE] = "SELECT id, deadline FROM task WHERE phase <= 2 ORDER BY deadline, id LIMIT ?",
     [SQL_TASK_IN_PHASE] = "SELECT id FROM task WHERE phase = ? AND id > ? ORDER BY id LIMIT ?",
     [SQL_TASK_CLAIMABLE] = "SELECT id FROM task WHERE claim_at <= ? ORDER BY claim_at, id LIMIT ?",
-    [SQL_TASK_OWNED] = "SELECT id FROM task WHERE owner <> 0",
+    [SQL_TASK_HELD] = "SELECT id FROM task WHERE owner <> 0 UNION SELECT id FROM task WHERE claim_at > 0",
     [SQL_TASK_PARAM_PUT] = "INSERT INTO task_param VALUES(?,?)",
     [SQL_TASK_PARAM_DELETE] = "DELETE FROM task_param WHERE task = ?",
     [SQL_TASK_BLOBS] = "SELECT p.data, c.data FROM task_param p LEFT JOIN checkpoint c ON c.task = p.task "

@@ -16,6 +16,7 @@ static void peek_one(struct sq_call *c, const struct state_ref *ref, const struc
         l.task->type_out = sq_out_text(c, l.task->type);
     out->type = l.task->type_out;
     out->current = true;
+    out->stopping = l.task->phase >= MODEL_STOPPING;
 }
 
 int sq_peek(struct state *s, const struct state_ref *refs, const struct state_holder *by, size_t count,

@@ -132,7 +132,13 @@ static int64_t claim_at(const struct sq_task *t)
 {
     if (t->phase != MODEL_GENERATING || t->paused || t->fed || sq_fresh(t) >= STATE_QUEUE_HIGH)
         return CLOCK_NEVER;
-    return t->owner ? t->owner_until_ms : 0;
+    return t->owner || t->owner_until_ms ? t->owner_until_ms : -(int64_t)t->priority;
+}
+
+void sq_claim_free(struct sq_task *t)
+{
+    t->owner_until_ms = t->owner ? t->owner_until_ms : 0;
+    t->hints |= SQ_HINT_GENERATE;
 }
 
 // ---- writing
@@ -160,7 +166,7 @@ void sq_task_flush(struct sq_call *c, struct sq_task *t)
     task_advance(c, t);
     if (t->phase == MODEL_GENERATING && !t->paused && t->fresh_before > STATE_QUEUE_LOW &&
         sq_fresh(t) <= STATE_QUEUE_LOW)
-        t->hints |= SQ_HINT_GENERATE;
+        sq_claim_free(t);
     t->version++;
     task_place(c, t);
     task_write(c, t);

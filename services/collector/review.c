@@ -57,10 +57,11 @@ static size_t review_some(struct review *r, size_t at, struct arena *a)
         return 0;
     for (int64_t until_us = clock_mono_us() + SOME_US; done < count && clock_mono_us() < until_us; done++) {
         struct state_settle e = entries[done];
-        if (peeks[done].current) {
+        if (!peeks[done].current)
+            continue;
+        if (!peeks[done].stopping) // otherwise its end waits for no callback
             call_back(r, &e, &peeks[done], a, &followups);
-            entries[kept++] = e;
-        }
+        entries[kept++] = e;
     }
     r->stale += (uint32_t)(done - kept);
     if (kept && r->env->state->ops->settle(r->env->state, r->env->now_ms(), entries, kept, verdicts, &r->st))
@@ -145,7 +146,7 @@ static int after_completed(const struct env *env, const struct dtf_task_type *ty
         t->id,       model_outcome_name(p->outcome), c->generated, c->succeeded, c->failed, c->timed_out,
         c->cancelled};
     struct callback_run running;
-    callbacks_begin(env->callbacks, &running, t->id, "after_task_completed");
+    callbacks_begin(env->callbacks, &running, t->id, CALLBACK_CLOSING);
     int code = type->collector->after_task_completed(type->user, &task, &summary, st);
     callbacks_end(env->callbacks, &running);
     dtf__v1__task_param__free_unpacked(param, NULL);

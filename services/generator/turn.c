@@ -59,11 +59,22 @@ int turn_init(struct turn *t, const struct env *env, const struct state_claim *c
     return NRPC_OK;
 }
 
+void turn_leave(struct turn *t)
+{
+    struct callback_run running;
+    if (!t->begun)
+        return;
+    t->begun = false;
+    if (!t->type->generator->end)
+        return;
+    callbacks_begin(t->env->callbacks, &running, t->task, "generator");
+    t->type->generator->end(t->state);
+    callbacks_end(t->env->callbacks, &running);
+}
+
 void turn_fini(struct turn *t)
 {
-    if (t->begun && t->type->generator->end)
-        t->type->generator->end(t->state);
-    t->begun = false;
+    turn_leave(t);
     free(t->batch.subtasks);
     buffer_fini(&t->batch.checkpoint);
     arena_fini(&t->batch.arena);

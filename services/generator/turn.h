@@ -47,6 +47,7 @@ struct turn {
 // Copies what it needs of the claim. A param that cannot be read fails the task.
 int turn_init(struct turn *t, const struct env *env, const struct state_claim *claim, struct nrpc_status *st);
 enum turn_end turn_run(struct turn *t);
-void turn_fini(struct turn *t); // the plugin's end, if it has begun
+void turn_leave(struct turn *t); // the plugin's end, if it has begun; a callback like a turn's
+void turn_fini(struct turn *t);  // likewise, and frees what it has
 
 #endif

@@ -146,7 +146,8 @@ void both_renew_claims(struct walk *w, struct store *s, dice *d)
         succeeds(s,
                  s->ops->renew_claims(s->s, owner, w->ids, SLOTS, w->now_ms + (int64_t)roll(d, 900), &s->st));
     else
-        succeeds(s, s->ops->release_claim(s->s, w->ids[slot], s->fences[slot] + !roll(d, 4), &s->st));
+        succeeds(s, s->ops->release_claim(s->s, w->ids[slot], s->fences[slot] + !roll(d, 4),
+                                          roll(d, 2) ? w->now_ms + (int64_t)roll(d, 900) : 0, &s->st));
 }
 
 static uint64_t any_at(dice *d, uint64_t made, size_t count)

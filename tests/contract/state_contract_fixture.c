@@ -294,7 +294,7 @@ uint64_t claim(struct fixture *f, uint64_t task)
         if (claims[i].task == task)
             fence = claims[i].fence;
         else
-            must(f, f->ops->release_claim(f->s, claims[i].task, claims[i].fence, &f->st));
+            must(f, f->ops->release_claim(f->s, claims[i].task, claims[i].fence, 0, &f->st));
     assert_true(fence != 0);
     return fence;
 }
@@ -330,7 +330,7 @@ void push(struct fixture *f, uint64_t task, size_t count, bool done)
 {
     uint64_t fence = claim(f, task);
     must(f, push_raw(f, task, fence, count, done));
-    must(f, f->ops->release_claim(f->s, task, fence, &f->st));
+    must(f, f->ops->release_claim(f->s, task, fence, 0, &f->st));
 }
 
 int feed(struct fixture *f, uint64_t task, uint64_t at, size_t count, bool finish, uint64_t *fed)

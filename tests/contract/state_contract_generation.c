@@ -60,9 +60,9 @@ static void test_release_claim(void **state)
     struct state_claim *c;
     admit(f, 1);
     uint64_t first = claim(f, 1);
-    must(f, f->ops->release_claim(f->s, 7, first, &f->st));
+    must(f, f->ops->release_claim(f->s, 7, first, 0, &f->st));
     told(f);
-    must(f, f->ops->release_claim(f->s, 1, first, &f->st));
+    must(f, f->ops->release_claim(f->s, 1, first, 0, &f->st));
     assert_told(f, "generate:1 view:1");
     char *before = snapshot(f);
     assert_code(f, NRPC_ABORTED, push_raw(f, 1, first, 1, false));
@@ -70,10 +70,72 @@ static void test_release_claim(void **state)
     uint64_t second = claim(f, 1);
     assert_true(second > first);
     told(f);
-    must(f, f->ops->release_claim(f->s, 1, first, &f->st)); // late: nothing happens
+    must(f, f->ops->release_claim(f->s, 1, first, 0, &f->st)); // late: nothing happens
     assert_told(f, "");
     assert_int_equal(claim_many(f, 60, 9, &c), 0);
     must(f, push_raw(f, 1, second, 1, false));
+}
+
+// Whom nobody has owned comes first, by priority; what was given back until a time comes then.
+static void test_claims_in_order(void **state)
+{
+    struct fixture *f = *state;
+    struct state_claim *c;
+    for (uint64_t id = 1; id <= 4; id++) {
+        struct state_task task = task_sample(id);
+        task.priority = id == 3 ? 9000 : 2000;
+        admit_task(f, &task);
+    }
+    assert_int_equal(claim_many(f, 50, 1, &c), 1);
+    assert_int_equal(c->task, 3);
+    told(f);
+    must(f, f->ops->release_claim(f->s, 3, c->fence, f->now_ms + 500, &f->st));
+    assert_told(f, "view:3");
+    assert_int_equal(claim_many(f, 50, 9, &c), 3);
+    f->now_ms += 500;
+    assert_int_equal(claim_many(f, 50, 9, &c), 1);
+    assert_int_equal(c->task, 3);
+}
+
+// Given back until a time, but its queue is nearly empty before.
+static void test_claim_of_a_queue_that_empties(void **state)
+{
+    struct fixture *f = *state;
+    struct state_claim *c;
+    uint64_t node = node_make(f, CLOCK_NEVER), fence;
+    admit(f, 1);
+    fence = claim(f, 1);
+    must(f, push_raw(f, 1, fence, STATE_QUEUE_HIGH, false));
+    must(f, f->ops->release_claim(f->s, 1, fence, f->now_ms + 100000, &f->st));
+    lease(f, node, 1, STATE_QUEUE_HIGH - STATE_QUEUE_LOW - 1);
+    assert_int_equal(claim_many(f, 50, 9, &c), 0);
+    told(f);
+    lease(f, node, 1, 1);
+    assert_told(f, "generate:1 view:1");
+    assert_int_equal(claim_many(f, 50, 9, &c), 1);
+}
+
+static void test_push_of_a_paused_task(void **state)
+{
+    struct fixture *f = *state;
+    struct state_claim *c;
+    admit(f, 1);
+    uint64_t fence = claim(f, 1);
+    must(f, push_raw(f, 1, fence, 3, false));
+    told(f);
+    must(f, f->ops->pause(f->s, 1, true, &f->st));
+    assert_told(f, "generate:1 view:1"); // its generator is to find out
+    char *before = snapshot(f);
+    assert_code(f, NRPC_ABORTED, push_raw(f, 1, fence, 3, true));
+    f->made[1] -= 3;
+    must(f, push_raw(f, 1, fence, 3, false)); // it was done before
+    assert_unchanged(f, before);
+    must(f, f->ops->release_claim(f->s, 1, fence, f->now_ms + 100000, &f->st));
+    assert_int_equal(claim_many(f, 50, 9, &c), 0);
+    told(f);
+    must(f, f->ops->pause(f->s, 1, false, &f->st));
+    assert_told(f, "generate:1 view:1");
+    assert_int_equal(claim_many(f, 50, 9, &c), 1);
 }
 
 static void test_push(void **state)
@@ -93,7 +155,7 @@ static void test_push(void **state)
     assert_string_equal(snapshot_except(f, 1), others);
     f->made[1] = 100;
     must(f, push_raw(f, 1, fence, 5, false)); // no checkpoint: the old one stays
-    must(f, f->ops->release_claim(f->s, 1, fence, &f->st));
+    must(f, f->ops->release_claim(f->s, 1, fence, 0, &f->st));
     struct state_claim *c;
     assert_int_equal(claim_many(f, 9, 1, &c), 1);
     if (c->task != 1)
@@ -233,11 +295,11 @@ static void test_queue_limits(void **state)
     push(f, 1, STATE_QUEUE_HIGH - 1, false);
     assert_int_equal(claim_many(f, 50, 9, &c), 1);
     must(f, push_raw(f, 1, c->fence, 1, false));
-    must(f, f->ops->release_claim(f->s, 1, c->fence, &f->st));
+    must(f, f->ops->release_claim(f->s, 1, c->fence, 0, &f->st));
     assert_int_equal(claim_many(f, 50, 9, &c), 0);
     lease(f, node, 1, 1);
     assert_int_equal(claim_many(f, 50, 9, &c), 1);
-    must(f, f->ops->release_claim(f->s, 1, c->fence, &f->st));
+    must(f, f->ops->release_claim(f->s, 1, c->fence, 0, &f->st));
     told(f);
     lease(f, node, 1, STATE_QUEUE_HIGH - STATE_QUEUE_LOW - 2);
     assert_told(f, "view:1");
@@ -323,6 +385,9 @@ const struct CMUnitTest state_generation_tests[] = {
     TEST(test_claim),
     TEST(test_renew_claims),
     TEST(test_release_claim),
+    TEST(test_claims_in_order),
+    TEST(test_claim_of_a_queue_that_empties),
+    TEST(test_push_of_a_paused_task),
     TEST(test_push),
     TEST(test_push_refused),
     TEST(test_push_repeated),

@@ -88,6 +88,35 @@ static void test_pause(void **state)
     assert_look(f, 1, "generating gen=3 queued=3 ready=3");
 }
 
+static void test_blame(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t count = 99;
+    seed_bystander(f);
+    char *before = snapshot(f);
+    assert_code(f, NRPC_NOT_FOUND, f->ops->blame(f->s, 1, "generator", &count, &f->st));
+    assert_unchanged(f, before);
+    admit(f, 1);
+    admit(f, 2);
+    told(f);
+    before = snapshot(f);
+    for (uint64_t i = 1; i <= 3; i++) {
+        must(f, f->ops->blame(f->s, 1, "generator", &count, &f->st));
+        assert_int_equal(count, i);
+    }
+    must(f, f->ops->blame(f->s, 1, "after_execution", &count, &f->st));
+    assert_int_equal(count, 1);
+    must(f, f->ops->blame(f->s, 2, "generator", &count, &f->st));
+    assert_int_equal(count, 1);
+    assert_told(f, "");
+    assert_unchanged(f, before);
+    must(f, stop(f, 1, MODEL_OUTCOME_CANCELLED, "x"));
+    must(f, f->ops->remove(f->s, (uint64_t[]){1}, 1, f->now_ms, &f->st));
+    admit(f, 1);
+    must(f, f->ops->blame(f->s, 1, "generator", &count, &f->st)); // that was another life
+    assert_int_equal(count, 1);
+}
+
 static void test_stop_while_generating(void **state)
 {
     struct fixture *f = *state;
@@ -333,6 +362,7 @@ const struct CMUnitTest state_life_tests[] = {
     TEST(test_admit),
     TEST(test_progress_of_unknown),
     TEST(test_pause),
+    TEST(test_blame),
     TEST(test_stop_while_generating),
     TEST(test_stop_while_running),
     TEST(test_stop_in_late_phases),

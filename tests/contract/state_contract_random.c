@@ -256,7 +256,7 @@ static void do_push(struct walk *w)
     if (!t->as.id || t->n.generated + count > SUBTASKS - 600)
         return;
     uint64_t fence = roll(w, 5) ? t->fence : t->fence + 1;
-    bool legal = t->phase == MODEL_GENERATING && fence == t->fence && fence;
+    bool legal = t->phase == MODEL_GENERATING && !t->paused && fence == t->fence && fence;
     int code = w->f->ops->push(w->f->s, t->as.id, fence, t->made, subtasks(w->f, t->n.generated + 1, count),
                                count, (struct state_blob){"at", 2}, done, -1, &queued, &w->f->st);
     assert_code(w->f, legal ? NRPC_OK : NRPC_ABORTED, code);

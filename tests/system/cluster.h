@@ -24,6 +24,7 @@ void cluster_stop(struct cluster *c); // kills what runs, removes the folder
 void cluster_restart(struct cluster *c,
                      int signal_number); // ends the coordinator by this signal, starts it again
 void cluster_start_coordinator(struct cluster *c);
+bool cluster_try_coordinator(struct cluster *c); // false: it ended before it was ready
 void cluster_start_node(struct cluster *c, int i, const char *slots, const char *grace_ms);
 
 uint64_t cluster_create(struct cluster *c, const struct dtf_task_param *p);

@@ -24,12 +24,28 @@ static void limit_files(pid_t pid, rlim_t files)
     assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &l, NULL), 0);
 }
 
+// What the coordinator says of it.
+static bool find_node(int i, struct dtf_node_info *out)
+{
+    struct dtf_node_info nodes[8];
+    size_t n = 8;
+    assert_int_equal(dtf_nodes(c.client, nodes, &n, &st), NRPC_OK);
+    for (size_t k = 0; k < n; k++)
+        if (nodes[k].pid == (uint32_t)c.nodes[i].pid) {
+            *out = nodes[k];
+            return true;
+        }
+    return false;
+}
+
 static int setup(void **state)
 {
     (void)state;
+    struct dtf_node_info info;
     cluster_start(&c);
     cluster_start_node(&c, 0, "16", "1000");
-    limit_files(c.nodes[0].pid, FEW); // room for some of its slots, or for none
+    WAIT_FOR(find_node(0, &info), PATIENCE_MS); // later it could not even connect
+    limit_files(c.nodes[0].pid, FEW);           // room for some of its slots, or for none
     return 0;
 }
 
@@ -42,13 +58,9 @@ static int teardown(void **state)
 
 static uint64_t settled_by(int i)
 {
-    struct dtf_node_info nodes[8];
-    size_t n = 8;
-    uint64_t settled = 0;
-    assert_int_equal(dtf_nodes(c.client, nodes, &n, &st), NRPC_OK);
-    for (size_t k = 0; k < n; k++)
-        settled += nodes[k].pid == (uint32_t)c.nodes[i].pid ? nodes[k].settled : 0;
-    return settled;
+    struct dtf_node_info info;
+    assert_true(find_node(i, &info));
+    return info.settled;
 }
 
 static void check_all_done(uint64_t task)

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,18 +26,51 @@ static bool is_there(const struct gate_param *p, const char *name)
     return access(path, F_OK) == 0;
 }
 
-static void note(const struct dtf_subtask *subtask, const struct gate_subtask *s, const char *what)
+static void add_line(const struct gate_param *p, const char *line)
 {
-    char path[300], line[100];
-    if (s->param.quiet)
-        return;
-    snprintf(path, sizeof path, "%s/log", s->param.folder);
-    int n = snprintf(line, sizeof line, "%s %u %u %d\n", what, s->index, subtask->attempt, (int)getpid());
+    char path[300];
+    snprintf(path, sizeof path, "%s/log", p->folder);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (fd < 0 || write(fd, line, (size_t)n) != n)
+    if (fd < 0 || write(fd, line, strlen(line)) < 0)
         perror(path);
     if (fd >= 0)
         close(fd);
+}
+
+static int overflow(volatile int *depth) // until the stack is full
+{
+    volatile char room[4096] = {0};
+    return ++*depth ? overflow(depth) + room[*depth % 4096] : 0;
+}
+
+static void crash(const struct gate_param *p, const char *callback)
+{
+    char line[100];
+    volatile int depth = 0;
+    if (!p->crash || strcmp(p->crash_in, callback) != 0)
+        return;
+    snprintf(line, sizeof line, "crash %s %d\n", callback, (int)getpid());
+    add_line(p, line);
+    switch (p->crash) {
+    case GATE_ABORT:
+        abort();
+    case GATE_SEGMENT:
+        *(volatile int *)(uintptr_t)p->count = 1;
+        break;
+    case GATE_EXIT:
+        exit(3);
+    case GATE_STACK:
+        overflow(&depth);
+    }
+}
+
+static void note(const struct dtf_subtask *subtask, const struct gate_subtask *s, const char *what)
+{
+    char line[100];
+    if (s->param.quiet)
+        return;
+    snprintf(line, sizeof line, "%s %u %u %d\n", what, s->index, subtask->attempt, (int)getpid());
+    add_line(&s->param, line);
 }
 
 // ---- the generator
@@ -62,6 +96,7 @@ static enum dtf_next next(void *state, struct dtf_subtask_spec *out, struct nrpc
     (void)st;
     struct counter *c = state;
     static _Thread_local struct gate_subtask s;
+    crash(&c->param, "generator");
     if (c->made == c->param.count)
         return DTF_NEXT_FINISHED;
     s = (struct gate_subtask){++c->made, c->param};
@@ -111,6 +146,7 @@ static bool before_dispatch(void *user, const struct dtf_subtask *subtask)
     struct gate_subtask s;
     memcpy(&s, subtask->param, sizeof s);
     note(subtask, &s, "ask");
+    crash(&s.param, "before_dispatch");
     return !is_there(&s.param, "closed");
 }
 
@@ -129,8 +165,19 @@ static void after_execution(void *user, const struct dtf_subtask *subtask, const
     struct gate_subtask s;
     memcpy(&s, subtask->param, sizeof s);
     note(subtask, &s, "review");
+    crash(&s.param, "after_execution");
     for (int64_t until_ms = now_ms() + s.param.review_ms; now_ms() < until_ms || is_there(&s.param, "stuck");)
         (void)poll(NULL, 0, 5);
+}
+
+static int after_task_completed(void *user, const struct dtf_task *task,
+                                const struct dtf_task_summary *summary, struct nrpc_status *st)
+{
+    (void)user, (void)summary, (void)st;
+    struct gate_param p;
+    memcpy(&p, task->param, sizeof p);
+    crash(&p, "after_task_completed");
+    return NRPC_OK;
 }
 
 static const struct dtf_generator generator = {
@@ -139,6 +186,8 @@ static const struct dtf_executor executor = {.execute = execute};
 static const struct dtf_scheduler_callback scheduler = {.before_dispatch = before_dispatch,
                                                         .after_dispatch = after_dispatch};
 static const struct dtf_collector_callback collector = {.after_execution = after_execution};
+static const struct dtf_collector_callback whole_collector = {.after_execution = after_execution,
+                                                              .after_task_completed = after_task_completed};
 static const struct dtf_task_type types[] = {
     {.name = "gate", .description = "does what files say", .generator = &generator, .executor = &executor},
     {.name = "vetted_gate",
@@ -151,6 +200,12 @@ static const struct dtf_task_type types[] = {
      .generator = &generator,
      .executor = &executor,
      .collector = &collector},
+    {.name = "whole_gate",
+     .description = "the same, with all callbacks",
+     .generator = &generator,
+     .executor = &executor,
+     .scheduler = &scheduler,
+     .collector = &whole_collector},
 };
 
-const struct dtf_plugin dtf_plugin_v1 = {.abi = DTF_PLUGIN_ABI, .type_count = 3, .types = types};
+const struct dtf_plugin dtf_plugin_v1 = {.abi = DTF_PLUGIN_ABI, .type_count = 4, .types = types};

@@ -6,11 +6,13 @@
 //   hold      while it is there, a subtask that runs goes on running (unless it is cancelled)
 //   stuck     while it is there, after_execution does not return
 //   log       a line for each thing that happened: "start INDEX ATTEMPT PID", "end ...", "cancel ...",
-//   "ask ...", "dispatch ...", "review ..."
+//   "ask ...", "dispatch ...", "review ...", "crash CALLBACK PID"
 #ifndef TESTS_GATE_H
 #define TESTS_GATE_H
 
 #include <stdint.h>
+
+enum gate_crash { GATE_ABORT = 1, GATE_SEGMENT, GATE_EXIT, GATE_STACK };
 
 struct gate_param {
     uint32_t count;
@@ -20,6 +22,8 @@ struct gate_param {
     uint32_t quiet;              // 1: leaves no traces
     uint32_t slow_from, slow_ms; // those from this one on run so long; 0: none
     uint32_t review_ms;          // how long each after_execution takes (reviewed_gate)
+    uint32_t crash;              // how the callback of this name ends its process; enum gate_crash, 0: not
+    char crash_in[32];
     char folder[240];
 };
 

@@ -151,12 +151,18 @@ local function results_full(t)
     return t.results - t.results_read >= RESULTS_HIGH
 end
 
--- When a generator may claim it; nil: not in this state.
+-- When a generator may claim it: a time; below 0, the lower the sooner: whenever one has room; nil: not in this state.
 local function claim_at(t)
     if t.phase ~= GENERATING or t.paused == 1 or t.fed == 1 or fresh(t) >= QUEUE_HIGH then
         return nil
     end
-    return t.owner ~= '0' and t.owner_until or 0
+    return (t.owner ~= '0' or t.owner_until > 0) and t.owner_until or -t.priority
+end
+
+-- Nobody's claim holds it up any longer.
+local function claim_free(t)
+    t.owner_until = t.owner == '0' and 0 or t.owner_until
+    t.hints = bor(t.hints, HINT_GENERATE)
 end
 
 local function task_enter(t)
@@ -804,7 +810,7 @@ local function task_flush(t)
     if t.phase ~= GENERATING then
         t.owner = '0'
     elseif t.paused == 0 and t.fresh_before > QUEUE_LOW and fresh(t) <= QUEUE_LOW then
-        t.hints = bor(t.hints, HINT_GENERATE)
+        claim_free(t)
     end
     t.version = t.version + 1
     t.hints = bor(t.hints, HINT_VIEW)

@@ -9,8 +9,8 @@ if not t then
 end
 if t.paused ~= paused then
     t.changed, t.paused = true, paused
-    if paused == 0 and t.phase == GENERATING and t.fed == 0 then
-        t.hints = HINT_GENERATE
+    if t.phase == GENERATING and t.fed == 0 and (paused == 0 or t.owner ~= '0') then
+        claim_free(t)
     end
 end
 return done()

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- peek.lua: of leased subtasks, which are current, and of what.
 -- arguments: count; each: task, tile, attempt, mask, node (0: any), session
--- returns: parts, one after the other: number of the question, type, mask, timeout, pieces
+-- returns: parts, one after the other: number of the question, type, mask, timeout, whether its task is stopping, pieces
 local out = {}
 for question = 1, number() do
     local t, n, attempt, mask = task_find(text()), number(), number(), number()
@@ -11,7 +11,7 @@ for question = 1, number() do
             band(g.mask, mask) or 0
         if hit ~= 0 then
             local value = pieces_cut(call('HGET', P .. 'p:' .. t.id, n) or '', hit)
-            for _, field in ipairs({question - 1, t.type, hit, g.timeout, value}) do
+            for _, field in ipairs({question - 1, t.type, hit, g.timeout, t.phase >= STOPPING and 1 or 0, value}) do
                 out[#out + 1] = field
             end
         end

@@ -17,6 +17,9 @@ end
 if batch.count > 0 and at + batch.count == t.made then
     return done(fresh(t)) -- it was done before
 end
+if t.paused == 1 then
+    return fail(ABORTED, 'task %s is paused', id)
+end
 if at ~= t.made then
     return fail(ABORTED, 'a push to task %s at %.0f, but %.0f were pushed', id, at, t.made)
 end
