@@ -24,8 +24,8 @@ enum {
     REDIS_CONNECTIONS_MAX = 32,
 };
 
-struct redis_script { // generated from redis/*.lua, lib.lua before each
-    const char *digest, *text;
+struct redis_script { // generated from redis/*.lua, in lib.lua's frame
+    const char *name, *digest, *text;
 };
 
 struct redis_link;

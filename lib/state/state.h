@@ -22,6 +22,11 @@
 // stays theirs), STATE_HINT_RESYNC is told, and a store that is `disposable` leases nothing until it was
 // compared with the records (`verified`).
 //
+// Each call checks what it reads. Of a task of which something is missing, is no number or does not fit, it takes
+// all out, as if the store had lost it, and tells STATE_HINT_DAMAGED; it answers as if the task had not been there,
+// NOT_FOUND where it is about that task alone, and goes on with all others. A node that is damaged must register
+// again. A reply that makes no sense otherwise is DATA_LOSS, and the text names what it is.
+//
 // A subtask is named by its task and a number that counts from 1 within the task in the order of generation.
 // It is either queued (never dispatched: "fresh"; or waiting to be dispatched again: "retry"), or leased to a
 // node under an attempt number, or settled and gone. drained = generation done, nothing queued, nothing
@@ -102,6 +107,7 @@ struct state_progress {
     uint64_t task;
     bool unknown; // the server that would know did not answer; all else is zero
     bool found;
+    uint32_t damages; // not found: how often it was taken out as damaged; message says what was
     enum model_phase phase;
     bool paused;
     enum model_outcome outcome; // once stopping, closing or closed
@@ -230,6 +236,7 @@ enum state_hint_kind {
     STATE_HINT_RESULTS, // task: a kept result can be read; or the task was removed, so that no more will come
     STATE_HINT_SETTLED, // view.task, count, run_us: slot time that was used
     STATE_HINT_GONE,    // task: it was removed: its end is recorded
+    STATE_HINT_DAMAGED, // task: it was damaged, and is not here any more: it must be admitted again
     STATE_HINT_RESYNC,  // hints may have been lost, or the store's last moments, or all it had: look at
                         // everything again, and ask the nodes what they hold
 };

@@ -291,6 +291,7 @@ int rs_fail_down(const struct rs_shard *shard, struct nrpc_status *st)
 
 int rs_do(struct rs_call *c, enum redis_script_id script)
 {
+    c->script = redis_scripts[script].name;
     if (rs_is_down(c->shard) && script != SCRIPT_tick)
         return c->code = rs_fail_down(c->shard, c->st);
     c->code = redis_link_script(c->shard->link, &redis_scripts[script], c->count, c->args, c->lengths,
@@ -299,12 +300,9 @@ int rs_do(struct rs_call *c, enum redis_script_id script)
         rs_doubt(c->shard);
     if (c->code)
         return c->code;
-    const redisReply *code = rs_at(c->reply, 0);
-    if (code->type != REDIS_REPLY_INTEGER)
-        return c->code = status_set(c->st, NRPC_INTERNAL, "Redis at %s: a script's answer makes no sense",
-                                    redis_link_name(c->shard->link));
-    if (code->integer)
-        c->code = status_set(c->st, (int)code->integer, "%s", rs_at(c->reply, 1)->str);
+    uint32_t code = rs_u32_at(c, c->reply, 0, "code");
+    if (c->code == NRPC_OK && code)
+        c->code = status_set(c->st, (int)code, "%s", rs_at(c->reply, 1)->str);
     return c->code;
 }
 
@@ -359,105 +357,6 @@ int rs_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, i
     rs_text(&c, duty);
     rs_u64(&c, owner);
     rs_time(&c, until_ms);
-    *leads = !rs_do(&c, SCRIPT_lead) && rs_read_i64(rs_at(c.reply, RS_REPLY)) == 1;
+    *leads = !rs_do(&c, SCRIPT_lead) && rs_u64_at(&c, c.reply, RS_REPLY, "verdict") == 1;
     return rs_end(&c);
-}
-
-// ---- the reply
-
-static const redisReply nothing = {.type = REDIS_REPLY_NIL, .str = ""};
-
-const redisReply *rs_at(const redisReply *array, size_t i)
-{
-    return array && array->type == REDIS_REPLY_ARRAY && i < array->elements ? array->element[i] : &nothing;
-}
-
-size_t rs_size(const redisReply *array)
-{
-    return array->type == REDIS_REPLY_ARRAY ? array->elements : 0;
-}
-
-bool rs_is_nil(const redisReply *r)
-{
-    return r->type == REDIS_REPLY_NIL;
-}
-
-uint64_t rs_read_u64(const redisReply *r)
-{
-    return r->type == REDIS_REPLY_INTEGER  ? (uint64_t)r->integer
-           : r->type == REDIS_REPLY_STRING ? strtoull(r->str, NULL, 10)
-                                           : 0;
-}
-
-int64_t rs_read_i64(const redisReply *r)
-{
-    return r->type == REDIS_REPLY_INTEGER  ? r->integer
-           : r->type == REDIS_REPLY_STRING ? strtoll(r->str, NULL, 10)
-                                           : 0;
-}
-
-int64_t rs_read_time(const redisReply *r)
-{
-    int64_t ms = rs_read_i64(r);
-    return ms < RS_NEVER ? ms : CLOCK_NEVER;
-}
-
-void *rs_out(struct rs_call *c, size_t count, size_t size)
-{
-    if (c->code)
-        return NULL;
-    void *p = count > SIZE_MAX / size ? NULL : arena_alloc(c->out, count * size);
-    if (!p)
-        c->code = status_set(c->st, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
-    return p;
-}
-
-const char *rs_out_text(struct rs_call *c, const redisReply *r)
-{
-    if (r->type != REDIS_REPLY_STRING)
-        return NULL;
-    char *copy = rs_out(c, r->len + 1, 1);
-    return copy ? memcpy(copy, r->str, r->len + 1) : NULL;
-}
-
-struct state_blob rs_out_blob(struct rs_call *c, const void *data, size_t bytes)
-{
-    char *copy = rs_out(c, bytes + 1, 1);
-    if (copy && bytes)
-        memcpy(copy, data, bytes);
-    return (struct state_blob){copy, copy ? bytes : 0};
-}
-
-// ---- ids
-
-void rs_ids_add(struct rs_ids *ids, const redisReply *array)
-{
-    mem_grow(&ids->at, &ids->capacity, ids->count + rs_size(array) + 1, sizeof *ids->at);
-    for (size_t i = 0; i < rs_size(array); i++)
-        ids->at[ids->count++] = rs_read_u64(rs_at(array, i));
-}
-
-int rs_compare_ids(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-int rs_ids_give(struct rs_ids *ids, int code, size_t max, struct arena *a, uint64_t **out, size_t *count,
-                struct nrpc_status *st)
-{
-    size_t kept = 0;
-    if (ids->count)
-        qsort(ids->at, ids->count, sizeof *ids->at, rs_compare_ids);
-    for (size_t i = 0; i < ids->count && kept < max; i++)
-        if (!kept || ids->at[i] != ids->at[kept - 1])
-            ids->at[kept++] = ids->at[i];
-    *count = code ? 0 : kept;
-    *out = code ? NULL : arena_alloc(a, (kept + 1) * sizeof **out);
-    if (*out && kept)
-        memcpy(*out, ids->at, kept * sizeof **out);
-    free(ids->at);
-    if (code == NRPC_OK && !*out)
-        return status_set(st, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
-    return code;
 }

@@ -16,16 +16,16 @@ struct viewing {
 static void read_views(struct rs_call *c, struct viewing *v, const redisReply *rows)
 {
     for (size_t i = 0; i + 1 < rs_size(rows) && !c->code; i += 2) {
-        const redisReply *text = rs_at(rows, i + 1);
         struct state_hint hint;
         unsigned bits;
-        char *copy = rs_out(c, text->len, 1);
-        const char *at = copy;
-        if (!copy)
+        struct state_blob text = rs_blob_at(c, rows, i + 1, "view");
+        const char *at = text.data;
+        if (!at)
             return;
-        memcpy(copy, text->str, text->len);
-        if (!rs_read_view(&at, copy + text->len, &hint, &bits))
-            continue;
+        if (!rs_read_view(&at, at + text.bytes, &hint, &bits)) {
+            rs_surprise(c, rs_at(rows, i), "view");
+            return;
+        }
         mem_grow(&v->at, &v->capacity, v->count + 1, sizeof *v->at);
         v->at[v->count++] = hint.view;
     }
@@ -42,7 +42,7 @@ int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct
         rs_u64(&c, model_after(after));
         rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
         if (rs_do(&c, SCRIPT_views) == NRPC_OK)
-            read_views(&c, &v, rs_at(c.reply, RS_REPLY));
+            read_views(&c, &v, rs_array_at(&c, c.reply, RS_REPLY, "views"));
         rs_note(&round, rs_end(&c));
     }
     int code = rs_round_any(&round);
@@ -81,14 +81,18 @@ static void read_parts(struct leasing *l, const redisReply *parts)
 {
     enum { TASK, TYPE, TILE, MASK, ATTEMPT, TIMEOUT, PIECES, FIELDS };
     for (size_t i = 0; i + FIELDS <= rs_size(parts); i += FIELDS) {
-        uint64_t task = rs_read_u64(rs_at(parts, i + TASK));
+        size_t before = l->count;
+        uint64_t task = rs_u64_at(l->c, parts, i + TASK, "task");
         if (task != l->like.task)
-            l->like.type = rs_out_text(l->c, rs_at(parts, i + TYPE));
+            l->like.type = rs_text_at(l->c, parts, i + TYPE, "type");
         l->like.task = task;
-        l->like.attempt = (uint32_t)rs_read_u64(rs_at(parts, i + ATTEMPT));
-        l->like.timeout_ms = (uint32_t)rs_read_u64(rs_at(parts, i + TIMEOUT));
-        l->first = rs_read_u64(rs_at(parts, i + TILE)) * RS_TILE + 1;
-        rs_each_piece(rs_at(parts, i + PIECES), add_work, l);
+        l->like.attempt = rs_u32_at(l->c, parts, i + ATTEMPT, "attempt");
+        l->like.timeout_ms = rs_u32_at(l->c, parts, i + TIMEOUT, "timeout");
+        l->first = rs_u64_at(l->c, parts, i + TILE, "tile") * RS_TILE + 1;
+        if (!rs_each_piece(rs_at(parts, i + PIECES), add_work, l)) { // it goes to nobody
+            l->count = before;
+            rs_ruin(l->c->shard, task, "p", "parameters are not as they were stored");
+        }
     }
 }
 
@@ -133,10 +137,10 @@ static int lease_shard(struct rs_shard *shard, struct leasing *l, struct state_t
             rs_u64(&c, picks[i].count);
         }
     if (rs_do(&c, SCRIPT_lease) == NRPC_OK) {
-        read_parts(l, rs_at(c.reply, RS_REPLY));
+        read_parts(l, rs_array_at(&c, c.reply, RS_REPLY, "parts"));
         if (l->left)
-            note_left(shard, l, picks, pick_count, rs_read_u64(rs_at(c.reply, RS_REPLY + 1)),
-                      rs_read_u64(rs_at(c.reply, RS_REPLY + 2)));
+            note_left(shard, l, picks, pick_count, rs_u64_at(&c, c.reply, RS_REPLY + 1, "picks done"),
+                      rs_u64_at(&c, c.reply, RS_REPLY + 2, "rest"));
     }
     l->c = NULL;
     return rs_end(&c);
@@ -220,10 +224,11 @@ int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, 
         struct rs_call c;
         rs_begin(&c, shard, now_ms, NULL, st);
         if (rs_do(&c, SCRIPT_sweep) == NRPC_OK) {
-            const redisReply *next = rs_at(c.reply, RS_REPLY + 1);
-            rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
-            if (!rs_is_nil(next) && rs_read_time(next) < *next_ms)
-                *next_ms = rs_read_time(next);
+            rs_ids_add(&ids, &c, RS_REPLY);
+            int64_t next = rs_is_nil(rs_at(c.reply, RS_REPLY + 1))
+                               ? CLOCK_NEVER
+                               : rs_time_at(&c, c.reply, RS_REPLY + 1, "next sweep");
+            *next_ms = next < *next_ms ? next : *next_ms;
         }
         rs_note(&round, rs_end(&c));
     }
@@ -239,7 +244,7 @@ int rs_holders(struct state *s, uint64_t task, struct arena *a, uint64_t **nodes
     rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
     rs_u64(&c, task);
     if (rs_do(&c, SCRIPT_holders) == NRPC_OK)
-        rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
+        rs_ids_add(&ids, &c, RS_REPLY);
     int code = rs_end(&c);
     return rs_ids_give(&ids, code, SIZE_MAX, a, nodes, count, st);
 }

@@ -7,15 +7,14 @@
 
 static void read_claim(struct rs_call *c, const redisReply *row, struct state_claim *out)
 {
-    const redisReply *param = rs_at(row, 5), *checkpoint = rs_at(row, 6);
-    *out = (struct state_claim){.task = rs_read_u64(rs_at(row, 0)),
-                                .fence = rs_read_u64(rs_at(row, 1)),
-                                .generated = rs_read_u64(rs_at(row, 2)),
-                                .queued = rs_read_u64(rs_at(row, 3)),
-                                .deadline_ms = rs_read_time(rs_at(row, 4)),
-                                .param = rs_out_blob(c, param->str, param->len)};
-    if (!rs_is_nil(checkpoint))
-        out->checkpoint = rs_out_blob(c, checkpoint->str, checkpoint->len);
+    *out = (struct state_claim){.task = rs_u64_at(c, row, 0, "task"),
+                                .fence = rs_u64_at(c, row, 1, "fence"),
+                                .generated = rs_u64_at(c, row, 2, "made"),
+                                .queued = rs_u64_at(c, row, 3, "queued"),
+                                .deadline_ms = rs_time_at(c, row, 4, "deadline"),
+                                .param = rs_blob_at(c, row, 5, "param")};
+    if (!rs_is_nil(rs_at(row, 6)))
+        out->checkpoint = rs_blob_at(c, row, 6, "checkpoint");
 }
 
 int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max, struct arena *a,
@@ -84,11 +83,11 @@ int rs_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const s
     rs_u64(&c, fence);
     rs_u64(&c, at);
     rs_u64(&c, done);
-    rs_i64(&c, progress_percent);
+    rs_i64(&c, progress_percent < 0 ? -1 : progress_percent > 100 ? 100 : progress_percent);
     rs_optional(&c, checkpoint.data, checkpoint.bytes);
     rs_batch(&c, subtasks, count);
     if (rs_do(&c, SCRIPT_push) == NRPC_OK)
-        *queued = rs_read_u64(rs_at(c.reply, RS_REPLY));
+        *queued = rs_u64_at(&c, c.reply, RS_REPLY, "queued");
     return rs_end(&c);
 }
 
@@ -102,6 +101,6 @@ int rs_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subt
     rs_u64(&c, finish);
     rs_batch(&c, subtasks, count);
     if (rs_do(&c, SCRIPT_feed) == NRPC_OK)
-        *fed = rs_read_u64(rs_at(c.reply, RS_REPLY));
+        *fed = rs_u64_at(&c, c.reply, RS_REPLY, "fed");
     return rs_end(&c);
 }

@@ -60,13 +60,16 @@ int rs_hello(void *user, redisContext *c, struct nrpc_status *st)
         lengths[i] = strlen(args[i]);
     if (redis_script_on(shard->link, c, &redis_scripts[SCRIPT_hello], COUNT, args, lengths, &reply, st))
         return st->code;
-    int code = (int)rs_read_i64(rs_at(reply, 0));
-    if (code)
-        status_set(st, code, "Redis at %s: %s", redis_link_name(shard->link), rs_at(reply, 1)->str);
-    else
-        atomic_store(&shard->epoch, rs_read_u64(rs_at(reply, RS_REPLY)));
+    struct rs_call call = {.shard = shard, .st = st, .script = redis_scripts[SCRIPT_hello].name};
+    int code = (int)rs_u32_at(&call, reply, 0, "code");
+    if (call.code == NRPC_OK && code)
+        call.code =
+            status_set(st, code, "Redis at %s: %s", redis_link_name(shard->link), rs_at(reply, 1)->str);
+    uint64_t epoch = call.code ? 0 : rs_u64_at(&call, reply, RS_REPLY, "epoch");
+    if (call.code == NRPC_OK)
+        atomic_store(&shard->epoch, epoch);
     freeReplyObject(reply);
-    return code;
+    return call.code;
 }
 
 // ---- comparing
@@ -137,7 +140,7 @@ int rs_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st)
             rs_u64(&c, *marks[k]);
         if (rs_do(&c, SCRIPT_marks) == NRPC_OK)
             for (size_t k = 0; k < MARKS; k++) {
-                uint64_t mark = rs_read_u64(rs_at(c.reply, RS_REPLY + k));
+                uint64_t mark = rs_u64_at(&c, c.reply, RS_REPLY + k, "mark");
                 *marks[k] = mark > *marks[k] ? mark : *marks[k];
             }
         rs_note(&round, rs_end(&c));

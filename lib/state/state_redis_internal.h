@@ -72,6 +72,7 @@ struct rs_call {
     struct arena scratch;
     const char **args;
     size_t *lengths, count, capacity, length_capacity;
+    const char *script;
     redisReply *reply;
     struct arena *out; // the caller's
     int code;
@@ -114,18 +115,26 @@ int rs_fail_down(const struct rs_shard *shard, struct nrpc_status *st);
 // For operations on one task with a plain answer.
 int rs_finish(struct rs_call *c, enum redis_script_id script);
 
-// ---- the reply; what is not there, or is no number, reads as empty or 0
+// ---- the reply (state_redis_reply.c): its parts, each read as what it must be. Any other fails the call as
+// DATA_LOSS, in a sentence with its name, and reads as 0, empty or a text of no length.
 
-const redisReply *rs_at(const redisReply *array, size_t i);
+uint64_t rs_u64_at(struct rs_call *c, const redisReply *array, size_t i, const char *name);
+uint32_t rs_u32_at(struct rs_call *c, const redisReply *array, size_t i, const char *name);
+int64_t rs_time_at(struct rs_call *c, const redisReply *array, size_t i, const char *name);
+int rs_small_at(struct rs_call *c, const redisReply *array, size_t i, const char *name, int least, int most);
+uint32_t rs_mask_at(struct rs_call *c, const redisReply *array, size_t i, const char *name);
+const redisReply *rs_array_at(struct rs_call *c, const redisReply *array, size_t i, const char *name);
+const char *rs_text_at(struct rs_call *c, const redisReply *array, size_t i, const char *name);
+struct state_blob rs_blob_at(struct rs_call *c, const redisReply *array, size_t i, const char *name);
+void rs_surprise(struct rs_call *c, const redisReply *r, const char *name);
+bool rs_parse_u64(const char *text, uint64_t most, uint64_t *out); // all of the text, digits only
+
+const redisReply *rs_at(const redisReply *array, size_t i); // nil, if there is none
 size_t rs_size(const redisReply *array);
-uint64_t rs_read_u64(const redisReply *r);
-int64_t rs_read_i64(const redisReply *r);
-int64_t rs_read_time(const redisReply *r);
 bool rs_is_nil(const redisReply *r);
 
 // In the caller's arena; NULL if the call has failed, or fails now because the arena's budget is used up.
 void *rs_out(struct rs_call *c, size_t count, size_t size);
-const char *rs_out_text(struct rs_call *c, const redisReply *r); // NULL for nil
 struct state_blob rs_out_blob(struct rs_call *c, const void *data, size_t bytes);
 
 // Ids gathered from replies of several shards.
@@ -133,7 +142,7 @@ struct rs_ids {
     uint64_t *at;
     size_t count, capacity;
 };
-void rs_ids_add(struct rs_ids *ids, const redisReply *array);
+void rs_ids_add(struct rs_ids *ids, struct rs_call *c, size_t at); // the reply's part number `at`
 int rs_compare_ids(const void *a, const void *b); // for qsort: numbers, or structs that begin with one
 // Sorted, each once, at most max, in the caller's arena; none if code is a failure. Frees the list; the code.
 int rs_ids_give(struct rs_ids *ids, int code, size_t max, struct arena *a, uint64_t **out, size_t *count,
@@ -158,13 +167,18 @@ void rs_put_runs(struct rs_call *c, const struct rs_run *runs,
 // The ref of a run with this place in the tile.
 size_t rs_run_find(const struct rs_run *run, const struct state_ref *refs, unsigned place);
 
-// Calls fn for each subtask of a packed tile ("pieces"), in order.
+// A task whose damage only this side can see is taken out of the state, as the scripts do (lib.lua).
+// key: "p" for p:<task>.
+void rs_ruin(struct rs_shard *shard, uint64_t task, const char *key, const char *what);
+
+// Calls fn for each subtask of a packed tile ("pieces"), in order; false: it is damaged from there on.
 typedef void (*rs_piece_fn)(void *user, unsigned place, const void *data, size_t bytes);
-void rs_each_piece(const redisReply *pieces, rs_piece_fn fn, void *user);
+bool rs_each_piece(const redisReply *pieces, rs_piece_fn fn, void *user);
 
 // ---- hints, and the thread that hears those of others (state_redis_watch.c)
 
 void rs_tell(struct rs_store *store, const char *hints, size_t bytes);
+// false: it makes no sense; *at is behind it, or as it was if nothing follows.
 bool rs_read_view(const char **at, const char *end, struct state_hint *hint, unsigned *bits);
 void rs_watch(struct state *s, state_watch_fn fn, void *user);
 void rs_doubt(struct rs_shard *shard); // a call failed: let the watching thread find out whether it is down

@@ -18,7 +18,7 @@ static void put_admission(struct rs_call *c, const struct state_task *t)
     rs_time(c, t->deadline_ms);
     rs_u64(c, t->policy.max_retries);
     rs_u64(c, t->policy.retry_backoff_ms);
-    rs_i64(c, t->policy.tolerated_failures);
+    rs_time(c, t->policy.tolerated_failures); // more than a script can count are all the same
     rs_u64(c, t->max_running);
     rs_u64(c, t->keep_results);
     rs_u64(c, t->fed);
@@ -111,7 +111,7 @@ int rs_blame(struct state *s, uint64_t task, const char *callback, uint64_t *cou
     rs_u64(&c, task);
     rs_text(&c, callback);
     if (rs_do(&c, SCRIPT_blame) == NRPC_OK)
-        *count = rs_read_u64(rs_at(c.reply, RS_REPLY));
+        *count = rs_u64_at(&c, c.reply, RS_REPLY, "count");
     return rs_end(&c);
 }
 
@@ -157,7 +157,8 @@ int rs_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a, uin
         const redisReply *rows = rs_at(c.reply, RS_REPLY);
         mem_grow(&all, &capacity, n + rs_size(rows) / 2 + 1, sizeof *all);
         for (size_t k = 0; k + 1 < rs_size(rows) && !c.code; k += 2)
-            all[n++] = (struct deadline){rs_read_time(rs_at(rows, k + 1)), rs_read_u64(rs_at(rows, k))};
+            all[n++] = (struct deadline){rs_time_at(&c, rows, k + 1, "deadline"),
+                                         rs_u64_at(&c, rows, k, "task")};
         rs_note(&round, rs_end(&c));
     }
     int code = rs_round_any(&round);
@@ -179,7 +180,7 @@ int rs_in_phase(struct state *s, enum model_phase phase, uint64_t after, size_t 
         rs_u64(&c, model_after(after));
         rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
         if (rs_do(&c, SCRIPT_in_phase) == NRPC_OK)
-            rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
+            rs_ids_add(&ids, &c, RS_REPLY);
         rs_note(&round, rs_end(&c));
     }
     int code = rs_round_any(&round);
@@ -198,7 +199,7 @@ int rs_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t unt
         rs_time(&c, until_ms);
         rs_u64(&c, max - ids.count < INT32_MAX ? max - ids.count : INT32_MAX);
         if (rs_do(&c, SCRIPT_take) == NRPC_OK)
-            rs_ids_add(&ids, rs_at(c.reply, RS_REPLY));
+            rs_ids_add(&ids, &c, RS_REPLY);
         rs_note(&round, rs_end(&c));
     }
     int code = rs_round_any(&round);
@@ -248,23 +249,29 @@ static void read_progress(struct rs_call *c, const redisReply *row, struct state
 {
     if (rs_is_nil(row))
         return;
+    if (rs_size(row) == 2) { // it is not there: it was damaged
+        out->damages = rs_u32_at(c, row, 0, "damages");
+        out->message = rs_text_at(c, row, 1, "damage");
+        return;
+    }
     struct model_counters *n = &out->counters;
     uint64_t *const counters[] = {&n->generated, &n->succeeded,    &n->failed,  &n->timed_out, &n->cancelled,
                                   &n->retried,   &n->redispatched, &n->running, &n->queued};
     out->found = true;
-    out->phase = (enum model_phase)rs_read_i64(rs_at(row, 0));
-    out->paused = rs_read_i64(rs_at(row, 1));
-    out->outcome = (enum model_outcome)rs_read_i64(rs_at(row, 2));
-    out->message = rs_out_text(c, rs_at(row, 3));
-    out->deadline_ms = rs_read_time(rs_at(row, 4));
-    out->type = rs_out_text(c, rs_at(row, 5));
-    out->progress_percent = (int)rs_read_i64(rs_at(row, 6));
+    out->phase = (enum model_phase)rs_small_at(c, row, 0, "phase", MODEL_GENERATING, MODEL_CLOSED);
+    out->paused = rs_small_at(c, row, 1, "paused", 0, 1);
+    out->outcome =
+        (enum model_outcome)rs_small_at(c, row, 2, "outcome", MODEL_OUTCOME_NONE, MODEL_OUTCOME_DROPPED);
+    out->message = rs_is_nil(rs_at(row, 3)) ? NULL : rs_text_at(c, row, 3, "message");
+    out->deadline_ms = rs_time_at(c, row, 4, "deadline");
+    out->type = rs_text_at(c, row, 5, "type");
+    out->progress_percent = rs_small_at(c, row, 6, "percent", -1, 100);
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
-        *counters[i] = rs_read_u64(rs_at(row, 7 + i));
-    n->generation_done = rs_read_i64(rs_at(row, 16));
-    out->born_ms = rs_read_i64(rs_at(row, 17));
-    out->point_made = rs_read_u64(rs_at(row, 18));
-    out->point_settled = rs_read_u64(rs_at(row, 19));
+        *counters[i] = rs_u64_at(c, row, 7 + i, "counter");
+    n->generation_done = rs_small_at(c, row, 16, "done", 0, 1);
+    out->born_ms = (int64_t)rs_u64_at(c, row, 17, "born");
+    out->point_made = rs_u64_at(c, row, 18, "point's made");
+    out->point_settled = rs_u64_at(c, row, 19, "point's settled");
 }
 
 static int progress_of(struct rs_shard *shard, const uint64_t *tasks, size_t count, struct arena *a,
@@ -306,15 +313,14 @@ static void read_point(struct rs_call *c, const redisReply *row, struct state_po
     struct model_counters *n = &out->counters;
     uint64_t *const counters[] = {&n->generated, &n->succeeded, &n->failed,      &n->timed_out,
                                   &n->cancelled, &n->retried,   &n->redispatched};
-    const redisReply *checkpoint = rs_at(row, 5);
-    *out = (struct state_point){.task = rs_read_u64(rs_at(row, 0)),
-                                .segment = rs_read_u64(rs_at(row, 1)),
-                                .made = rs_read_u64(rs_at(row, 2)),
-                                .progress_percent = (int)rs_read_i64(rs_at(row, 3))};
-    if (rs_read_i64(rs_at(row, 4)))
-        out->checkpoint = rs_out_blob(c, checkpoint->str, checkpoint->len);
+    *out = (struct state_point){.task = rs_u64_at(c, row, 0, "task"),
+                                .segment = rs_u64_at(c, row, 1, "segment"),
+                                .made = rs_u64_at(c, row, 2, "made"),
+                                .progress_percent = rs_small_at(c, row, 3, "percent", -1, 100)};
+    if (rs_small_at(c, row, 4, "checkpoint's presence", 0, 1))
+        out->checkpoint = rs_blob_at(c, row, 5, "checkpoint");
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
-        *counters[i] = rs_read_u64(rs_at(row, 6 + i));
+        *counters[i] = rs_u64_at(c, row, 6 + i, "counter");
 }
 
 int rs_points(struct state *s, size_t max, struct arena *a, struct state_point **out, size_t *count,

@@ -15,8 +15,8 @@ static int rebase_shard(struct rs_shard *shard, int64_t now_ms, int64_t until_ms
         rs_u64(&c, stage);
         rs_u64(&c, cursor);
         if (rs_do(&c, SCRIPT_rebase) == NRPC_OK) {
-            stage = rs_read_u64(rs_at(c.reply, RS_REPLY));
-            cursor = rs_read_u64(rs_at(c.reply, RS_REPLY + 1));
+            stage = rs_u64_at(&c, c.reply, RS_REPLY, "stage");
+            cursor = rs_u64_at(&c, c.reply, RS_REPLY + 1, "cursor");
         }
         if (rs_end(&c))
             return st->code;
@@ -52,14 +52,14 @@ static struct rs_run *put_holding(struct rs_call *c, const struct state_holding 
 }
 
 // A script's answer: a mask a run of what is kept, and the tasks that are stopping.
-static void read_holding(const struct rs_call *c, const struct rs_run *runs, size_t count, size_t at,
+static void read_holding(struct rs_call *c, const struct rs_run *runs, size_t count, size_t at,
                          struct state_holding *h, struct rs_ids *stops)
 {
-    const redisReply *masks = rs_at(c->reply, at);
+    const redisReply *masks = rs_array_at(c, c->reply, at, "masks");
     for (size_t r = 0; r < count; r++)
         for (size_t i = runs[r].first; i < runs[r].first + runs[r].count; i++)
-            h->kept[i] = (uint32_t)rs_read_i64(rs_at(masks, r)) >> (h->refs[i].seq - 1) % RS_TILE & 1;
-    rs_ids_add(stops, rs_at(c->reply, at + 1));
+            h->kept[i] = rs_mask_at(c, masks, r, "mask") >> (h->refs[i].seq - 1) % RS_TILE & 1;
+    rs_ids_add(stops, c, at + 1);
 }
 
 static int begin_holding(struct state_holding *h, struct arena *a, struct nrpc_status *st)
@@ -119,8 +119,8 @@ static int add_to(struct rs_shard *shard, struct adding *w, struct nrpc_status *
     rs_time(&c, node->lease_until_ms);
     struct rs_run *runs = put_holding(&c, w->holding, &count);
     if (rs_do(&c, SCRIPT_node_add) == NRPC_OK) {
-        w->id = rs_read_u64(rs_at(c.reply, RS_REPLY));
-        w->taken = rs_read_u64(rs_at(c.reply, RS_REPLY + 1));
+        w->id = rs_u64_at(&c, c.reply, RS_REPLY, "id");
+        w->taken = rs_u64_at(&c, c.reply, RS_REPLY + 1, "highest id");
         if (w->holding && w->id)
             read_holding(&c, runs, count, RS_REPLY + 2, w->holding, &w->stops);
     }
@@ -198,7 +198,7 @@ int rs_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t un
         for (size_t k = 0; k < count; k++)
             rs_u64(&c, ids[k]);
         if (rs_do(&c, SCRIPT_node_renew) == NRPC_OK)
-            rs_ids_add(&gone, rs_at(c.reply, RS_REPLY));
+            rs_ids_add(&gone, &c, RS_REPLY);
         rs_note(&round, rs_end(&c));
     }
     int code = rs_round_end(&round);
@@ -277,25 +277,25 @@ static struct state_node *find_listed(struct listing *l, uint64_t id)
 // counts.
 static void read_node(struct rs_call *c, struct listing *l, bool is_first, const redisReply *row)
 {
-    uint64_t id = rs_read_u64(rs_at(row, 0));
-    int64_t until_ms = rs_read_time(rs_at(row, 1));
+    uint64_t id = rs_u64_at(c, row, 0, "id");
+    int64_t until_ms = rs_time_at(c, row, 1, "lease");
     struct state_node *n = is_first ? NULL : find_listed(l, id);
     if (!n) {
         mem_grow(&l->at, &l->capacity, l->count + 1, sizeof *l->at);
         n = &l->at[l->count++];
         *n = (struct state_node){.id = id,
                                  .lease_until_ms = until_ms,
-                                 .name = rs_out_text(c, rs_at(row, 2)),
-                                 .host = rs_out_text(c, rs_at(row, 3)),
-                                 .types = rs_out_text(c, rs_at(row, 4)),
-                                 .pid = (uint32_t)rs_read_u64(rs_at(row, 5)),
-                                 .slots = (uint32_t)rs_read_u64(rs_at(row, 6)),
-                                 .session = rs_read_u64(rs_at(row, 9))};
+                                 .name = rs_text_at(c, row, 2, "name"),
+                                 .host = rs_text_at(c, row, 3, "host"),
+                                 .types = rs_text_at(c, row, 4, "types"),
+                                 .pid = rs_u32_at(c, row, 5, "pid"),
+                                 .slots = rs_u32_at(c, row, 6, "slots"),
+                                 .session = rs_u64_at(c, row, 9, "session")};
     }
     if (until_ms < n->lease_until_ms)
         n->lease_until_ms = until_ms;
-    n->running += rs_read_u64(rs_at(row, 7));
-    n->settled += rs_read_u64(rs_at(row, 8));
+    n->running += rs_u64_at(c, row, 7, "running");
+    n->settled += rs_u64_at(c, row, 8, "settled");
 }
 
 int rs_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *count, struct nrpc_status *st)

@@ -58,18 +58,19 @@ static void read_item(struct rs_call *c, const redisReply *item, uint64_t positi
         }
     }
     out->body = take_blob(c, &r, r.left);
-    if (r.broken && !c->code)
-        c->code = status_set(c->st, NRPC_DATA_LOSS, "Redis at %s holds a result that makes no sense",
-                             redis_link_name(c->shard->link));
+    if (r.broken || out->kind < MODEL_SUCCESS || out->kind > MODEL_LOST)
+        rs_surprise(c, item, "result");
 }
 
-static void read_items(struct rs_call *c, const redisReply *items, uint64_t first, struct state_result **out,
+static void read_items(struct rs_call *c, const char *key, uint64_t task, const redisReply *items, uint64_t first, struct state_result **out,
                        size_t *count)
 {
     *count = rs_size(items);
     *out = rs_out(c, *count + 1, sizeof **out);
     for (size_t i = 0; i < *count && !c->code; i++)
         read_item(c, rs_at(items, i), first + i, &(*out)[i]);
+    if (c->code == NRPC_DATA_LOSS)
+        rs_ruin(c->shard, task, key, "an entry is no result");
 }
 
 int rs_results(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
@@ -81,8 +82,9 @@ int rs_results(struct state *s, uint64_t task, uint64_t after, size_t max, struc
     rs_u64(&c, model_after(after));
     rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
     if (rs_do(&c, SCRIPT_results) == NRPC_OK) {
-        read_items(&c, rs_at(c.reply, RS_REPLY + 1), rs_read_u64(rs_at(c.reply, RS_REPLY)), out, count);
-        *end = rs_read_i64(rs_at(c.reply, RS_REPLY + 2));
+        read_items(&c, "r", task, rs_array_at(&c, c.reply, RS_REPLY + 1, "results"),
+                   rs_u64_at(&c, c.reply, RS_REPLY, "position"), out, count);
+        *end = rs_small_at(&c, c.reply, RS_REPLY + 2, "end", 0, 1);
     }
     return rs_end(&c);
 }
@@ -96,6 +98,6 @@ int rs_failures(struct state *s, uint64_t task, uint64_t after, size_t max, stru
     rs_u64(&c, model_after(after));
     rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
     if (rs_do(&c, SCRIPT_failures) == NRPC_OK)
-        read_items(&c, rs_at(c.reply, RS_REPLY), after + 1, out, count);
+        read_items(&c, "f", task, rs_array_at(&c, c.reply, RS_REPLY, "failures"), after + 1, out, count);
     return rs_end(&c);
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // state_redis_settle.c: what becomes of leased subtasks; refs in runs, packed tiles.
+#include "base/log.h"
 #include "state/state_redis_internal.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,23 +76,43 @@ static uint32_t read_u32(const char *at)
     return value;
 }
 
-void rs_each_piece(const redisReply *pieces, rs_piece_fn fn, void *user)
+void rs_ruin(struct rs_shard *shard, uint64_t task, const char *key, const char *what)
+{
+    char text[200];
+    struct rs_call c;
+    struct nrpc_status st;
+    rs_begin(&c, shard, RS_SEEN, NULL, &st);
+    rs_u64(&c, task);
+    snprintf(text, sizeof text, "%s:%s:%llu: %s", shard->prefix, key, (unsigned long long)task, what);
+    rs_text(&c, text);
+    if (rs_finish(&c, SCRIPT_ruin)) // whoever meets it next tries again
+        log_warn("task %llu is damaged (%s): %s", (unsigned long long)task, text, st.text);
+}
+
+bool rs_each_piece(const redisReply *pieces, rs_piece_fn fn, void *user)
 {
     if (pieces->type != REDIS_REPLY_STRING)
-        return;
+        return false;
     const char *at = pieces->str, *end = at + pieces->len;
     while (end - at >= PIECE_HEAD) {
         unsigned first = (unsigned char)at[0], count = (unsigned char)at[1];
         const char *lengths = at + PIECE_HEAD, *body = lengths + 4 * count;
-        if (body > end || (size_t)(end - body) < read_u32(at + 2))
-            return;
+        uint32_t all = read_u32(at + 2);
+        if ((size_t)(end - lengths) < 4 * (size_t)count || (size_t)(end - body) < all)
+            return false;
         for (unsigned i = 0; i < count; i++) {
             uint32_t bytes = read_u32(lengths + 4 * i);
+            if (bytes > all)
+                return false;
             fn(user, first + i, body, bytes);
             body += bytes;
+            all -= bytes;
         }
         at = body;
+        if (all)
+            return false;
     }
+    return at == end;
 }
 
 // ---- peeking
@@ -109,6 +132,14 @@ static void add_peek(void *user, unsigned place, const void *data, size_t bytes)
         return;
     p->out[i] = p->like;
     p->out[i].param = rs_out_blob(p->c, data, bytes);
+}
+
+// What of it was damaged is nobody's.
+static void forget_peek(struct peeking *p, uint64_t task)
+{
+    for (size_t i = p->run->first; i < p->run->first + p->run->count; i++)
+        p->out[i] = (struct state_peek){0};
+    rs_ruin(p->c->shard, task, "p", "parameters are not as they were stored");
 }
 
 static void put_questions(struct rs_call *c, const struct rs_run *runs, size_t count,
@@ -136,13 +167,16 @@ static int peek_shard(struct rs_shard *shard, const struct state_ref *refs, cons
         return rs_end(&c);
     put_questions(&c, runs, n, by);
     rs_do(&c, SCRIPT_peek);
-    const redisReply *parts = rs_at(c.reply, RS_REPLY);
+    const redisReply *parts = rs_array_at(&c, c.reply, RS_REPLY, "parts");
     for (size_t i = 0; i + FIELDS <= rs_size(parts) && !c.code; i += FIELDS) {
-        struct peeking p = {&c, refs, &runs[rs_read_u64(rs_at(parts, i + RUN))], out, {.current = true}};
-        p.like.type = rs_out_text(&c, rs_at(parts, i + TYPE));
-        p.like.timeout_ms = (uint32_t)rs_read_u64(rs_at(parts, i + TIMEOUT));
-        p.like.stopping = rs_read_u64(rs_at(parts, i + STOPPING));
-        rs_each_piece(rs_at(parts, i + PIECES), add_peek, &p);
+        const struct rs_run *run =
+            &runs[rs_small_at(&c, parts, i + RUN, "question", 0, n < INT_MAX ? (int)n - 1 : INT_MAX)];
+        struct peeking p = {&c, refs, run, out, {.current = true}};
+        p.like.type = rs_text_at(&c, parts, i + TYPE, "type");
+        p.like.timeout_ms = rs_u32_at(&c, parts, i + TIMEOUT, "timeout");
+        p.like.stopping = rs_small_at(&c, parts, i + STOPPING, "stopping", 0, 1);
+        if (!rs_each_piece(rs_at(parts, i + PIECES), add_peek, &p))
+            forget_peek(&p, refs[run->first].task);
     }
     return rs_end(&c);
 }
@@ -286,20 +320,22 @@ static void make_runs(struct settling *w, size_t first, size_t count)
 
 static void read_verdicts(struct settling *w, enum state_verdict *verdicts)
 {
-    const redisReply *answers = rs_at(w->c.reply, RS_REPLY), *keeps = rs_at(w->c.reply, RS_REPLY + 1);
+    struct rs_call *c = &w->c;
+    const redisReply *answers = rs_array_at(c, c->reply, RS_REPLY, "verdicts");
+    const redisReply *keeps = rs_array_at(c, c->reply, RS_REPLY + 1, "keeps");
     for (size_t r = 0; r < w->run_count; r++) {
         const struct rs_run *run = &w->runs[r];
         const struct state_settle *e = &w->entries[run->first];
-        int64_t answer = rs_read_i64(rs_at(answers, r));
+        uint32_t answer = rs_mask_at(c, answers, r, "verdict");
         if (!is_plain(e))
             verdicts[run->first] = (enum state_verdict)answer;
         for (size_t i = 0; is_plain(e) && i < run->count; i++) {
             uint32_t place = UINT32_C(1) << (e[i].ref.seq - 1) % RS_TILE;
-            verdicts[run->first + i] = (uint32_t)answer & place ? STATE_SETTLED : STATE_STALE;
+            verdicts[run->first + i] = answer & place ? STATE_SETTLED : STATE_STALE;
         }
         if (answer)
             atomic_store(keep_slot(w->c.shard->store, run->task),
-                         run->task << 1 | (uint64_t)rs_read_i64(rs_at(keeps, r)));
+                         run->task << 1 | (uint64_t)rs_small_at(c, keeps, r, "keep", 0, 1));
     }
 }
 

@@ -24,6 +24,7 @@ static const enum state_hint_kind kinds[] = {
     // bit by bit, as lib.lua numbers them
     STATE_HINT_SETTLED, STATE_HINT_VIEW,    STATE_HINT_GENERATE, STATE_HINT_STOP,
     STATE_HINT_RESULTS, STATE_HINT_CLOSING, STATE_HINT_CLOSED,   STATE_HINT_GONE,
+    STATE_HINT_DAMAGED,
 };
 
 // Cuts fields off, each ended by a zero byte; false: there are not enough.
@@ -39,31 +40,36 @@ static bool read_fields(const char **at, const char *end, const char *fields[VIE
     return true;
 }
 
-static uint64_t unsigned_of(const char *text)
-{
-    return strtoull(text, NULL, 10);
-}
-
 bool rs_read_view(const char **at, const char *end, struct state_hint *hint, unsigned *bits)
 {
     const char *f[VIEW_FIELDS];
     if (!read_fields(at, end, f))
         return false;
-    *bits = (unsigned)unsigned_of(f[0]);
-    hint->task = unsigned_of(f[1]);
+    enum { GROUP = 3, TYPE = 4, NEXT_RETRY = 7 };
+    static const uint64_t most[VIEW_FIELDS] = {UINT32_MAX, UINT64_MAX, UINT64_MAX, 0, 0, UINT32_MAX, UINT64_MAX,
+                                               INT64_MAX, UINT64_MAX, UINT32_MAX, UINT64_MAX, INT64_MAX};
+    uint64_t n[VIEW_FIELDS] = {0};
+    for (int i = 0; i < VIEW_FIELDS; i++) {
+        if (i == GROUP || i == TYPE || (i == NEXT_RETRY && !strcmp(f[i], "-1")))
+            continue;
+        if (!rs_parse_u64(f[i], most[i], &n[i]))
+            return false;
+    }
+    *bits = (unsigned)n[0];
+    hint->task = n[1];
     hint->view = (struct state_view){
         .task = hint->task,
-        .version = unsigned_of(f[2]),
-        .group = f[3],
-        .type = f[4],
-        .priority = (uint32_t)unsigned_of(f[5]),
-        .ready = unsigned_of(f[6]),
-        .next_retry_ms = *f[7] == '-' ? CLOCK_NEVER : strtoll(f[7], NULL, 10),
-        .running = unsigned_of(f[8]),
-        .max_running = (uint32_t)unsigned_of(f[9]),
+        .version = n[2],
+        .group = f[GROUP],
+        .type = f[TYPE],
+        .priority = (uint32_t)n[5],
+        .ready = n[6],
+        .next_retry_ms = *f[NEXT_RETRY] == '-' ? CLOCK_NEVER : (int64_t)n[NEXT_RETRY],
+        .running = n[8],
+        .max_running = (uint32_t)n[9],
     };
-    hint->count = unsigned_of(f[10]);
-    hint->run_us = strtoll(f[11], NULL, 10);
+    hint->count = n[10];
+    hint->run_us = (int64_t)n[11];
     return true;
 }
 
@@ -74,12 +80,16 @@ void rs_tell(struct rs_store *store, const char *hints, size_t bytes)
     const char *end = hints + bytes;
     if (!store->state.watch)
         return;
-    while (rs_read_view(&hints, end, &hint, &bits))
+    for (const char *at = NULL; at != hints;) {
+        at = hints;
+        bits = 0;
+        (void)rs_read_view(&hints, end, &hint, &bits);
         for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
             if (bits & 1u << i) {
                 hint.kind = kinds[i];
                 store->state.watch(store->state.watch_user, &hint);
             }
+    }
 }
 
 // ---- hearing
@@ -128,11 +138,11 @@ static int subscribe(struct rs_shard *shard, redisContext **out, struct nrpc_sta
 // ---- the server's time and its data
 
 // The first shard's clock is everybody's. When it has jumped, what the roles are waiting for may be far off.
-static void set_clock(struct rs_shard *shard, const redisReply *time)
+static void set_clock(struct rs_shard *shard, int64_t us)
 {
     if (shard->index > 0)
         return;
-    int64_t moved_us = clock_follow(rs_read_i64(rs_at(time, 0)) * 1000000 + rs_read_i64(rs_at(time, 1)));
+    int64_t moved_us = clock_follow(us);
     if (moved_us < STEP_US && moved_us > -STEP_US)
         return;
     log_warn("the clock of Redis at %s is %.1f s from ours, which follows it", redis_link_name(shard->link),
@@ -150,8 +160,11 @@ int rs_check_clock(struct rs_store *store, struct nrpc_status *st)
     if (rs_is_down(first) ||
         redis_link_command(first->link, 1, (const char *[]){"TIME"}, (size_t[]){4}, &time, NULL))
         return NRPC_OK; // nobody follows it now
-    int64_t ahead_ms = rs_read_i64(rs_at(time, 0)) * 1000 - now_ms;
+    struct rs_call c = {.shard = first, .st = st, .script = "TIME"};
+    int64_t ahead_ms = (int64_t)rs_u32_at(&c, time, 0, "seconds") * 1000 - now_ms;
     freeReplyObject(time);
+    if (c.code)
+        return c.code;
     return llabs(ahead_ms) < STEP_US / 1000
                ? NRPC_OK
                : status_set(st, NRPC_ABORTED, "the clock of Redis has jumped, and is not followed yet");
@@ -162,8 +175,14 @@ int rs_tick(struct rs_shard *shard, struct nrpc_status *st)
     struct rs_call c;
     rs_begin(&c, shard, RS_SEEN, NULL, st);
     if (rs_do(&c, SCRIPT_tick) == NRPC_OK) {
-        set_clock(shard, rs_at(c.reply, RS_REPLY + 1));
-        atomic_store(&shard->epoch, rs_read_u64(rs_at(c.reply, RS_REPLY))); // 0: wiped, under our connection
+        const redisReply *time = rs_array_at(&c, c.reply, RS_REPLY + 1, "time");
+        int64_t us = (int64_t)rs_u32_at(&c, time, 0, "seconds") * 1000000 + rs_u32_at(&c, time, 1, "microseconds");
+        bool wiped = rs_is_nil(rs_at(c.reply, RS_REPLY)); // under our connection
+        uint64_t epoch = wiped ? 0 : rs_u64_at(&c, c.reply, RS_REPLY, "epoch");
+        if (c.code == NRPC_OK) {
+            set_clock(shard, us);
+            atomic_store(&shard->epoch, epoch);
+        }
     }
     return rs_end(&c);
 }

@@ -158,7 +158,8 @@ static enum dtf_next fill(struct turn *t, struct nrpc_status *st)
 
 static int progress(const struct turn *t)
 {
-    return t->type->generator->query_progress ? t->type->generator->query_progress(t->state) : -1;
+    int percent = t->type->generator->query_progress ? t->type->generator->query_progress(t->state) : -1;
+    return percent < 0 ? -1 : percent > 100 ? 100 : percent;
 }
 
 // Stores the batch. It stays, to be tried again, if the store does not answer.

@@ -35,7 +35,7 @@ enum {
 };
 static const int64_t keep_finished_ms = 30ll * 86400 * 1000;
 
-enum mail_kind { MAIL_REQUEST, MAIL_CLOSED, MAIL_ROOM, MAIL_RESULTS, MAIL_GONE, MAIL_RESYNC };
+enum mail_kind { MAIL_REQUEST, MAIL_CLOSED, MAIL_ROOM, MAIL_RESULTS, MAIL_GONE, MAIL_DAMAGED, MAIL_RESYNC };
 
 struct hint_mail {
     struct mail mail;
@@ -61,7 +61,7 @@ static const struct {
     enum mail_kind mail;
 } hint_mails[] = {
     {STATE_HINT_CLOSED, MAIL_CLOSED}, {STATE_HINT_GENERATE, MAIL_ROOM}, {STATE_HINT_RESULTS, MAIL_RESULTS},
-    {STATE_HINT_GONE, MAIL_GONE},     {STATE_HINT_RESYNC, MAIL_RESYNC},
+    {STATE_HINT_GONE, MAIL_GONE},     {STATE_HINT_DAMAGED, MAIL_DAMAGED}, {STATE_HINT_RESYNC, MAIL_RESYNC},
 };
 
 void manager_hint(struct manager *m, const struct state_hint *hint)
@@ -433,6 +433,10 @@ static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_
         repair_forget(m, h->task);
         manager_signal(m, h->task, PARKED_END, now_ms);
         manager_signal(m, 0, PARKED_EVENT, now_ms);
+        break;
+    case MAIL_DAMAGED: // who comes to lead repairs all
+        if (m->leads)
+            requests_admit_damaged(m, h->task, now_ms);
         break;
     case MAIL_RESYNC:
         finds_excuse(&m->finds);

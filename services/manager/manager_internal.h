@@ -63,6 +63,8 @@ struct repair {
 int repair_all(struct manager *m, struct nrpc_status *st);
 // The same for one task, which somebody has met.
 int repair_task(struct manager *m, uint64_t task, struct nrpc_status *st);
+// The same for one that the state has taken out as damaged.
+int repair_damaged(struct manager *m, uint64_t task, struct nrpc_status *st);
 // Gives up what the state has of a task.
 int repair_drop(struct manager *m, uint64_t task, const char *why, struct nrpc_status *st);
 void repair_failed(struct repair *r, uint64_t task);
@@ -90,6 +92,8 @@ int requests_page(uint32_t asked, int by_default, int max);
 // Somebody has met a task that is under way, and that the state does not know: whoever recorded it may not
 // have come to admit it.
 void requests_admit_met(struct manager *m, uint64_t task);
+// The state has taken it out as damaged.
+void requests_admit_damaged(struct manager *m, uint64_t task, int64_t now_ms);
 void requests_feed(struct manager *m, struct request *r, int64_t now_ms, bool last);
 void requests_results(struct manager *m, struct request *r, int64_t now_ms, bool last);
 

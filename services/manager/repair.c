@@ -3,7 +3,8 @@
 //
 // A task that is recorded as unfinished and not in the state is admitted again, from its newest point: the
 // points of tasks under way are recorded as they come (repair_points), after the failures that they count.
-// What clients fed is recorded, too, and fed again. A state that loses nothing has no points, and nothing fed
+// What clients fed is recorded, too, and fed again. So is one that the state took out as damaged; what cannot
+// be admitted, or is damaged time and again, fails with the reason. A state that loses nothing has no points, and nothing fed
 // is recorded. A state that began anew may be older than its records: what it has of a task is given up then
 // if the recorded point is ahead of it (and in compare.c, if the record says otherwise of it).
 #include "base/log.h"
@@ -11,6 +12,7 @@
 #include "manager_internal.h"
 #include "param.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <uthash.h>
 
@@ -19,6 +21,7 @@ enum {
     POINTS_PAGE = 200,
     RESUMES_PAGE = 50, // a checkpoint may be large
     FED_PAGE = 8,
+    DAMAGES_MAX = 5, // times that a task is admitted again after it was damaged
 };
 
 // ---- points
@@ -171,6 +174,47 @@ static int admit_again(struct manager *m, const struct records_task *t, const Dt
     return code;
 }
 
+// It goes on nowhere: it is admitted only to end.
+static int admit_to_fail(struct manager *m, const struct records_task *t, const struct records_resume *r,
+                         const char *why, struct nrpc_status *st)
+{
+    const struct state_ops *ops = m->env->state->ops;
+    struct state_task task = {.id = t->id,
+                              .born_ms = t->created_ms,
+                              .type = t->type,
+                              .group = t->group,
+                              .priority = t->priority,
+                              .deadline_ms = t->deadline_ms,
+                              .counters = r->counters,
+                              .made = r->made,
+                              .fed = true, // nobody generates it meanwhile
+                              .again = true};
+    int code = ops->admit(m->env->state, &task, 1, st);
+    return code ? code : ops->stop(m->env->state, t->id, MODEL_OUTCOME_FAILED, why, st);
+}
+
+// A task that the state does not know.
+static int admit_missing(struct manager *m, const struct records_task *t, const Dtf__V1__TaskParam *p,
+                         const struct state_progress *progress, const struct records_resume *resume,
+                         struct arena *a, struct nrpc_status *st)
+{
+    struct records_task now; // it may have ended, and been removed, since the page was read
+    char why[600] = "its stored parameters cannot be read";
+    int code = m->env->records->ops->get(m->env->records, t->id, a, &now, st);
+    if (code || model_status_is_terminal(now.status))
+        return code ? code : NRPC_NOT_FOUND;
+    if (progress->damages)
+        log_warn("task %llu: what the state had of it was damaged, and is given up: %s",
+                 (unsigned long long)t->id, progress->message);
+    if (p && progress->damages <= DAMAGES_MAX)
+        return admit_again(m, t, p, resume, st);
+    if (p)
+        snprintf(why, sizeof why, "what the state had of it was damaged %u times: %s", progress->damages,
+                 progress->message);
+    log_error("task %llu fails: %s", (unsigned long long)t->id, why);
+    return admit_to_fail(m, t, resume, why, st);
+}
+
 // The record says whether a task is paused; it may say otherwise by the time that the state has heard it.
 static int agree_on_pause(struct manager *m, const struct records_task *t, bool paused, struct arena *a,
                           struct nrpc_status *st)
@@ -208,16 +252,6 @@ static const char *why_older(const struct records_task *t, const struct state_pr
     return NULL;
 }
 
-static int admit_unless_ended(struct manager *m, const struct records_task *t, const Dtf__V1__TaskParam *p,
-                              const struct records_resume *resume, struct arena *a, struct nrpc_status *st)
-{
-    struct records_task now; // it may have ended, and been removed, since the page was read
-    int code = m->env->records->ops->get(m->env->records, t->id, a, &now, st);
-    if (code || model_status_is_terminal(now.status))
-        return code ? code : NRPC_NOT_FOUND;
-    return admit_again(m, t, p, resume, st);
-}
-
 // Makes the state agree with the record.
 static int repair_one(struct manager *m, const struct records_task *t, struct state_progress *progress,
                       const struct records_resume *resume, struct arena *a, struct nrpc_status *st)
@@ -225,21 +259,18 @@ static int repair_one(struct manager *m, const struct records_task *t, struct st
     const struct state_ops *ops = m->env->state->ops;
     int code = NRPC_OK;
     Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&a->allocator, t->param.bytes, t->param.data);
-    if (!p)
-        return status_set(st, NRPC_DATA_LOSS, "the stored parameters of task %llu cannot be read",
-                          (unsigned long long)t->id);
     const char *why = progress->found ? why_older(t, progress, resume) : NULL;
     if (progress->found && progress->outcome == MODEL_OUTCOME_DROPPED)
         return NRPC_OK; // it is admitted again when it is gone
     if (why)
         return repair_drop(m, t->id, why, st);
     if (!progress->found)
-        code = admit_unless_ended(m, t, p, resume, a, st);
+        code = admit_missing(m, t, p, progress, resume, a, st);
     if (code == NRPC_OK)
         code = agree_on_pause(m, t, progress->paused, a, st);
     if (code == NRPC_OK && t->stop_asked && (!progress->found || progress->phase < MODEL_STOPPING))
         code = ops->stop(m->env->state, t->id, MODEL_OUTCOME_CANCELLED, t->stop_message, st);
-    if (code == NRPC_OK && p->fed && m->env->state->disposable && !progress->counters.generation_done)
+    if (code == NRPC_OK && p && p->fed && m->env->state->disposable && !progress->counters.generation_done)
         code = repair_feed(m, t->id, st);
     return code == NRPC_NOT_FOUND ? NRPC_OK : code; // it ended meanwhile
 }
@@ -333,16 +364,31 @@ int repair_all(struct manager *m, struct nrpc_status *st)
     return code ? code : r.unheard.code;
 }
 
-int repair_task(struct manager *m, uint64_t task, struct nrpc_status *st)
+// *ended: there is no such task, or it has ended.
+static int repair_recorded(struct manager *m, uint64_t task, bool *ended, struct nrpc_status *st)
 {
     struct repair r = {.m = m};
     struct records_task t;
     struct arena a;
     arena_init(&a, 0);
     int code = m->env->records->ops->get(m->env->records, task, &a, &t, st);
-    if (code == NRPC_OK && !model_status_is_terminal(t.status))
+    *ended = code == NRPC_NOT_FOUND || (code == NRPC_OK && model_status_is_terminal(t.status));
+    if (code == NRPC_OK && !*ended)
         code = repair_some(&r, &t, 1, &a, st);
     arena_fini(&a);
     free(r.failed);
     return code == NRPC_NOT_FOUND ? NRPC_OK : code;
+}
+
+int repair_task(struct manager *m, uint64_t task, struct nrpc_status *st)
+{
+    bool ended;
+    return repair_recorded(m, task, &ended, st);
+}
+
+int repair_damaged(struct manager *m, uint64_t task, struct nrpc_status *st)
+{
+    bool ended;
+    int code = repair_recorded(m, task, &ended, st);
+    return code == NRPC_OK && ended ? m->env->state->ops->remove(m->env->state, &task, 1, 0, st) : code;
 }

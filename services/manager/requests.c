@@ -88,6 +88,15 @@ static void admit_existing(struct manager *m, uint64_t task, int64_t now_ms)
     ask_repair(m, now_ms + ENV_STORE_RETRY_MS);
 }
 
+void requests_admit_damaged(struct manager *m, uint64_t task, int64_t now_ms)
+{
+    struct nrpc_status st;
+    if (repair_damaged(m, task, &st) == NRPC_OK)
+        return;
+    trouble_say(m->env->trouble, &st, "manager: cannot admit task %llu", (unsigned long long)task);
+    ask_repair(m, now_ms + ENV_STORE_RETRY_MS);
+}
+
 static void admit_all(struct manager *m, int64_t now_ms)
 {
     struct state_task *tasks = arena_alloc(&m->arena, m->creation_count * sizeof *tasks);

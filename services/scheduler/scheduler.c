@@ -124,6 +124,7 @@ static const struct {
 } hint_mails[] = {
     {STATE_HINT_VIEW, MAIL_VIEW},   {STATE_HINT_STOP, MAIL_STOP},       {STATE_HINT_CLOSING, MAIL_GONE},
     {STATE_HINT_CLOSED, MAIL_GONE}, {STATE_HINT_SETTLED, MAIL_SETTLED}, {STATE_HINT_RESYNC, MAIL_RESYNC},
+    {STATE_HINT_DAMAGED, MAIL_DAMAGED},
 };
 
 static struct hint_mail *copy_hint(const struct state_hint *hint)
@@ -336,6 +337,18 @@ static void resync(struct scheduler *s)
     }
 }
 
+// What runs of it is nobody's: nodes that may have some of it say what they hold, and learn that.
+static void drop_damaged(struct scheduler *s, const struct state_view *view)
+{
+    const char *type = views_type(&s->views, view->task);
+    for (struct node *n = s->nodes.all, *next; n; n = next) {
+        next = n->hh.next;
+        if (!type || node_can_run(n, type))
+            exchange_doubt(s, n, "the state has lost a task");
+    }
+    views_drop(&s->views, view);
+}
+
 static void take_hint(struct scheduler *s, const struct hint_mail *m, int64_t now_ms)
 {
     const struct state_hint *h = &m->hint;
@@ -343,6 +356,8 @@ static void take_hint(struct scheduler *s, const struct hint_mail *m, int64_t no
         resync(s);
     else if (m->mail.kind == MAIL_VIEW)
         views_take(&s->views, &h->view);
+    else if (m->mail.kind == MAIL_DAMAGED)
+        drop_damaged(s, &h->view);
     else if (m->mail.kind == MAIL_GONE)
         views_forget(&s->views, h->task);
     else if (m->mail.kind == MAIL_STOP)

@@ -16,6 +16,7 @@ enum mail_kind {
     MAIL_GONE,
     MAIL_STOP,
     MAIL_SETTLED,
+    MAIL_DAMAGED,
     MAIL_RESYNC,
     MAIL_VETTED,
     MAIL_GROUPS,

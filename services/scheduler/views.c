@@ -145,6 +145,15 @@ void views_forget(struct views *v, uint64_t task)
     w->forgotten = true;
 }
 
+void views_drop(struct views *v, const struct state_view *in)
+{
+    struct view *w = find(v, in->task);
+    if (!w || w->version > in->version)
+        return;
+    sched_remove_task(v->sched, w->task);
+    drop(v, w);
+}
+
 // ---- rests
 
 void views_declined(struct views *v, uint64_t task, size_t count, int64_t now_ms)

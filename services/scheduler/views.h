@@ -27,6 +27,7 @@ void views_init(struct views *v, const struct env *env);
 void views_reset(struct views *v); // forgets all it knows
 void views_fini(struct views *v);
 void views_take(struct views *v, const struct state_view *in); // news of one task; old news is ignored
+void views_drop(struct views *v, const struct state_view *in); // unless a newer one was told
 void views_forget(struct views *v, uint64_t task);             // it will dispatch nothing more
 int views_refresh(struct views *v, int64_t now_ms, struct nrpc_status *st); // reads all
 // Reads the tasks again for which a retry became due; returns when the next will be.

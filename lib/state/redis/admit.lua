@@ -4,9 +4,9 @@
 --   closing, param, generated, succeeded, failed, timed_out, cancelled, retried, redispatched, made, whether there is a
 --   checkpoint, checkpoint, 1 if it was admitted before, when it was born (0: not known)
 -- returns: nothing
-local last_task = tonumber(call('HGET', P .. 'meta', 'last_task') or 0)
+local last_task = meta_number('last_task')
 
-local function admit()
+local function read()
     local t = {id = text(), type = text(), group = text()}
     for _, name in ipairs(FIXED) do
         t[name] = number()
@@ -19,11 +19,16 @@ local function admit()
         t[name] = number()
     end
     t.made = number()
-    local has_checkpoint, checkpoint, again, born = number(), text(), number(), text()
-    local there = call('HMGET', P .. 't:' .. t.id, 'fixed', 'born')
-    if there[1] then
-        local other = task_find(t.id)
-        if there[2] and there[2] ~= '0' and born ~= '0' and there[2] ~= born and other.phase < CLOSED then
+    t.has_checkpoint, t.saved, t.again, t.born = number(), text(), number(), text()
+    return t, param
+end
+
+local function admit(t, param)
+    local has_checkpoint, checkpoint, again, born = t.has_checkpoint, t.saved, t.again, t.born
+    local other = task_find(t.id)
+    if other then
+        local its = call('HGET', P .. 't:' .. t.id, 'born')
+        if its and its ~= '0' and born ~= '0' and its ~= born and other.phase < CLOSED then
             task_stop(other, OUTCOME_DROPPED, 'another task has its number')
         end
         return
@@ -32,8 +37,10 @@ local function admit()
         call('UNLINK', P .. 'r:' .. t.id)
         call('HDEL', P .. 'gone_read', t.id)
     end
+    local damage = call('HGET', P .. 'damaged', t.id)
+    t.attempts = ATTEMPTS_ANEW * (damage and whole(string.match(damage, '^%d+')) or 0)
     t.phase, t.owner, t.cursor, t.percent = GENERATING, '0', t.generated + 1, -1
-    t.epoch = tonumber(call('HGET', P .. 'meta', 'epoch') or 0)
+    t.epoch = meta_number('epoch')
     t.version = microseconds() -- no version comes again, whatever the store has lost
     t.results = again == 1 and t.version or 0
     t.results_read = t.results
@@ -53,14 +60,15 @@ local function admit()
         call('HSET', P .. 'c:' .. t.id, 1, checkpoint)
     end
     call('HSET', P .. 't:' .. t.id, 'type', t.type, 'group', t.group, 'param', param, 'fixed', numbers_write(FIXED, t),
-         'born', born)
+         'born', born, 'param_sum', redis.sha1hex(param), 'attempts', t.attempts)
     call('ZADD', P .. 'phase:1', t.id, t.id)
     last_task = math.max(last_task, tonumber(t.id))
     call('ZADD', P .. 'deadlines', t.deadline, t.id)
 end
 
 for _ = 1, number() do
-    admit()
+    local t, param = read()
+    guard(t.id, admit, t, param)
 end
 call('HSET', P .. 'meta', 'last_task', string.format('%.0f', last_task))
 return done()

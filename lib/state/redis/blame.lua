@@ -6,4 +6,7 @@ local id, callback = text(), text()
 if not task_find(id) then
     return fail(NOT_FOUND, 'task %s is not under way', id)
 end
-return done(call('HINCRBY', P .. 't:' .. id, 'blame:' .. callback, 1))
+local field = 'blame:' .. callback
+local count = (whole(call('HGET', P .. 't:' .. id, field)) or 0) + 1
+call('HSET', P .. 't:' .. id, field, count)
+return done(count)

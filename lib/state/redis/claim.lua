@@ -7,11 +7,18 @@ if not is_verified() then
 end
 local owner, until_ms, max, rows = text(), number(), number(), {}
 local floor = microseconds() -- fences rise even if the store has lost the last one
-for _, id in ipairs(run_out(P .. 'claims', max)) do
-    local t = task_find(id)
+local function claim(id)
+    local t = task_listed(id)
+    local row = call('HMGET', P .. 't:' .. id, 'param', 'param_sum')
+    if not row[1] or (row[2] and row[2] ~= redis.sha1hex(row[1])) then
+        damaged(id, 't:%s, field "param" is not what was stored', id)
+    end
     t.changed, t.owner, t.owner_until, t.fence = true, owner, until_ms, math.max(t.fence + 1, floor)
     rows[#rows + 1] = {id, string.format('%.0f', t.fence), string.format('%.0f', t.made), fresh(t),
-                       string.format('%.0f', t.deadline), call('HGET', P .. 't:' .. id, 'param'),
-                       t.checkpoint > 0 and call('HGET', P .. 'c:' .. id, t.checkpoint)}
+                       string.format('%.0f', t.deadline), row[1],
+                       t.checkpoint > 0 and checkpoint_load(t, t.checkpoint)}
+end
+for _, id in ipairs(run_out(P .. 'claims', max)) do
+    guard(id, claim, id)
 end
 return done(rows)

@@ -3,8 +3,8 @@
 -- arguments: until, node, session, count; each: task, tile, attempt, mask
 -- returns: nothing
 local until_ms, node, session = number(), number(), text()
-for _ = 1, number() do
-    local t, n, attempt, mask = task_find(text()), number(), number(), number()
+local function extend(id, n, attempt, mask)
+    local t = task_find(id)
     local tile = t and is_live(t) and tile_get(t, n)
     for i = 1, tile and #tile.groups or 0 do
         local g = tile.groups[i]
@@ -13,5 +13,9 @@ for _ = 1, number() do
             group_split(tile, g, some).due = until_ms
         end
     end
+end
+for _ = 1, number() do
+    local id, n, attempt, mask = text(), number(), number(), number()
+    guard(id, extend, id, n, attempt, mask)
 end
 return done()

@@ -31,7 +31,7 @@ end
 if row[1] == run_id and row[3] == '2' then
     return done(row[2])
 end
-local epoch = string.format('%.0f', math.max(microseconds(), tonumber(row[2] or 0) + 1))
+local epoch = string.format('%.0f', math.max(microseconds(), (whole(row[2]) or 0) + 1))
 call('HSET', P .. 'meta', 'run_id', run_id, 'epoch', epoch, 'format', 2)
 call('ZUNIONSTORE', P .. 'nodes_past', 2, P .. 'nodes_past', P .. 'nodes', 'AGGREGATE', 'MAX')
 call('DEL', P .. 'nodes')

@@ -3,4 +3,8 @@
 -- arguments: phase, after, max
 -- returns: ids
 local phase, after, max = text(), text(), number()
-return done(call('ZRANGEBYSCORE', P .. 'phase:' .. phase, '(' .. after, '+inf', 'LIMIT', 0, max))
+local ids = {}
+for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'phase:' .. phase, '(' .. after, '+inf', 'LIMIT', 0, max)) do
+    ids[#ids + 1] = guard(id, task_listed, id) and id
+end
+return done(ids)

@@ -8,6 +8,10 @@ local node, most, room_bytes, out, bytes = number(), number(), number(), {}, 0
 if not call('ZSCORE', P .. 'nodes', node) then
     return fail(NOT_FOUND, 'node %.0f is not registered', node)
 end
+local holder, wrong = node_fields(string.format('%.0f', node))
+if not holder then
+    return fail(NOT_FOUND, 'node %.0f must register again: %s', node, wrong)
+end
 if not is_verified() then
     return fail(FAILED_PRECONDITION, UNVERIFIED)
 end
@@ -15,12 +19,12 @@ end
 -- Up to `want` of the subtasks of a group in the mask.
 local function lease(tile, g, mask, want)
     local t = tile.task
-    local value = call('HGET', P .. 'p:' .. t.id, tile.n) or ''
+    local value = pieces_get(t, tile.n)
     mask = lowest(mask, want)
     if bytes + #value > room_bytes then
         mask = pieces_limit(value, mask, room_bytes - bytes)
     end
-    value = pieces_cut(value, mask)
+    value = pieces_cut(t, tile.n, value, mask)
     local part, count = group_split(tile, g, mask), count_bits(mask)
     part.state, part.node, part.attempt, part.due = LEASED, node, g.attempt + 1, NOW + g.timeout + LEASE_SPARE_MS
     t.queued, t.running = t.queued - count, t.running + count
@@ -39,7 +43,7 @@ local function lease_retries(t, want)
     tiles_flush(t) -- the same task may have been picked before
     local taken = 0
     for _, n in ipairs(call('ZRANGEBYSCORE', P .. 'w:' .. t.id, '-inf', NOW, 'LIMIT', 0, want)) do
-        local tile = tile_get(t, tonumber(n))
+        local tile = tile_listed(t, tonumber(n), WAITING)
         for i = 1, #tile.groups do
             local g = tile.groups[i]
             if g.state == WAITING and g.due <= NOW and taken < want and bytes < room_bytes then
@@ -61,7 +65,7 @@ local function lease_fresh(t, want)
         end
         want, t.cursor = want - taken, t.cursor + taken
         if taken == 0 then
-            break
+            damaged(t.id, 's:%s, field "%s": subtask %.0f is missing', t.id, tile.n, t.cursor)
         end
     end
     return want
@@ -75,17 +79,35 @@ local function room(t)
     return math.min(free, t.queued)
 end
 
-local free = most > 0 and most - tonumber(call('HGET', P .. 'n:' .. node, 'running')) or math.huge
+-- Counts what cannot be: it holds 32 of a tile at most.
+local running = tonumber(holder[6])
+if most > 0 and running >= most and running > 32 * #node_tiles(node) then
+    return fail(NOT_FOUND, 'node %.0f must register again: %sn:%.0f, field "running" is %s', node, P, node, holder[6])
+end
+local free = most > 0 and most - running or math.huge
 local picked, no_room = 0, 0
-for _ = 1, number() do
-    local t, want = task_find(text()), number()
-    if t then
-        want = math.min(want, room(t))
-        local may = math.max(math.min(want, free), 0)
-        local got = may - lease_fresh(t, may - lease_retries(t, may))
-        free, no_room = free - got, want - got
+
+-- What is left of the pick; nil: there is no such task.
+local function lease_task(id, want)
+    local t = task_find(id)
+    if not t then
+        return nil
     end
-    if t and no_room > 0 and (bytes >= room_bytes or free <= 0) then
+    want = math.min(want, room(t))
+    local may = math.max(math.min(want, free), 0)
+    local got = may - lease_fresh(t, may - lease_retries(t, may))
+    free = free - got
+    return want - got
+end
+
+for _ = 1, number() do
+    local id, want, parts = text(), number(), #out
+    local left = guard(id, lease_task, id, want)
+    while not left and #out > parts do -- what was taken of a damaged task goes to nobody
+        out[#out] = nil
+    end
+    no_room = left or 0
+    if no_room > 0 and (bytes >= room_bytes or free <= 0) then
         break
     end
     picked, no_room = picked + 1, 0

@@ -6,7 +6,8 @@
 -- script's own arguments follow. docs/REDIS.md says what each key holds.
 --
 -- A script returns fail(...), before it has written anything, or done(...): {0, hints, ...}. It changes tasks,
--- tiles and segments as Lua tables; done() moves the tasks on and writes each back once.
+-- tiles and segments as Lua tables; done() moves the tasks on and writes each back once. Its text becomes the body of
+-- a function, which run() at the end calls: see there what becomes of a task whose keys are damaged.
 local call = redis.call
 local band, bor, bxor, bnot, lshift = bit.band, bit.bor, bit.bxor, bit.bnot, bit.lshift
 local pack, unpack_ = struct.pack, struct.unpack
@@ -19,10 +20,11 @@ local PHASES = {'generating', 'draining', 'stopping', 'closing', 'closed'}
 local OUTCOME_COMPLETED, OUTCOME_FAILED, OUTCOME_DROPPED = 1, 3, 5
 local SUCCESS, FAILURE, TIMEOUT, CANCELLED, LOST = 1, 2, 3, 4, 5
 local FRESH, LEASED, WAITING = 0, 1, 2
-local HINT_SETTLED, HINT_VIEW, HINT_GENERATE, HINT_STOP, HINT_RESULTS, HINT_CLOSING, HINT_CLOSED, HINT_GONE =
-    1, 2, 4, 8, 16, 32, 64, 128
+local HINT_SETTLED, HINT_VIEW, HINT_GENERATE, HINT_STOP, HINT_RESULTS, HINT_CLOSING, HINT_CLOSED, HINT_GONE, HINT_DAMAGED =
+    1, 2, 4, 8, 16, 32, 64, 128, 256
 local QUEUE_HIGH, QUEUE_LOW, RESULTS_HIGH, LOSSES_MAX, BATCH_BYTES = 20000, 10000, 20000, 5, 2097152
 local LEASE_SPARE_MS, READY_TILES = 30000, 32
+local ATTEMPTS_ANEW = 100000 -- apart, for each time that a task was damaged
 local SEGMENT_SUBTASKS, SEGMENT_MS, SEGMENTS_MAX = 500, 1000, 64
 
 -- A lease that ends later than this was given by a clock gone wrong, and must not outlive it.
@@ -73,6 +75,61 @@ end
 
 local UNVERIFIED = 'the state is being compared with the records'
 
+-- Before a script that frees more than it takes: Redis refuses its writes no more when it is full.
+local function make_room()
+    call('DEL', P .. '-')
+end
+
+-- ---- damage: keys that are not as the scripts write them
+
+-- Says so of a task: nothing more is done with it; guard() or run() takes it out.
+local function damaged(id, format, ...)
+    error('damaged ' .. id .. ' ' .. P .. string.format(format, ...), 0)
+end
+
+-- A whole number that a script may have written; nil: it is none.
+local function whole(value, max)
+    local n = tonumber(value)
+    return (n and n % 1 == 0 and n >= 0 and n <= (max or NEVER)) and n or nil
+end
+
+-- A number of `meta`: what is none there is not known, and comes again from the records.
+local function meta_number(name)
+    return whole(call('HGET', P .. 'meta', name)) or 0
+end
+
+local KEYS_OF_TASK = {t = 'hash', p = 'hash', s = 'hash', c = 'hash', g = 'hash', w = 'zset', r = 'list', f = 'list'}
+
+-- The key of a task that is of another type than it should be.
+local function wrong_key(id)
+    for kind, should in pairs(KEYS_OF_TASK) do
+        local is = call('TYPE', P .. kind .. ':' .. id).ok
+        if is ~= 'none' and is ~= should then
+            return string.format('%s%s:%s is a %s, no %s', P, kind, id, is, should)
+        end
+    end
+end
+
+-- An error's text, whatever Redis makes of what was raised. (Only texts may be raised: a table that nobody catches
+-- ends Redis 7.0.)
+local function error_text(e)
+    return type(e) == 'table' and e.err or tostring(e)
+end
+
+-- What an error says of the task that was looked at: whose damage it is, and what. nil: it is none of a task's; Redis
+-- is full, is no master any more, an index is of another type.
+local function damage_of(e, id)
+    local whose, what = string.match(e, '^damaged (%S+) (.*)$')
+    if whose then
+        return whose, what
+    elseif id and string.find(e, 'WRONGTYPE', 1, true) then
+        local key = wrong_key(id)
+        return key and id, key
+    elseif id and (string.find(e, 'attempt to ', 1, true) or string.find(e, 'bad argument', 1, true)) then
+        return id, string.format('%st:%s and what belongs to it do not fit together: %s', P, id, e)
+    end
+end
+
 -- ---- sets of bits: which of a tile's 32 subtasks
 
 local function count_bits(mask)
@@ -120,11 +177,18 @@ local MOVING = {'phase', 'paused', 'outcome', 'version', 'owner_until', 'fence',
                 'cursor', 'results', 'results_read', 'percent', 'segment', 'base', 'checkpoint', 'base_checkpoint', 'epoch'}
 local COUNTERS = {'generated', 'succeeded', 'failed', 'timed_out', 'cancelled', 'retried', 'redispatched'}
 
-local function numbers_read(row, names, out)
-    local i = 1
-    for value in string.gmatch(row, '%S+') do
-        out[names[i]] = tonumber(value)
+local function numbers_read(row, names, out, id, key, field)
+    local i = 0
+    for value in string.gmatch(row or damaged(id, '%s has no field "%s"', key, field), '%S+') do
+        local n = tonumber(value)
         i = i + 1
+        if not n or n % 1 ~= 0 or n > NEVER or n < -NEVER or i > #names then
+            damaged(id, '%s, field "%s": its number %d is "%s"', key, field, i, string.sub(value, 1, 40))
+        end
+        out[names[i]] = n
+    end
+    if i < #names then
+        damaged(id, '%s, field "%s" has %d numbers of %d', key, field, i, #names)
     end
     return out
 end
@@ -138,6 +202,7 @@ local function numbers_write(names, from)
 end
 
 local tasks, touched = {}, {}
+local subject -- the task that was asked for last
 
 local function fresh(t)
     return t.generated + 1 - t.cursor
@@ -174,21 +239,89 @@ local function task_enter(t)
     return t
 end
 
+local function within(value, least, most)
+    return value >= least and value <= most
+end
+
+-- What must hold of a task's numbers whatever has happened.
+local function task_adds_up(t)
+    return within(t.phase, GENERATING, CLOSED) and within(t.outcome, 0, OUTCOME_DROPPED) and within(t.paused, 0, 1) and
+        within(t.done, 0, 1) and within(t.percent, -1, 100) and t.running >= 0 and t.owner_until >= 0 and
+        within(fresh(t), 0, t.queued) and within(t.made, 0, t.generated) and t.base <= t.segment and
+        t.results_read <= t.results and
+        t.generated == t.succeeded + t.failed + t.timed_out + t.cancelled + t.running + t.queued
+end
+
 local function task_find(id)
     local t = tasks[id]
+    subject = id
     if t ~= nil then
         return t or nil
     end
-    local row = call('HMGET', P .. 't:' .. id, 'fixed', 'moving', 'type', 'group', 'owner', 'message')
-    if not row[1] then
+    local row = call('HMGET', P .. 't:' .. id, 'fixed', 'moving', 'type', 'group', 'owner', 'message', 'attempts')
+    if not (row[1] or row[2] or row[3] or row[4] or row[5]) then
         tasks[id] = false
         return nil
     end
-    t = {id = id, type = row[3], group = row[4], owner = row[5], message = row[6] or nil}
+    for i, field in ipairs({'fixed', 'moving', 'type', 'group', 'owner'}) do
+        if not row[i] then
+            damaged(id, 't:%s has no field "%s"', id, field)
+        end
+    end
+    t = {id = id, type = row[3], group = row[4], owner = row[5], message = row[6] or nil, attempts = whole(row[7]) or 0}
     t.owner_before = t.owner
-    numbers_read(row[1], FIXED, t)
-    numbers_read(row[2], MOVING, t)
+    numbers_read(row[1], FIXED, t, id, 't:' .. id, 'fixed')
+    numbers_read(row[2], MOVING, t, id, 't:' .. id, 'moving')
+    if not task_adds_up(t) then
+        damaged(id, 't:%s, field "moving" does not add up: %s', id, row[2])
+    end
     return task_enter(t)
+end
+
+-- Takes a damaged task out of the state, as if that had lost it: a manager, which hears of it, admits it again as far
+-- as its record tells. Its subtasks are numbered again then, by other attempts ("attempts": so that no result of an
+-- earlier one is taken for one of these).
+local function task_ruin(id, text)
+    local t, ok, tiles = tasks[id], pcall(call, 'HKEYS', P .. 's:' .. id)
+    make_room()
+    tasks[id] = false
+    if t then
+        t.ruined = true
+    end
+    for _, n in ipairs(ok and tiles or {}) do
+        call('ZREM', P .. 'due', id .. ':' .. n)
+    end
+    for kind in pairs(KEYS_OF_TASK) do
+        call('UNLINK', P .. kind .. ':' .. id)
+    end
+    for _, key in ipairs({'phase:1', 'phase:2', 'phase:3', 'phase:4', 'phase:5', 'taken:4', 'taken:5', 'claims',
+                          'deadlines', 'points', 'gone'}) do
+        call('ZREM', P .. key, id)
+    end
+    call('HDEL', P .. 'gone_read', id)
+    local times = whole(string.match(call('HGET', P .. 'damaged', id) or '', '^%d+')) or 0
+    call('HSET', P .. 'damaged', id, string.format('%.0f %s', times + 1, string.sub(text, 1, 400)))
+    call('PUBLISH', KEYS[1] .. ':hints', -- also to the caller
+         table.concat({'', HINT_DAMAGED, id, string.format('%.0f', microseconds()), '', '', 0, 0, -1, 0, 0, 0, 0, ''}, '\0'))
+end
+
+-- Does something with one task of several: if that is damaged, it is taken out, and the others go on. What fn takes
+-- from the arguments must have been taken before.
+local function guard(id, fn, ...)
+    local ok, answer = pcall(fn, ...)
+    if ok then
+        return answer
+    end
+    local whose, what = damage_of(error_text(answer), id)
+    if not whose then
+        error(error_text(answer), 0)
+    end
+    task_ruin(whose, what)
+end
+
+-- A task that an index names. If it is not there, the index is all that was left of it.
+local function task_listed(id)
+    return task_find(id) or damaged(id, 't:%s is missing', id)
 end
 
 -- Nothing of a stopping task is dispatched; what was queued goes when it closes.
@@ -269,7 +402,11 @@ local SEGMENT = {'open', 'generated', 'succeeded', 'failed', 'timed_out', 'cance
                  'made', 'checkpoint', 'percent', 'since'}
 
 local function segment_load(t, n)
-    return numbers_read(call('HGET', P .. 'g:' .. t.id, n) or '', SEGMENT, {})
+    return numbers_read(call('HGET', P .. 'g:' .. t.id, n), SEGMENT, {}, t.id, 'g:' .. t.id, n)
+end
+
+local function checkpoint_load(t, n)
+    return call('HGET', P .. 'c:' .. t.id, n) or damaged(t.id, 'c:%s has no field "%s"', t.id, n)
 end
 
 local function segment_get(t, n)
@@ -366,14 +503,44 @@ local function tile_get(t, n)
     if tile then
         return tile
     end
-    local row, groups = call('HGET', P .. 's:' .. t.id, n), {}
+    local row, groups, seen = call('HGET', P .. 's:' .. t.id, n), {}, 0
+    if row and #row % GROUP_BYTES ~= 0 then
+        damaged(t.id, 's:%s, field "%s": %d bytes are no groups', t.id, n, #row)
+    end
     for at = 1, row and #row or 0, GROUP_BYTES do
         local g = {}
         g.state, g.losses, g.failures, g.mask, g.segment, g.timeout, g.node, g.attempt, g.due =
             unpack_(GROUP, row, at)
+        if g.state > WAITING or g.mask == 0 or band(seen, g.mask) ~= 0 or not (g.due >= 0 and g.due <= NEVER) then
+            damaged(t.id, 's:%s, field "%s": its group %d makes no sense', t.id, n, #groups + 1)
+        end
+        seen = bor(seen, g.mask)
         groups[#groups + 1] = g
     end
     return tile_new(t, n, groups)
+end
+
+-- A tile that an index names: something of it is in that state, and fits.
+local function tile_listed(t, n, state, fits)
+    local tile = tile_get(t, n)
+    for _, g in ipairs(tile.groups) do
+        if g.state == state and (not fits or fits(g)) then
+            return tile
+        end
+    end
+    return tile.changed and tile or damaged(t.id, 's:%s, field "%s": what it should hold is missing', t.id, n)
+end
+
+-- A set that is none begins anew; what it held ends when it is overdue.
+local function node_holds(command, node, name)
+    local key = P .. 'h:' .. string.format('%.0f', node)
+    local ok, e = pcall(call, command, key, name)
+    if not ok and call('TYPE', key).ok == 'set' then
+        error(error_text(e), 0)
+    elseif not ok then
+        call('DEL', key)
+        call(command, key, name)
+    end
 end
 
 local function tile_index(tile, due, ready, nodes)
@@ -390,10 +557,10 @@ local function tile_index(tile, due, ready, nodes)
         end
     end
     for node in pairs(nodes or {}) do
-        if not (tile.nodes and tile.nodes[node]) then call('SADD', P .. 'h:' .. node, name) end
+        if not (tile.nodes and tile.nodes[node]) then node_holds('SADD', node, name) end
     end
     for node in pairs(tile.nodes or {}) do
-        if not (nodes and nodes[node]) then call('SREM', P .. 'h:' .. node, name) end
+        if not (nodes and nodes[node]) then node_holds('SREM', node, name) end
     end
     tile.due, tile.ready, tile.nodes = due, ready, nodes
 end
@@ -443,18 +610,26 @@ end
 local PIECE = '<BBI4'
 local PIECE_BYTES = 6
 
--- The pieces with just the subtasks in the mask.
-local function pieces_cut(value, mask)
-    local out, at, whole = {}, 1, true
+-- A tile's pieces.
+local function pieces_get(t, n)
+    return call('HGET', P .. 'p:' .. t.id, n) or damaged(t.id, 'p:%s has no field "%s"', t.id, n)
+end
+
+-- The pieces of tile n with just the subtasks in the mask.
+local function pieces_cut(t, n, value, mask)
+    local out, at, all, seen = {}, 1, true, 0
     while at <= #value do
         local first, count, bytes = unpack_(PIECE, value, at)
         local lengths, body = at + PIECE_BYTES, at + PIECE_BYTES + 4 * count
+        if first + count > 32 or body + bytes > #value + 1 then
+            damaged(t.id, 'p:%s, field "%s": %d bytes are no pieces', t.id, n, #value)
+        end
         local piece = bits(first, count)
-        at = body + bytes
+        at, seen = body + bytes, bor(seen, piece)
         if band(piece, mask) == piece then
             out[#out + 1] = string.sub(value, lengths - PIECE_BYTES, at - 1)
         else
-            whole = false
+            all = false
             for i = 0, count - 1 do
                 local length = unpack_('<I4', value, lengths + 4 * i)
                 if band(mask, lshift(1, first + i)) ~= 0 then
@@ -465,7 +640,10 @@ local function pieces_cut(value, mask)
             end
         end
     end
-    return whole and value or table.concat(out)
+    if band(seen, mask) ~= mask then
+        damaged(t.id, 'p:%s, field "%s": parameters are missing', t.id, n)
+    end
+    return all and value or table.concat(out)
 end
 
 -- The lowest of the mask whose params reach `room` bytes, or all.
@@ -497,14 +675,14 @@ local function batch_read()
     return batch
 end
 
-local function group_fresh(mask, segment, timeout)
+local function group_fresh(t, mask, segment, timeout)
     return {state = FRESH, losses = 0, failures = 0, mask = mask, segment = segment, timeout = timeout, node = 0,
-            attempt = 0, due = 0}
+            attempt = t.attempts, due = 0}
 end
 
-local function batch_groups(groups, batch, at, bit_at, count, segment)
+local function batch_groups(t, groups, batch, at, bit_at, count, segment)
     if batch.timeout > 0 then
-        groups[#groups + 1] = group_fresh(bits(bit_at, count), segment, batch.timeout)
+        groups[#groups + 1] = group_fresh(t, bits(bit_at, count), segment, batch.timeout)
         return
     end
     for i = 0, count - 1 do
@@ -512,7 +690,7 @@ local function batch_groups(groups, batch, at, bit_at, count, segment)
         if last and last.state == FRESH and last.segment == segment and last.timeout == timeout then
             last.mask = bor(last.mask, lshift(1, bit_at + i))
         else
-            groups[#groups + 1] = group_fresh(lshift(1, bit_at + i), segment, timeout)
+            groups[#groups + 1] = group_fresh(t, lshift(1, bit_at + i), segment, timeout)
         end
     end
 end
@@ -529,9 +707,9 @@ local function task_append(t, batch, first, last, n)
             string.sub(batch.bytes, from + 1, to)
         local tile = bit_at == 0 and tile_new(t, number, {}) or tile_get(t, number)
         if #tile.groups > 0 then
-            piece = (call('HGET', P .. 'p:' .. t.id, number) or '') .. piece
+            piece = pieces_get(t, number) .. piece
         end
-        batch_groups(tile.groups, batch, at, bit_at, count, n)
+        batch_groups(t, tile.groups, batch, at, bit_at, count, n)
         call('HSET', P .. 'p:' .. t.id, number, piece)
         tile.changed = true
         at, seq = at + count, seq + count
@@ -553,7 +731,8 @@ local function node_is(node, session)
         return true
     end
     if sessions[node] == nil then
-        sessions[node] = call('HGET', P .. 'n:' .. string.format('%.0f', node), 'session')
+        local ok, known = pcall(call, 'HGET', P .. 'n:' .. string.format('%.0f', node), 'session')
+        sessions[node] = ok and known
     end
     return sessions[node] == session
 end
@@ -563,20 +742,52 @@ local function group_is_of(g, node, session)
     return node == 0 or (g.node == node and node_is(node, session))
 end
 
+local NODE = {'name', 'host', 'types', 'pid', 'slots', 'running', 'settled', 'session'}
+local NODE_MAX = {pid = 4294967295, slots = 4294967295, running = NEVER, settled = NEVER, session = math.huge}
+
+-- The fields of a node in that order; or nil, and what is wrong: the node must register again then.
+local function node_fields(id)
+    local key = P .. 'n:' .. id
+    local ok, row = pcall(call, 'HMGET', key, unpack(NODE))
+    if not ok then
+        return nil, key .. ' is no hash'
+    end
+    for i, field in ipairs(NODE) do
+        if not row[i] then
+            return nil, string.format('%s has no field "%s"', key, field)
+        elseif NODE_MAX[field] and not (string.match(row[i], '^%d+$') and whole(row[i], NODE_MAX[field])) then
+            return nil, string.format('%s, field "%s" is "%s"', key, field, string.sub(row[i], 1, 40))
+        end
+    end
+    return row
+end
+
 -- A node as it is told: id, until, name, host, types, pid, slots, running, settled, session.
 local function node_row(id, until_ms)
-    local row = call('HMGET', P .. 'n:' .. id, 'name', 'host', 'types', 'pid', 'slots', 'running', 'settled', 'session')
-    row[8] = row[8] or '0'
-    table.insert(row, 1, string.format('%.0f', tonumber(until_ms)))
+    local row, wrong = node_fields(id)
+    if not row then
+        return nil, wrong
+    end
+    table.insert(row, 1, string.format('%.0f', whole(until_ms) or 0))
     table.insert(row, 1, id)
     return row
+end
+
+-- The names of the tiles of which a node holds something.
+local function node_tiles(node)
+    local key = P .. 'h:' .. string.format('%.0f', node)
+    local ok, names = pcall(call, 'SMEMBERS', key)
+    if not ok then
+        call('DEL', key)
+    end
+    return ok and names or {}
 end
 
 -- After done(): a number that is nobody's any more.
 local function node_forget(node)
     local name = string.format('%.0f', node)
-    local session = call('HGET', P .. 'n:' .. name, 'session')
-    if session and call('HGET', P .. 'sessions', session) == name then
+    local _, session = pcall(call, 'HGET', P .. 'n:' .. name, 'session')
+    if type(session) == 'string' and call('HGET', P .. 'sessions', session) == name then
         call('HDEL', P .. 'sessions', session)
     end
     call('ZREM', P .. 'nodes', name)
@@ -586,7 +797,7 @@ end
 
 -- ---- nodes: counting what they hold
 
-local nodes = {}
+local nodes, recounted = {}, {}
 
 local function node_count(node, running, settled)
     local n = nodes[node]
@@ -597,11 +808,15 @@ local function node_count(node, running, settled)
     n.running, n.settled = n.running + running, n.settled + settled
 end
 
+-- What cannot be counted makes the node register again when it is given something (node_fields).
 local function nodes_flush()
+    for node, running in pairs(recounted) do
+        pcall(call, 'HSET', P .. 'n:' .. node, 'running', running)
+    end
     for node, n in pairs(nodes) do
         if (n.running ~= 0 or n.settled ~= 0) and call('ZSCORE', P .. 'nodes', node) then
-            call('HINCRBY', P .. 'n:' .. node, 'running', n.running)
-            call('HINCRBY', P .. 'n:' .. node, 'settled', n.settled)
+            pcall(call, 'HINCRBY', P .. 'n:' .. node, 'running', n.running)
+            pcall(call, 'HINCRBY', P .. 'n:' .. node, 'settled', n.settled)
         end
     end
 end
@@ -641,29 +856,48 @@ local function holding_read()
 end
 
 -- What is leased to `node` and held becomes the heir's; what is not held goes back to the queue.
-local function holding_take(held, node, heir)
-    for _, name in ipairs(call('SMEMBERS', P .. 'h:' .. string.format('%.0f', node))) do
-        local id, n = string.match(name, '^(%d+):(%d+)$')
-        local t = task_find(id)
-        local tile = t and tile_get(t, tonumber(n))
-        for i = 1, tile and #tile.groups or 0 do
-            local g = tile.groups[i]
-            local key = name .. ':' .. string.format('%.0f', g.attempt)
-            local has = (g.state == LEASED and g.node == node) and band(g.mask, held.has[key] or 0) or 0
-            if g.state == LEASED and g.node == node and has ~= g.mask then
-                group_return(tile, g, bxor(g.mask, has), 0, true)
-            end
-            if has ~= 0 then
-                held.kept[key] = bor(held.kept[key] or 0, has)
-                held.stops[id] = t.phase == STOPPING or nil
-                if heir ~= node then
-                    local count = count_bits(has)
-                    node_count(node, -count, 0)
-                    node_count(heir, count, 0)
-                    g.node, tile.changed, t.changed = heir, true, true
-                end
+local function holding_take_tile(held, node, heir, t, tile)
+    local keeps = 0
+    for i = 1, #tile.groups do
+        local g = tile.groups[i]
+        local key = t.id .. ':' .. tile.n .. ':' .. string.format('%.0f', g.attempt)
+        local has = (g.state == LEASED and g.node == node) and band(g.mask, held.has[key] or 0) or 0
+        if g.state == LEASED and g.node == node and has ~= g.mask then
+            group_return(tile, g, bxor(g.mask, has), 0, true)
+        end
+        if has ~= 0 then
+            local count = count_bits(has)
+            held.kept[key] = bor(held.kept[key] or 0, has)
+            held.stops[t.id] = t.phase == STOPPING or nil
+            keeps = keeps + count
+            if heir ~= node then
+                node_count(node, -count, 0)
+                node_count(heir, count, 0)
+                g.node, tile.changed, t.changed = heir, true, true
             end
         end
+    end
+    return keeps
+end
+
+-- This is all that it holds here, so its leases are counted anew.
+local function holding_take(held, node, heir)
+    local keeps = 0
+    for _, name in ipairs(node_tiles(node)) do
+        local id, n = string.match(name, '^(%d+):(%d+)$')
+        local taken = id and guard(id, function()
+            local t = task_find(id)
+            local tile = t and tile_listed(t, tonumber(n), LEASED, function(g) return g.node == node end)
+            return tile and holding_take_tile(held, node, heir, t, tile)
+        end)
+        if not taken then -- the task is not there any more
+            node_holds('SREM', node, name)
+        end
+        keeps = keeps + (taken or 0)
+    end
+    if heir == node then
+        node_count(node, 0, 0)
+        nodes[node].running, recounted[node] = 0, keeps
     end
 end
 
@@ -744,7 +978,7 @@ local function settle(tile, g, bit_at, kind, item)
         segment.open = segment.open - 1
     end
     if kind ~= SUCCESS and kind ~= CANCELLED then
-        local value = pieces_cut(call('HGET', P .. 'p:' .. t.id, tile.n) or '', mask)
+        local value = pieces_cut(t, tile.n, pieces_get(t, tile.n), mask)
         item_keep('f:', t, g.segment, string.sub(value, PIECE_BYTES + 5), item)
     end
     return 1
@@ -755,7 +989,7 @@ end
 -- The server may have lost which were read last, and others may have come in their places: what there is gets new
 -- positions, once after each start. Returns whether it did.
 local function results_anew(t)
-    local epoch = tonumber(call('HGET', P .. 'meta', 'epoch') or 0)
+    local epoch = meta_number('epoch')
     if t.epoch >= epoch then
         return false
     end
@@ -768,8 +1002,12 @@ end
 -- What waits and is due, of the first tiles by time; when the next will be.
 local function retries_count(t)
     local ready, next_retry = 0, -1
-    for _, n in ipairs(call('ZRANGE', P .. 'w:' .. t.id, 0, READY_TILES - 1)) do
-        local tile = tile_get(t, tonumber(n))
+    local waiting = call('ZRANGE', P .. 'w:' .. t.id, 0, READY_TILES - 1)
+    if #waiting == 0 then
+        damaged(t.id, 'w:%s is missing, %.0f subtasks wait', t.id, t.queued - fresh(t))
+    end
+    for _, n in ipairs(waiting) do
+        local tile = tile_listed(t, tonumber(n), WAITING)
         for _, g in ipairs(tile.groups) do
             if g.state == WAITING and g.due <= NOW then
                 ready = ready + count_bits(g.mask)
@@ -824,15 +1062,13 @@ end
 local function done(...)
     local hints = {}
     for _, t in ipairs(touched) do
-        tiles_flush(t)
-    end
-    for _, t in ipairs(touched) do
-        if t.changed then
-            task_flush(t)
-        end
-        if t.hints > 0 then
-            hints[#hints + 1] = task_view(t)
-        end
+        hints[#hints + 1] = not t.ruined and guard(t.id, function()
+            tiles_flush(t)
+            if t.changed then
+                task_flush(t)
+            end
+            return t.hints > 0 and task_view(t) or ''
+        end) or ''
     end
     nodes_flush()
     local told = table.concat(hints)
@@ -842,7 +1078,18 @@ local function done(...)
     return {0, told, ...}
 end
 
--- Before a script that frees more than it takes: Redis refuses its writes no more when it is full.
-local function make_room()
-    call('DEL', P .. '-')
+-- Calls a script's body. One task that it is about and that is damaged is taken out of the state: the script answers as
+-- if it had not been there.
+local function run(main)
+    local ok, answer = pcall(main)
+    if ok then
+        return answer
+    end
+    local text = error_text(answer)
+    local id, what = damage_of(text, subject)
+    if not id then
+        return {err = string.match(text, '^%u+ ') and text or 'ERR ' .. text}
+    end
+    task_ruin(id, what)
+    return fail(NOT_FOUND, 'task %s is not under way: what was here of it is damaged: %s', id, what)
 end

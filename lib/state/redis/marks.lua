@@ -5,7 +5,7 @@
 local NAMES = {'last_task', 'last_event', 'last_node'}
 local row, marks = call('HMGET', P .. 'meta', unpack(NAMES)), {}
 for i, name in ipairs(NAMES) do
-    local known, seen = tonumber(row[i] or 0), number()
+    local known, seen = whole(row[i]) or 0, number()
     marks[i] = string.format('%.0f', math.max(known, seen))
     if seen > known then
         call('HSET', P .. 'meta', name, marks[i])

@@ -6,8 +6,8 @@
 --   masks of what it keeps; tasks of that that are stopping
 local id, must, session, former, former_session = number(), number(), text(), number(), text()
 local name, host, types, pid, slots, until_ms = text(), text(), text(), text(), text(), number()
-local held, last = holding_read(), tonumber(call('HGET', P .. 'meta', 'last_node') or 0)
-local known = session ~= '0' and tonumber(call('HGET', P .. 'sessions', session) or 0) or 0
+local held, last = holding_read(), meta_number('last_node')
+local known = session ~= '0' and whole(call('HGET', P .. 'sessions', session)) or 0
 local known_here = known ~= 0 and call('ZSCORE', P .. 'nodes', known)
 if must == 0 and known_here then
     id = known -- the answer to this call was lost
@@ -23,6 +23,10 @@ if known ~= 0 and known ~= id then
 end
 if former ~= 0 and former ~= id and former ~= known and node_is(former, former_session) and former_session ~= '0' then
     gone[#gone + 1] = former
+end
+if not new and not node_fields(string.format('%.0f', id)) then -- what it holds is counted below
+    call('DEL', P .. 'n:' .. id)
+    new = true
 end
 if new then
     call('HSET', P .. 'n:' .. id, 'running', 0, 'settled', 0)

@@ -7,4 +7,8 @@ local until_ms = call('ZSCORE', P .. 'nodes', node)
 if not until_ms or not node_is(node, session) then
     return fail(NOT_FOUND, 'node %.0f is not registered, or its lease has ended', node)
 end
-return done({node_row(string.format('%.0f', node), until_ms)})
+local row, wrong = node_row(string.format('%.0f', node), until_ms)
+if not row then
+    return fail(NOT_FOUND, 'node %.0f must register again: %s', node, wrong)
+end
+return done({row})

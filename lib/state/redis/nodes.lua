@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- nodes.lua: the nodes there are, those that have yet to register again included.
+-- nodes.lua: the nodes there are, those that have yet to register again included, but for damaged ones.
 -- arguments: none
 -- returns: for each {id, until, name, host, types, pid, slots, running, settled}
 local rows = {}

@@ -43,7 +43,7 @@ local function wait_no_longer(key)
         return page(key, function(id)
             for _, n in ipairs(call('ZRANGEBYSCORE', P .. 'w:' .. id, '(' .. string.format('%.0f', NOW + BACKOFF_MAX_MS),
                                     '+inf')) do
-                rebase_tile(id, n)
+                guard(id, rebase_tile, id, n)
             end
         end)
     end
@@ -54,7 +54,7 @@ local stages = {
         local leads = call('HGETALL', P .. 'leads')
         for i = 1, #leads, 2 do
             call('HSET', P .. 'leads', leads[i],
-                 string.match(leads[i + 1], '^%d+') .. ' ' .. string.format('%.0f', until_ms))
+                 (string.match(leads[i + 1], '^%d+') or '0') .. ' ' .. string.format('%.0f', until_ms))
         end
         return '0'
     end,
@@ -62,14 +62,17 @@ local stages = {
     function()
         return page('claims', function(id, score)
             if score > 0 then
-                local t = task_find(id)
-                t.changed, t.owner_until = true, until_ms
+                guard(id, function()
+                    local t = task_listed(id)
+                    t.changed, t.owner_until = true, until_ms
+                end)
             end
         end)
     end,
     function()
         return page('due', function(name)
-            rebase_tile(string.match(name, '^(%d+):(%d+)$'))
+            local id, n = string.match(name, '^(%d+):(%d+)$')
+            guard(id, rebase_tile, id, n)
         end)
     end,
     wait_no_longer('phase:' .. GENERATING), wait_no_longer('phase:' .. DRAINING),

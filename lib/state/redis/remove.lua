@@ -4,8 +4,11 @@
 -- returns: nothing
 local until_ms = number()
 make_room()
-for _ = 1, number() do
-    local t = task_find(text())
+local function remove(id)
+    local t = task_find(id)
+    if not t or (t.phase == CLOSED and t.outcome ~= OUTCOME_DROPPED) then
+        call('HDEL', P .. 'damaged', id)
+    end
     if t and t.phase == CLOSED then
         local keeps = t.keep == 1 and t.outcome ~= OUTCOME_DROPPED
         if keeps then -- also when all were read: who comes next learns that these were all
@@ -21,5 +24,9 @@ for _ = 1, number() do
         call('ZREM', P .. 'taken:5', t.id)
         t.hints = bor(HINT_GONE, keeps and HINT_RESULTS or 0)
     end
+end
+for _ = 1, number() do
+    local id = text()
+    guard(id, remove, id)
 end
 return done()

@@ -5,8 +5,8 @@
 -- returns: nothing
 local reason, ready, node, session = number(), number(), number(), text()
 make_room()
-for _ = 1, number() do
-    local t, n, attempt, mask = task_find(text()), number(), number(), number()
+local function requeue(id, n, attempt, mask)
+    local t = task_find(id)
     local tile = t and tile_get(t, n)
     for i = 1, tile and #tile.groups or 0 do
         local g = tile.groups[i]
@@ -14,5 +14,9 @@ for _ = 1, number() do
             group_return(tile, g, band(g.mask, mask), ready, reason == 0)
         end
     end
+end
+for _ = 1, number() do
+    local id, n, attempt, mask = text(), number(), number(), number()
+    guard(id, requeue, id, n, attempt, mask)
 end
 return done()

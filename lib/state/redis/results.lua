@@ -13,9 +13,13 @@ if not t then
     if not gone then
         return fail(NOT_FOUND, 'no results of task %s are kept', id)
     end
-    read = tonumber(call('HGET', P .. 'gone_read', id))
+    -- not known any more: what there is was not read, and gets positions above any that were given
+    read = whole(call('HGET', P .. 'gone_read', id)) or microseconds()
 end
 local count = call('LLEN', key)
+if t and count ~= t.results - t.results_read then
+    damaged(id, 'r:%s has %d results of %.0f', id, count, t.results - t.results_read)
+end
 local forget = math.min(math.max(after - read, 0), count)
 if forget > 0 then
     make_room()

@@ -8,10 +8,21 @@
 --   its task keeps results
 local verdicts, keeps = {}, {}
 
-local function many(t, n, attempt, node, session)
-    local mask, run_us, times, places, lengths, items = number(), number(), text(), text(), text(), text()
-    local tile, settled, segments = t and tile_get(t, n), 0, {}
-    for i = 1, tile and #tile.groups or 0 do
+-- What is leased under its number in the index, and not here, is damaged; all else is stale.
+local function tile_stale(t, n)
+    if #t.tiles[n].groups == 0 and call('ZSCORE', P .. 'due', t.id .. ':' .. n) then
+        damaged(t.id, 's:%s has no field "%s", of which something is leased', t.id, n)
+    end
+end
+
+local function many_read()
+    return {number(), number(), text(), text(), text(), text()}
+end
+
+local function many(t, n, attempt, node, session, args)
+    local mask, run_us, times, places, lengths, items = unpack(args)
+    local tile, settled, segments = tile_get(t, n), 0, {}
+    for i = 1, #tile.groups do
         local g = tile.groups[i]
         local hit = (g.state == LEASED and g.attempt == attempt and group_is_of(g, node, session)) and
             band(g.mask, mask) or 0
@@ -27,6 +38,7 @@ local function many(t, n, attempt, node, session)
         end
     end
     if settled == 0 then
+        tile_stale(t, n)
         return 0
     end
     t.changed, tile.changed, t.hints = true, true, bor(t.hints, HINT_SETTLED)
@@ -51,10 +63,14 @@ local function many(t, n, attempt, node, session)
     return settled
 end
 
-local function one(t, n, attempt, node, session)
-    local place, kind, run_us, item, batch = number(), number(), number(), text(), batch_read()
-    local tile, mask = t and tile_get(t, n), lshift(1, place)
-    for i = 1, tile and #tile.groups or 0 do
+local function one_read()
+    return {number(), number(), number(), text(), batch_read()}
+end
+
+local function one(t, n, attempt, node, session, args)
+    local place, kind, run_us, item, batch = unpack(args)
+    local tile, mask = tile_get(t, n), lshift(1, place)
+    for i = 1, #tile.groups do
         local g = tile.groups[i]
         if g.state == LEASED and g.attempt == attempt and band(g.mask, mask) ~= 0 and group_is_of(g, node, session) then
             node_count(g.node, 0, 1)
@@ -68,13 +84,21 @@ local function one(t, n, attempt, node, session)
             return verdict
         end
     end
+    tile_stale(t, n)
     return 0
+end
+
+local function entry(i, id, n, attempt, node, session, fn, args)
+    local t = task_find(id)
+    keeps[i] = t and t.keep or 0
+    return t and fn(t, n, attempt, node, session, args)
 end
 
 make_room()
 for i = 1, number() do
-    local t, n, attempt, node, session = task_find(text()), number(), number(), number(), text()
-    verdicts[i] = (text() == 'many' and many or one)(t, n, attempt, node, session)
-    keeps[i] = t and t.keep or 0
+    local id, n, attempt, node, session, is_many = text(), number(), number(), number(), text(), text() == 'many'
+    local args = (is_many and many_read or one_read)()
+    keeps[i] = 0
+    verdicts[i] = guard(id, entry, i, id, n, attempt, node, session, is_many and many or one, args) or 0
 end
 return done(verdicts, keeps)

@@ -5,6 +5,7 @@
 local id, outcome, has_message, message = text(), number(), number(), text()
 local t = task_find(id)
 if not t then
+    call('ZREM', P .. 'deadlines', id)
     return fail(NOT_FOUND, 'task %s is not under way', id)
 end
 make_room()

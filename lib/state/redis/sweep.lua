@@ -15,10 +15,20 @@ local function end_all(tile, kind, message, is_ended)
     end
 end
 
-local function tile_named(name)
+-- Ends what has ended of the tile that an index names; the name goes if there is no such task.
+local function end_named(name, kind, message, is_ended)
     local id, n = string.match(name, '^(%d+):(%d+)$')
-    local t = task_find(id)
-    return t and tile_get(t, tonumber(n))
+    local found = id and guard(id, function()
+        local t = task_find(id)
+        local tile = t and tile_listed(t, tonumber(n), LEASED)
+        if tile then
+            end_all(tile, kind, message, is_ended)
+        end
+        return t ~= nil
+    end)
+    if not found then
+        call('ZREM', P .. 'due', name)
+    end
 end
 
 make_room()
@@ -27,19 +37,13 @@ for _, node in ipairs(run_out(P .. 'nodes_past', NODES_MAX)) do
     lost[#lost + 1] = node
 end
 for _, node in ipairs(lost) do
-    for _, name in ipairs(call('SMEMBERS', P .. 'h:' .. node)) do
-        local tile = tile_named(name)
-        if tile then
-            end_all(tile, LOST, 'its node was lost', function(g) return g.node == tonumber(node) end)
-        end
+    for _, name in ipairs(node_tiles(tonumber(node))) do
+        end_named(name, LOST, 'its node was lost', function(g) return g.node == tonumber(node) end)
     end
 end
 local overdue = call('ZRANGEBYSCORE', P .. 'due', '-inf', NOW, 'LIMIT', 0, TILES_MAX)
 for _, name in ipairs(overdue) do
-    local tile = tile_named(name)
-    if tile then
-        end_all(tile, TIMEOUT, 'its node did not report it in time', function(g) return g.due <= NOW end)
-    end
+    end_named(name, TIMEOUT, 'its node did not report it in time', function(g) return g.due <= NOW end)
 end
 local answer = done(lost)
 for _, node in ipairs(lost) do

@@ -4,7 +4,11 @@
 -- returns: ids
 local key, until_ms, max = P .. 'taken:' .. text(), number(), number()
 local ids = run_out(key, max)
+local taken = {}
 for _, id in ipairs(ids) do
-    call('ZADD', key, until_ms, id)
+    if guard(id, task_listed, id) then
+        call('ZADD', key, until_ms, id)
+        taken[#taken + 1] = id
+    end
 end
-return done(ids)
+return done(taken)

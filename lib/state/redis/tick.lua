@@ -2,4 +2,5 @@
 -- tick.lua: the server's clock, and whether its data is still the same.
 -- arguments: none
 -- returns: the epoch or nil, {seconds, microseconds}
-return done(call('HGET', P .. 'meta', 'epoch'), call('TIME'))
+local epoch = meta_number('epoch')
+return done(epoch > 0 and string.format('%.0f', epoch), call('TIME'))

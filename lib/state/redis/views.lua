@@ -10,7 +10,10 @@ for phase = GENERATING, DRAINING do
 end
 table.sort(ids, function(a, b) return tonumber(a) < tonumber(b) end)
 for i = 1, math.min(max, #ids) do
-    rows[#rows + 1] = ids[i]
-    rows[#rows + 1] = task_view(task_find(ids[i]))
+    local view = guard(ids[i], function() return task_view(task_listed(ids[i])) end)
+    if view then
+        rows[#rows + 1] = ids[i]
+        rows[#rows + 1] = view
+    end
 end
 return done(rows)
