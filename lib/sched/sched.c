@@ -65,11 +65,14 @@ struct sched {
     struct heap runnable; // groups
     int64_t now;          // virtual time of the group picked last
     uint64_t ready;
+    uint64_t news;
 };
 
 struct sched *sched_create(void)
 {
-    return mem_calloc(1, sizeof(struct sched));
+    struct sched *s = mem_calloc(1, sizeof *s);
+    s->news = 1;
+    return s;
 }
 
 static void group_free(struct sched *s, struct group *g)
@@ -135,6 +138,7 @@ static void place(struct sched *s, struct task *t)
     struct group *g = t->group;
     uint64_t room = task_room(t);
     s->ready += room - t->counted;
+    s->news += room > t->counted;
     t->counted = room;
     if (!room) {
         heap_remove(&g->runnable, &t->node);
@@ -388,6 +392,11 @@ uint64_t sched_ready_of(const struct sched *s, uint64_t task)
 {
     const struct task *t = task_find(s, task);
     return t ? t->ready : 0;
+}
+
+uint64_t sched_news(const struct sched *s)
+{
+    return s->news;
 }
 
 uint64_t sched_ready(const struct sched *s)

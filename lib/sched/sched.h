@@ -65,5 +65,7 @@ int64_t sched_cost_us(const struct sched *s, uint64_t task); // of one subtask; 
 
 uint64_t sched_ready_of(const struct sched *s, uint64_t task); // what it believes; 0 if unknown
 uint64_t sched_ready(const struct sched *s);                   // subtasks that may go now, over all tasks
+// Another number whenever more of a task may go than before; never 0.
+uint64_t sched_news(const struct sched *s);
 
 #endif

@@ -22,10 +22,11 @@
 // stays theirs), STATE_HINT_RESYNC is told, and a store that is `disposable` leases nothing until it was
 // compared with the records (`verified`).
 //
-// Each call checks what it reads. Of a task of which something is missing, is no number or does not fit, it takes
-// all out, as if the store had lost it, and tells STATE_HINT_DAMAGED; it answers as if the task had not been there,
-// NOT_FOUND where it is about that task alone, and goes on with all others. A node that is damaged must register
-// again. A reply that makes no sense otherwise is DATA_LOSS, and the text names what it is.
+// Each call checks what it reads. Of a task of which something is missing, is no number or does not fit, it
+// takes all out, as if the store had lost it, and tells STATE_HINT_DAMAGED; it answers as if the task had not
+// been there, NOT_FOUND where it is about that task alone, and goes on with all others. A node that is
+// damaged must register again. A reply that makes no sense otherwise is DATA_LOSS, and the text names what it
+// is.
 //
 // A subtask is named by its task and a number that counts from 1 within the task in the order of generation.
 // It is either queued (never dispatched: "fresh"; or waiting to be dispatched again: "retry"), or leased to a
@@ -138,16 +139,24 @@ struct state_pick { // a scheduler's decision
     uint32_t count;
 };
 
-struct state_taker { // whom it is for
-    uint64_t node;
-    uint64_t most; // leases (in each part of a store) that it may hold afterwards; 0: any number
-};
-
 struct state_work { // leased
     uint64_t task, seq;
     uint32_t attempt, timeout_ms;
     const char *type;
     struct state_blob param;
+};
+
+struct state_taker { // a node that is given something
+    uint64_t node;
+    uint64_t most; // leases (in each part of a store) that it may hold afterwards; 0: any number
+    const struct state_pick *picks;
+    size_t pick_count;
+    struct budget budget; // of the params; bytes 0: STATE_BATCH_BYTES
+    // out
+    int code; // OK; NOT_FOUND: it is not registered; else that of the call: it may have been given some
+    struct state_work *work;
+    size_t count;
+    uint32_t *left; // of each pick: how many found no room and may still be ready; NULL: not known
 };
 
 struct state_ref {
@@ -386,15 +395,14 @@ struct state_ops {
     // Views of up to max tasks after `after` (ids rising) that are generating or draining.
     int (*views)(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,
                  struct state_view **out, size_t *count, struct nrpc_status *st);
-    // Leases up to pick.count ready subtasks of each task (retries that are due first, then fresh ones in
-    // order; fewer if there are fewer, or max_running allows no more) to a node. NOT_FOUND when the node is
-    // not registered. A task that is not here is passed over. Ends early when the node holds as many as it
-    // may, or the params have used the budget up (NULL: STATE_BATCH_BYTES); left, if not NULL: of each pick,
-    // how many found no room and may still be ready. FAILED_PRECONDITION: nothing, as some of the store is
-    // still to be verified.
-    int (*lease)(struct state *s, struct state_taker to, int64_t now_ms, const struct state_pick *picks,
-                 size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
-                 struct state_work **out, size_t *count, struct nrpc_status *st);
+    // Leases to each node, in their order, up to pick.count ready subtasks of each task that was picked for
+    // it (retries that are due first, then fresh ones in order; fewer if there are fewer, or max_running
+    // allows no more). A task that is not here is passed over. A node's picks end early when it holds as many
+    // as it may, or the params have used its budget up. Each taker's code says what became of it; OK if that
+    // is OK or NOT_FOUND for all, else the first other one. FAILED_PRECONDITION: nothing of this node's
+    // picks, as some of the store is still to be verified.
+    int (*lease)(struct state *s, int64_t now_ms, struct state_taker *takers, size_t count, struct arena *a,
+                 struct nrpc_status *st);
     // Puts leased subtasks back in the queue, to be ready at ready_ms. Stale ones, and those that `by` does
     // not hold (NULL: anybody's count), are passed over.
     int (*requeue)(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,

@@ -56,32 +56,39 @@ int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct
 
 // ---- leasing
 
-struct leasing {
-    struct rs_call *c;
+enum { TAKERS_MAX = 64, LEASES_MAX = 2000 }; // in one script
+
+struct leased { // to one node
     struct state_work *works;
     size_t count, capacity;
+    bool unverified; // a shard that is has refused to give it something
+};
+
+struct leasing {
+    struct rs_call *c;
+    struct state_taker *to;
+    struct leased *leased;
     struct state_work like; // what the works of a part share
     uint64_t first;         // the seq of a tile's first place
-    struct budget *budget;
-    uint32_t *left;
 };
 
 static void add_work(void *user, unsigned place, const void *data, size_t bytes)
 {
     struct leasing *l = user;
-    mem_grow(&l->works, &l->capacity, l->count + 1, sizeof *l->works);
-    struct state_work *w = &l->works[l->count++];
+    struct leased *to = l->leased;
+    mem_grow(&to->works, &to->capacity, to->count + 1, sizeof *to->works);
+    struct state_work *w = &to->works[to->count++];
     *w = l->like;
     w->seq = l->first + place;
     w->param = rs_out_blob(l->c, data, bytes);
-    l->budget->used += bytes;
+    l->to->budget.used += bytes;
 }
 
 static void read_parts(struct leasing *l, const redisReply *parts)
 {
     enum { TASK, TYPE, TILE, MASK, ATTEMPT, TIMEOUT, PIECES, FIELDS };
     for (size_t i = 0; i + FIELDS <= rs_size(parts); i += FIELDS) {
-        size_t before = l->count;
+        size_t before = l->leased->count;
         uint64_t task = rs_u64_at(l->c, parts, i + TASK, "task");
         if (task != l->like.task)
             l->like.type = rs_text_at(l->c, parts, i + TYPE, "type");
@@ -90,87 +97,152 @@ static void read_parts(struct leasing *l, const redisReply *parts)
         l->like.timeout_ms = rs_u32_at(l->c, parts, i + TIMEOUT, "timeout");
         l->first = rs_u64_at(l->c, parts, i + TILE, "tile") * RS_TILE + 1;
         if (!rs_each_piece(rs_at(parts, i + PIECES), add_work, l)) { // it goes to nobody
-            l->count = before;
+            l->leased->count = before;
             rs_ruin(l->c->shard, task, "p", "parameters are not as they were stored");
         }
     }
 }
 
+static size_t picks_of(const struct rs_shard *shard, const struct state_taker *to)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < to->pick_count; i++)
+        n += rs_shard_of(shard->store, to->picks[i].task) == shard;
+    return n;
+}
+
 // The shard's picks from number `done` on found no room; `no_room` of that one.
-static void note_left(const struct rs_shard *shard, struct leasing *l, const struct state_pick *picks,
-                      size_t pick_count, uint64_t done, uint64_t no_room)
+static void note_left(const struct rs_shard *shard, struct state_taker *to, uint64_t done, uint64_t no_room)
 {
     uint64_t number = 0;
-    for (size_t i = 0; i < pick_count; i++) {
-        if (rs_shard_of(shard->store, picks[i].task) != shard)
+    for (size_t i = 0; i < to->pick_count; i++) {
+        if (rs_shard_of(shard->store, to->picks[i].task) != shard)
             continue;
         uint64_t left = number < done ? 0 : number == done ? no_room : UINT32_MAX;
-        l->left[i] = left < picks[i].count ? (uint32_t)left : picks[i].count;
+        to->left[i] = left < to->picks[i].count ? (uint32_t)left : to->picks[i].count;
         number++;
     }
 }
 
-static int lease_shard(struct rs_shard *shard, struct leasing *l, struct state_taker to,
-                       const struct state_pick *picks, size_t pick_count, bool must_ask, int64_t now_ms,
-                       struct arena *a, struct nrpc_status *st)
+static void put_taker(struct rs_call *c, const struct state_taker *to, size_t picks)
 {
-    struct rs_call c;
-    size_t n = 0;
-    for (size_t i = 0; i < pick_count; i++)
-        n += rs_shard_of(shard->store, picks[i].task) == shard;
-    if (!n && !must_ask)
-        return NRPC_OK;
-    if (n && budget_is_full(l->budget)) {
-        if (l->left)
-            note_left(shard, l, picks, pick_count, 0, UINT32_MAX);
-        return NRPC_OK;
-    }
-    rs_begin(&c, shard, now_ms, a, st);
-    l->c = &c;
-    rs_u64(&c, to.node);
-    rs_u64(&c, to.most);
-    rs_u64(&c, l->budget->bytes - l->budget->used);
-    rs_u64(&c, n);
-    for (size_t i = 0; i < pick_count; i++)
-        if (rs_shard_of(shard->store, picks[i].task) == shard) {
-            rs_u64(&c, picks[i].task);
-            rs_u64(&c, picks[i].count);
+    rs_u64(c, to->node);
+    rs_u64(c, to->most);
+    rs_u64(c, to->budget.bytes - to->budget.used);
+    rs_u64(c, picks);
+    for (size_t i = 0; i < to->pick_count; i++)
+        if (rs_shard_of(c->shard->store, to->picks[i].task) == c->shard) {
+            rs_u64(c, to->picks[i].task);
+            rs_u64(c, to->picks[i].count);
         }
-    if (rs_do(&c, SCRIPT_lease) == NRPC_OK) {
-        read_parts(l, rs_array_at(&c, c.reply, RS_REPLY, "parts"));
-        if (l->left)
-            note_left(shard, l, picks, pick_count, rs_u64_at(&c, c.reply, RS_REPLY + 1, "picks done"),
-                      rs_u64_at(&c, c.reply, RS_REPLY + 2, "rest"));
-    }
-    l->c = NULL;
-    return rs_end(&c);
 }
 
-int rs_lease(struct state *s, struct state_taker to, int64_t now_ms, const struct state_pick *picks,
-             size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
-             struct state_work **out, size_t *count, struct nrpc_status *st)
+static void read_taker(struct rs_call *c, struct state_taker *to, struct leased *leased,
+                       const redisReply *answer)
+{
+    enum { CODE, PARTS, DONE, REST };
+    struct leasing l = {.c = c, .to = to, .leased = leased};
+    int code = rs_small_at(c, answer, CODE, "code", 0, NRPC_UNAUTHENTICATED);
+    if (code) {
+        status_set(c->st, code, "%s", rs_text_at(c, answer, PARTS, "why"));
+        leased->unverified |= code == NRPC_FAILED_PRECONDITION;
+        to->code = code == NRPC_FAILED_PRECONDITION ? NRPC_OK : code;
+        note_left(c->shard, to, 0, UINT32_MAX);
+        return;
+    }
+    read_parts(&l, rs_array_at(c, answer, PARTS, "parts"));
+    note_left(c->shard, to, rs_u64_at(c, answer, DONE, "picks done"), rs_u64_at(c, answer, REST, "rest"));
+}
+
+// Those that this shard has something for, as many as one script may have; *at: the first, then who comes
+// next.
+static size_t choose(const struct rs_shard *shard, struct state_taker *takers, size_t count, bool is_first,
+                     size_t *at, size_t chosen[TAKERS_MAX])
+{
+    size_t n = 0;
+    uint64_t leases = 0;
+    for (; *at < count && n < TAKERS_MAX && leases < LEASES_MAX; ++*at) {
+        struct state_taker *to = &takers[*at];
+        size_t picks = picks_of(shard, to);
+        if (to->code || (!picks && !(is_first && !to->pick_count)))
+            continue;
+        if (picks && budget_is_full(&to->budget)) {
+            note_left(shard, to, 0, UINT32_MAX);
+            continue;
+        }
+        for (size_t i = 0; i < to->pick_count; i++)
+            leases += to->picks[i].count;
+        chosen[n++] = *at;
+    }
+    return n;
+}
+
+// A taker that failed at one shard asks no other.
+static void lease_some(struct rs_shard *shard, struct state_taker *takers, struct leased *leased,
+                       const size_t *chosen, size_t n, int64_t now_ms, struct arena *a,
+                       struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, shard, now_ms, a, st);
+    rs_u64(&c, n);
+    for (size_t i = 0; i < n; i++)
+        put_taker(&c, &takers[chosen[i]], picks_of(shard, &takers[chosen[i]]));
+    if (rs_do(&c, SCRIPT_lease) == NRPC_OK) {
+        const redisReply *answers = rs_array_at(&c, c.reply, RS_REPLY, "answers");
+        for (size_t i = 0; i < n && !c.code; i++)
+            read_taker(&c, &takers[chosen[i]], &leased[chosen[i]], rs_array_at(&c, answers, i, "answer"));
+    }
+    int code = rs_end(&c);
+    for (size_t i = 0; i < n && code; i++) // it may have been done
+        takers[chosen[i]].code = code;
+}
+
+static int give_leased(struct state_taker *takers, struct leased *leased, size_t count, struct arena *a,
+                       struct nrpc_status *st)
+{
+    int code = NRPC_OK;
+    for (size_t i = 0; i < count; i++) {
+        struct state_taker *to = &takers[i];
+        if (!to->code && leased[i].unverified && !leased[i].count)
+            to->code = NRPC_FAILED_PRECONDITION;
+        to->count = to->code ? 0 : leased[i].count;
+        to->work = arena_dup(a, leased[i].works, to->count * sizeof *to->work);
+        if (!to->work && to->count)
+            to->code =
+                status_set(st, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
+        if (!code && to->code != NRPC_NOT_FOUND)
+            code = to->code;
+        free(leased[i].works);
+    }
+    free(leased);
+    return code;
+}
+
+static void prepare(struct state_taker *to, struct arena *a, struct nrpc_status *st)
+{
+    to->code = NRPC_OK;
+    to->budget.bytes = to->budget.bytes ? to->budget.bytes : STATE_BATCH_BYTES;
+    to->left = arena_calloc(a, (to->pick_count + 1) * sizeof *to->left);
+    if (!to->left)
+        to->code = status_set(st, NRPC_RESOURCE_EXHAUSTED, "the answer does not fit in its memory budget");
+}
+
+int rs_lease(struct state *s, int64_t now_ms, struct state_taker *takers, size_t count, struct arena *a,
+             struct nrpc_status *st)
 {
     struct rs_round round = rs_round(s, st);
-    struct budget own = {.bytes = STATE_BATCH_BYTES};
-    struct leasing l = {.budget = budget ? budget : &own, .left = left};
-    size_t unverified = 0;
-    for (size_t i = 0; left && i < pick_count; i++)
-        left[i] = 0;
+    struct leased *leased = mem_calloc(count + 1, sizeof *leased);
+    for (size_t i = 0; i < count; i++)
+        prepare(&takers[i], a, st);
     for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        int answer =
-            lease_shard(shard, &l, to, picks, pick_count, round.asked == 1 && !pick_count, now_ms, a, st);
-        if (answer == NRPC_FAILED_PRECONDITION && left) // it gave nothing
-            note_left(shard, &l, picks, pick_count, 0, UINT32_MAX);
-        unverified += answer == NRPC_FAILED_PRECONDITION;
-        rs_note(&round, answer == NRPC_FAILED_PRECONDITION ? NRPC_OK : answer);
+        size_t chosen[TAKERS_MAX], at = 0, n;
+        while ((n = choose(shard, takers, count, round.asked == 1, &at, chosen)) > 0)
+            lease_some(shard, takers, leased, chosen, n, now_ms, a, st);
     }
     int code = rs_round_end(&round);
-    if (code == NRPC_OK && unverified && !l.count)
-        code = NRPC_FAILED_PRECONDITION;
-    *count = code ? 0 : l.count;
-    *out = code ? NULL : arena_dup(a, l.works, l.count * sizeof *l.works);
-    free(l.works);
-    return code;
+    for (size_t i = 0; i < count && code; i++) // none was asked
+        takers[i].code = code;
+    return give_leased(takers, leased, count, a, st);
 }
 
 // ---- coming back

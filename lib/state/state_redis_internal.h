@@ -240,9 +240,8 @@ int rs_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subt
             bool finish, uint64_t *fed, struct nrpc_status *st);
 int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,
              struct state_view **out, size_t *count, struct nrpc_status *st);
-int rs_lease(struct state *s, struct state_taker to, int64_t now_ms, const struct state_pick *picks,
-             size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
-             struct state_work **out, size_t *count, struct nrpc_status *st);
+int rs_lease(struct state *s, int64_t now_ms, struct state_taker *takers, size_t count, struct arena *a,
+             struct nrpc_status *st);
 int rs_extend(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
               int64_t until_ms, struct nrpc_status *st);
 int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,

@@ -157,8 +157,8 @@ int rs_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a, uin
         const redisReply *rows = rs_at(c.reply, RS_REPLY);
         mem_grow(&all, &capacity, n + rs_size(rows) / 2 + 1, sizeof *all);
         for (size_t k = 0; k + 1 < rs_size(rows) && !c.code; k += 2)
-            all[n++] = (struct deadline){rs_time_at(&c, rows, k + 1, "deadline"),
-                                         rs_u64_at(&c, rows, k, "task")};
+            all[n++] =
+                (struct deadline){rs_time_at(&c, rows, k + 1, "deadline"), rs_u64_at(&c, rows, k, "task")};
         rs_note(&round, rs_end(&c));
     }
     int code = rs_round_any(&round);

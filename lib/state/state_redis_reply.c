@@ -34,8 +34,9 @@ void rs_surprise(struct rs_call *c, const redisReply *r, const char *name)
         c->code = status_set(c->st, NRPC_DATA_LOSS, "Redis at %s: an answer of %s has no %s", where,
                              c->script, name);
     else
-        c->code = status_set(c->st, NRPC_DATA_LOSS, "Redis at %s: the %s in an answer of %s is \"%.40s\"",
-                             where, name, c->script, r->type == REDIS_REPLY_STRING ? r->str : "of another type");
+        c->code =
+            status_set(c->st, NRPC_DATA_LOSS, "Redis at %s: the %s in an answer of %s is \"%.40s\"", where,
+                       name, c->script, r->type == REDIS_REPLY_STRING ? r->str : "of another type");
 }
 
 bool rs_parse_u64(const char *text, uint64_t most, uint64_t *out)
@@ -46,7 +47,8 @@ bool rs_parse_u64(const char *text, uint64_t most, uint64_t *out)
     return end != text && !*end && !errno && *out <= most;
 }
 
-static uint64_t number_at(struct rs_call *c, const redisReply *array, size_t i, const char *name, uint64_t most)
+static uint64_t number_at(struct rs_call *c, const redisReply *array, size_t i, const char *name,
+                          uint64_t most)
 {
     const redisReply *r = rs_at(array, i);
     uint64_t value = r->type == REDIS_REPLY_INTEGER ? (uint64_t)r->integer : 0;

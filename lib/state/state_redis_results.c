@@ -62,8 +62,8 @@ static void read_item(struct rs_call *c, const redisReply *item, uint64_t positi
         rs_surprise(c, item, "result");
 }
 
-static void read_items(struct rs_call *c, const char *key, uint64_t task, const redisReply *items, uint64_t first, struct state_result **out,
-                       size_t *count)
+static void read_items(struct rs_call *c, const char *key, uint64_t task, const redisReply *items,
+                       uint64_t first, struct state_result **out, size_t *count)
 {
     *count = rs_size(items);
     *out = rs_out(c, *count + 1, sizeof **out);

@@ -22,9 +22,8 @@ enum { SETTINGS_MS = 5000, TICK_MS = 1000, AGAIN_MS = 200, VIEW_FIELDS = 12, STE
 
 static const enum state_hint_kind kinds[] = {
     // bit by bit, as lib.lua numbers them
-    STATE_HINT_SETTLED, STATE_HINT_VIEW,    STATE_HINT_GENERATE, STATE_HINT_STOP,
-    STATE_HINT_RESULTS, STATE_HINT_CLOSING, STATE_HINT_CLOSED,   STATE_HINT_GONE,
-    STATE_HINT_DAMAGED,
+    STATE_HINT_SETTLED, STATE_HINT_VIEW,   STATE_HINT_GENERATE, STATE_HINT_STOP,    STATE_HINT_RESULTS,
+    STATE_HINT_CLOSING, STATE_HINT_CLOSED, STATE_HINT_GONE,     STATE_HINT_DAMAGED,
 };
 
 // Cuts fields off, each ended by a zero byte; false: there are not enough.
@@ -46,8 +45,9 @@ bool rs_read_view(const char **at, const char *end, struct state_hint *hint, uns
     if (!read_fields(at, end, f))
         return false;
     enum { GROUP = 3, TYPE = 4, NEXT_RETRY = 7 };
-    static const uint64_t most[VIEW_FIELDS] = {UINT32_MAX, UINT64_MAX, UINT64_MAX, 0, 0, UINT32_MAX, UINT64_MAX,
-                                               INT64_MAX, UINT64_MAX, UINT32_MAX, UINT64_MAX, INT64_MAX};
+    static const uint64_t most[VIEW_FIELDS] = {UINT32_MAX, UINT64_MAX, UINT64_MAX, 0,
+                                               0,          UINT32_MAX, UINT64_MAX, INT64_MAX,
+                                               UINT64_MAX, UINT32_MAX, UINT64_MAX, INT64_MAX};
     uint64_t n[VIEW_FIELDS] = {0};
     for (int i = 0; i < VIEW_FIELDS; i++) {
         if (i == GROUP || i == TYPE || (i == NEXT_RETRY && !strcmp(f[i], "-1")))
@@ -176,7 +176,8 @@ int rs_tick(struct rs_shard *shard, struct nrpc_status *st)
     rs_begin(&c, shard, RS_SEEN, NULL, st);
     if (rs_do(&c, SCRIPT_tick) == NRPC_OK) {
         const redisReply *time = rs_array_at(&c, c.reply, RS_REPLY + 1, "time");
-        int64_t us = (int64_t)rs_u32_at(&c, time, 0, "seconds") * 1000000 + rs_u32_at(&c, time, 1, "microseconds");
+        int64_t us =
+            (int64_t)rs_u32_at(&c, time, 0, "seconds") * 1000000 + rs_u32_at(&c, time, 1, "microseconds");
         bool wiped = rs_is_nil(rs_at(c.reply, RS_REPLY)); // under our connection
         uint64_t epoch = wiped ? 0 : rs_u64_at(&c, c.reply, RS_REPLY, "epoch");
         if (c.code == NRPC_OK) {

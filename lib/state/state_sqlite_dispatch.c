@@ -142,31 +142,47 @@ static uint32_t lease_pick(struct sq_call *c, struct leasing *l, const struct st
     return is_full(l) ? (uint32_t)want : 0;
 }
 
-int sq_lease(struct state *s, struct state_taker to, int64_t now_ms, const struct state_pick *picks,
-             size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
-             struct state_work **out, size_t *count, struct nrpc_status *st)
+// One node's picks.
+static void lease_to(struct sq_call *c, struct state_taker *to)
+{
+    uint64_t holds = 0, wanted = 0;
+    to->count = 0;
+    to->work = NULL;
+    to->left = sq_out(c, to->pick_count + 1, sizeof *to->left);
+    to->code = !c->code && sq_node_find(c, to->node, &holds) ? NRPC_OK : NRPC_NOT_FOUND;
+    for (size_t i = 0; i < to->pick_count && to->left; i++) {
+        to->left[i] = 0;
+        wanted += to->code ? 0 : pick_size(c, &to->picks[i]);
+    }
+    if (to->code || c->code)
+        return;
+    to->budget.bytes = to->budget.bytes ? to->budget.bytes : STATE_BATCH_BYTES;
+    struct leasing l = {.node = (uint32_t)to->node, .now_ms = c->now_ms, .budget = &to->budget};
+    l.works = sq_out(c, wanted, sizeof *l.works);
+    l.most = !to->most ? wanted : holds < to->most ? to->most - holds : 0;
+    for (size_t i = 0; i < to->pick_count && !c->code; i++)
+        to->left[i] = lease_pick(c, &l, &to->picks[i]);
+    to->work = l.works;
+    to->count = l.count;
+}
+
+int sq_lease(struct state *s, int64_t now_ms, struct state_taker *takers, size_t count, struct arena *a,
+             struct nrpc_status *st)
 {
     struct sq_call c;
-    struct budget own = {.bytes = STATE_BATCH_BYTES};
     int code = sq_begin(&c, s, DB_RELAXED, a, st);
-    if (code)
-        return code;
-    sq_see_time(&c, now_ms);
-    uint64_t holds = 0, wanted = 0;
-    if (sq_node_need(&c, to.node, &holds))
-        for (size_t i = 0; i < pick_count; i++)
-            wanted += pick_size(&c, &picks[i]);
-    struct leasing l = {.node = (uint32_t)to.node, .now_ms = now_ms, .budget = budget ? budget : &own};
-    l.works = sq_out(&c, wanted, sizeof *l.works);
-    l.most = !to.most ? wanted : holds < to.most ? to.most - holds : 0;
-    for (size_t i = 0; i < pick_count && !c.code; i++) {
-        uint32_t no_room = lease_pick(&c, &l, &picks[i]);
-        if (left)
-            left[i] = no_room;
+    if (code == NRPC_OK) {
+        sq_see_time(&c, now_ms);
+        for (size_t i = 0; i < count; i++)
+            lease_to(&c, &takers[i]);
+        code = sq_end(&c);
     }
-    *out = l.works;
-    *count = l.count;
-    return sq_end(&c);
+    for (size_t i = 0; i < count && code; i++) {
+        takers[i].code = code;
+        takers[i].count = 0;
+        takers[i].left = NULL;
+    }
+    return code;
 }
 
 // ---- coming back

@@ -318,7 +318,8 @@ enum state_verdict sq_settle(struct sq_call *c, const struct sq_lease *l, const 
 void sq_node_count(struct sq_call *c, uint64_t node, int running, int settled);
 void sq_node_flush_all(struct sq_call *c);
 // Of this incarnation, or fails with NOT_FOUND; running, if not NULL: leases it holds.
-bool sq_node_need(struct sq_call *c, uint64_t id, uint64_t *running);
+bool sq_node_find(struct sq_call *c, uint64_t id, uint64_t *running); // as this call has left it so far
+bool sq_node_need(struct sq_call *c, uint64_t id);
 bool sq_node_has(struct sq_call *c, const struct state_holder *who, uint64_t node); // node is who
 int64_t sq_node_next_ms(struct sq_call *c); // the earliest end of a node's lease
 
@@ -376,9 +377,8 @@ int sq_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subt
             bool finish, uint64_t *fed, struct nrpc_status *st);
 int sq_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,
              struct state_view **out, size_t *count, struct nrpc_status *st);
-int sq_lease(struct state *s, struct state_taker to, int64_t now_ms, const struct state_pick *picks,
-             size_t pick_count, struct budget *budget, uint32_t *left, struct arena *a,
-             struct state_work **out, size_t *count, struct nrpc_status *st);
+int sq_lease(struct state *s, int64_t now_ms, struct state_taker *takers, size_t count, struct arena *a,
+             struct nrpc_status *st);
 int sq_extend(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
               int64_t until_ms, struct nrpc_status *st);
 int sq_requeue(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,

@@ -33,14 +33,21 @@ void sq_node_flush_all(struct sq_call *c)
             sq_run(c, sq_bind(c, SQL_NODE_UPDATE, "uii", n->id, n->running, n->settled));
 }
 
-bool sq_node_need(struct sq_call *c, uint64_t id, uint64_t *running)
+bool sq_node_find(struct sq_call *c, uint64_t id, uint64_t *running)
 {
     sqlite3_stmt *stmt = sq_bind(c, SQL_NODE_GET, "uu", id, c->store->incarnation);
     bool found = sq_step(c, stmt);
-    if (found && running)
-        *running = db_u64(stmt, 7);
+    if (found)
+        *running = (uint64_t)(db_i64(stmt, 7) + node_seen(c, id)->running);
     db_done(stmt);
-    return found || sq_fail(c, NRPC_NOT_FOUND, "node %llu is not registered", (unsigned long long)id);
+    return found;
+}
+
+bool sq_node_need(struct sq_call *c, uint64_t id)
+{
+    uint64_t running;
+    return sq_node_find(c, id, &running) ||
+           sq_fail(c, NRPC_NOT_FOUND, "node %llu is not registered", (unsigned long long)id);
 }
 
 // The registration that a number is of; 0: of none.
@@ -63,7 +70,7 @@ bool sq_node_has(struct sq_call *c, const struct state_holder *who, uint64_t nod
 
 static bool need_holder(struct sq_call *c, struct state_holder who)
 {
-    if (!sq_node_need(c, who.node, NULL))
+    if (!sq_node_need(c, who.node))
         return false;
     return sq_node_has(c, &who, who.node) ||
            sq_fail(c, NRPC_NOT_FOUND, "node %llu is another one", (unsigned long long)who.node);

@@ -12,6 +12,7 @@
 enum {
     GIVE_MAX = 2000, // subtasks in one answer
     PICKS_MAX = 256,
+    TAKERS_MAX = 512, // in one call of the store
     WAIT_MAX_MS = 60000,
     KEPT_MAX = 100000, // results that a node may say it has
 };
@@ -107,26 +108,6 @@ static size_t split_off_vetted(struct scheduler *s, struct node *n, struct state
     return plain;
 }
 
-// Takes back what was not leased: `left` of each pick is still ready.
-static void unpick(struct scheduler *s, const struct sched_pick *picks, size_t pick_count,
-                   const struct state_work *work, size_t count, const uint32_t *left)
-{
-    size_t picked = 0;
-    for (size_t i = 0; i < pick_count; i++)
-        picked += picks[i].count;
-    for (size_t i = 0; i < pick_count && picked > count; i++) {
-        uint32_t got = 0, before = 0; // of the task; by its picks before this one
-        for (size_t k = 0; k < count; k++)
-            got += work[k].task == picks[i].task;
-        for (size_t k = 0; k < i; k++)
-            before += picks[k].task == picks[i].task ? picks[k].count : 0;
-        got = got > before ? got - before : 0;
-        uint32_t missing = got < picks[i].count ? picks[i].count - got : 0;
-        if (missing)
-            sched_unpick(s->views.sched, picks[i].task, missing, left[i] < missing ? left[i] : missing);
-    }
-}
-
 // What waits in the node's outbox will fill its next answer.
 static size_t outbox_bytes(const struct node *n)
 {
@@ -137,59 +118,34 @@ static size_t outbox_bytes(const struct node *n)
     return bytes;
 }
 
-// What was decided for a node.
-struct decision {
-    struct sched_pick picks[PICKS_MAX];
-    size_t count, at_once; // picks; the first ones are for free slots, the others are to wait
-    uint32_t slots;        // subtasks for free slots
+// ---- one step's decisions, carried out together
+
+// What was decided for a call of a node: one that waits, or one that has brought something.
+struct offer {
+    struct offer *next;
+    uint64_t node; // it may be gone when the store has answered
+    struct exchange *report;
+    struct node_room room;
+    size_t at_once; // picks for free slots; the others are to wait
+    struct state_taker taker;
+};
+
+struct offers {
+    struct offer *first, **last;
+    size_t count;
 };
 
 // Leases that an honest node may hold then: results on their way are leases, too.
-static uint64_t most_leases(const struct scheduler *s, const struct node *n, const struct decision *d)
+static uint64_t most_leases(const struct scheduler *s, const struct node *n, const struct offer *o)
 {
     uint64_t each = 1; // a slot
-    for (size_t i = d->at_once; i < d->count; i++) {
-        int64_t cost_us = sched_cost_us(s->views.sched, d->picks[i].task);
+    for (size_t i = o->at_once; i < o->taker.pick_count; i++) {
+        int64_t cost_us = sched_cost_us(s->views.sched, o->taker.picks[i].task);
         uint64_t ahead = cost_us ? (uint64_t)(AHEAD_SLOT_US / cost_us) : 0;
         each = each > 1 + ahead ? each : 1 + ahead;
     }
     uint64_t most = n->slots * each;
     return 2 * (most < n->slots + AHEAD_MAX ? most : n->slots + AHEAD_MAX) + n->kept_results;
-}
-
-static size_t lease(struct scheduler *s, struct node *n, int64_t now_ms, const struct decision *d,
-                    struct state_work **work)
-{
-    const struct sched_pick *picks = d->picks;
-    size_t pick_count = d->count;
-    struct state_pick *wanted = arena_alloc(&s->arena, pick_count * sizeof *wanted);
-    for (size_t i = 0; i < pick_count; i++)
-        wanted[i] = (struct state_pick){picks[i].task, picks[i].count};
-    size_t count = 0;
-    struct nrpc_status st;
-    struct budget budget = {.bytes = STATE_BATCH_BYTES, .used = outbox_bytes(n)};
-    uint32_t *left = arena_calloc(&s->arena, pick_count * sizeof *left);
-    struct state_taker to = {n->id, most_leases(s, n, d)};
-    int code = s->env->state->ops->lease(s->env->state, to, now_ms, wanted, pick_count, &budget, left,
-                                         &s->arena, work, &count, &st);
-    if (code)
-        count = 0;
-    for (size_t i = 0; code == NRPC_NOT_FOUND && i < pick_count; i++)
-        left[i] = picks[i].count; // it was not done
-    unpick(s, picks, pick_count, *work, count, left);
-    n->full = !code && !count && left[0];
-    if (code == NRPC_NOT_FOUND) {
-        exchange_drop_node(s, n, "its lease has ended");
-    } else if (code == NRPC_FAILED_PRECONDITION) { // the state is being verified: nothing was done
-        log_debug("scheduler: cannot lease subtasks yet: %s", st.text);
-        s->next_refresh_ms = s->next_dispatch_ms = now_ms + ENV_STORE_RETRY_MS;
-    } else if (code) { // it may have been done
-        trouble_say(s->env->trouble, &st, "scheduler: cannot lease subtasks");
-        s->next_refresh_ms = s->next_dispatch_ms = now_ms + ENV_STORE_RETRY_MS;
-        s->views.told = true;
-        exchange_doubt(s, n, st.text);
-    }
-    return count;
 }
 
 // Among how many what is ready is shared, and the free slots that the others of them have.
@@ -206,56 +162,27 @@ static uint32_t least(uint64_t a, uint64_t b, uint64_t c)
 
 // The node's share of what is ready: for its free slots first; to wait there, only what the others have no
 // free slot for.
-static void decide(struct scheduler *s, const struct node *n, const struct node_room *room,
-                   struct rivals rivals, struct decision *d)
+static size_t decide(struct scheduler *s, const struct node *n, const struct node_room *room,
+                     struct rivals rivals, struct sched_pick picks[PICKS_MAX], size_t *at_once)
 {
     struct sched *sched = s->views.sched;
     struct fit f = {s, n};
-    uint64_t ready = sched_ready(sched);
+    uint64_t ready = sched_ready(sched), given = 0;
+    *at_once = 0;
+    if (node_is_barren(n, sched))
+        return 0;
     uint32_t want = least(room->slots, (ready + rivals.nodes - 1) / rivals.nodes, GIVE_MAX);
-    d->slots = 0;
-    d->at_once = sched_pick(sched, want, fits, &f, d->picks, PICKS_MAX);
-    for (size_t i = 0; i < d->at_once; i++)
-        d->slots += d->picks[i].count;
+    *at_once = sched_pick(sched, want, fits, &f, picks, PICKS_MAX);
+    if (want && !*at_once)
+        node_note_barren(n, sched);
+    for (size_t i = 0; i < *at_once; i++)
+        given += picks[i].count;
     ready = sched_ready(sched);
     uint64_t spare = ready > rivals.slots ? (ready - rivals.slots + rivals.nodes - 1) / rivals.nodes : 0;
-    d->count = d->at_once;
-    if (room->ahead && spare && d->slots == room->slots)
-        d->count += sched_pick_ahead(sched, least(room->ahead, spare, GIVE_MAX - d->slots), room->ahead_us,
-                                     fits, &f, d->picks + d->at_once, PICKS_MAX - d->at_once);
-}
-
-// Leases what the node has room for and may have, and returns what may go to it now; more may be on its way
-// through the vetting. *room: what is left of it. The node may be gone afterwards.
-static size_t give(struct scheduler *s, struct node *n, struct node_room *room, struct rivals rivals,
-                   int64_t now_ms, struct state_work **work)
-{
-    struct decision d;
-    decide(s, n, room, rivals, &d);
-    if (!d.count)
-        return 0;
-    size_t count = lease(s, n, now_ms, &d, work);
-    room->slots -= least(count, room->slots, UINT32_MAX);
-    room->ahead = d.count > d.at_once ? 0 : room->ahead; // it will say how much of it is left
-    return count ? split_off_vetted(s, n, *work, count) : 0;
-}
-
-static void dispatch_to(struct scheduler *s, struct node *n, struct node_room room, uint64_t rival_slots,
-                        int64_t now_ms)
-{
-    if (nrpc_call_is_cancelled(n->parked->call)) { // the node has gone to another coordinator
-        exchange_answer_parked(s, n, NULL, 0);
-        return;
-    }
-    struct state_work *work = NULL;
-    struct rivals rivals = {s->nodes.hungry_count, rival_slots};
-    uint64_t id = n->id;
-    size_t count = give(s, n, &room, rivals, now_ms, &work);
-    n = node_table_find(&s->nodes, id);
-    if (n && n->parked && count)
-        exchange_answer_parked(s, n, work, count);
-    else if (n && n->parked) // the call waits for the vetting, wanting less
-        node_set_room(&s->nodes, n, room);
+    if (!room->ahead || !spare || given != room->slots)
+        return *at_once;
+    return *at_once + sched_pick_ahead(sched, least(room->ahead, spare, GIVE_MAX - given), room->ahead_us,
+                                       fits, &f, picks + *at_once, PICKS_MAX - *at_once);
 }
 
 static bool may_dispatch(const struct scheduler *s, int64_t now_ms)
@@ -263,19 +190,179 @@ static bool may_dispatch(const struct scheduler *s, int64_t now_ms)
     return sched_ready(s->views.sched) && now_ms >= s->next_dispatch_ms;
 }
 
-// Free slots first; then what may wait, of what nobody has a free slot for.
-void exchange_dispatch(struct scheduler *s, int64_t now_ms)
+// report NULL: the parked call.
+static void add_offer(struct scheduler *s, struct offers *all, const struct node *n, struct exchange *report,
+                      struct node_room room, struct rivals rivals, int64_t now_ms)
+{
+    struct sched_pick picks[PICKS_MAX];
+    size_t at_once = 0, count = 0;
+    if (may_dispatch(s, now_ms) && !n->doubted)
+        count = decide(s, n, &room, rivals, picks, &at_once);
+    if (!count && !report)
+        return;
+    struct state_pick *copy = arena_alloc(&s->arena, (count + 1) * sizeof *copy);
+    for (size_t i = 0; i < count; i++)
+        copy[i] = (struct state_pick){picks[i].task, picks[i].count};
+    struct offer *o = arena_calloc(&s->arena, sizeof *o);
+    *o = (struct offer){.node = n->id, .report = report, .room = room, .at_once = at_once};
+    o->taker = (struct state_taker){.node = n->id,
+                                    .picks = copy,
+                                    .pick_count = count,
+                                    .budget = {.bytes = STATE_BATCH_BYTES, .used = outbox_bytes(n)}};
+    o->taker.most = most_leases(s, n, o);
+    *all->last = o;
+    all->last = &o->next;
+    all->count++;
+}
+
+// Takes back what was not leased: `left` of each pick is still ready.
+static void unpick(struct scheduler *s, const struct state_taker *to)
+{
+    size_t picked = 0;
+    for (size_t i = 0; i < to->pick_count; i++)
+        picked += to->picks[i].count;
+    for (size_t i = 0; i < to->pick_count && picked > to->count; i++) {
+        const struct state_pick *pick = &to->picks[i];
+        uint32_t got = 0, before = 0; // of the task; by its picks before this one
+        for (size_t k = 0; k < to->count; k++)
+            got += to->work[k].task == pick->task;
+        for (size_t k = 0; k < i; k++)
+            before += to->picks[k].task == pick->task ? to->picks[k].count : 0;
+        got = got > before ? got - before : 0;
+        uint32_t missing = got < pick->count ? pick->count - got : 0;
+        uint32_t left = to->left ? to->left[i] : 0;
+        if (missing)
+            sched_unpick(s->views.sched, pick->task, missing, left < missing ? left : missing);
+    }
+}
+
+// What the store has said to an offer.
+static void note_outcome(struct scheduler *s, struct offer *o, const struct nrpc_status *st, int64_t now_ms)
+{
+    const struct state_taker *to = &o->taker;
+    struct node *n = node_table_find(&s->nodes, o->node);
+    unpick(s, to);
+    if (n)
+        n->full = !to->code && !to->count && to->left[0];
+    if (to->code == NRPC_NOT_FOUND) {
+        if (n)
+            exchange_drop_node(s, n, "its lease has ended");
+    } else if (to->code == NRPC_FAILED_PRECONDITION) { // the state is being verified: nothing was done
+        log_debug("scheduler: cannot lease subtasks yet: %s", st->text);
+        s->next_refresh_ms = s->next_dispatch_ms = now_ms + ENV_STORE_RETRY_MS;
+    } else if (to->code) { // it may have been done
+        trouble_say(s->env->trouble, st, "scheduler: cannot lease subtasks");
+        s->next_refresh_ms = s->next_dispatch_ms = now_ms + ENV_STORE_RETRY_MS;
+        s->views.told = true;
+        if (n)
+            exchange_doubt(s, n, st->text);
+    }
+}
+
+// Leases what was decided, many nodes in one call of the store.
+static void lease(struct scheduler *s, struct offers *all, int64_t now_ms)
+{
+    struct nrpc_status st = {0};
+    struct state_taker *takers = arena_alloc(&s->arena, (TAKERS_MAX + 1) * sizeof *takers);
+    for (struct offer *o = all->first, *first; (first = o);) {
+        size_t count = 0, i = 0;
+        for (; o && count < TAKERS_MAX; o = o->next)
+            if (o->taker.pick_count)
+                takers[count++] = o->taker;
+        if (count)
+            (void)s->env->state->ops->lease(s->env->state, now_ms, takers, count, &s->arena, &st);
+        for (struct offer *at = first; at != o; at = at->next)
+            if (at->taker.pick_count) {
+                at->taker = takers[i++];
+                note_outcome(s, at, &st, now_ms);
+            }
+    }
+}
+
+// What is left of the room that the call had, and how much of what it got may go to it now; more may be on
+// its way through the vetting.
+static size_t take_up(struct scheduler *s, struct node *n, struct offer *o)
+{
+    o->room.slots -= least(o->taker.count, o->room.slots, UINT32_MAX);
+    if (o->taker.pick_count > o->at_once)
+        o->room.ahead = 0; // it will say how much of it is left
+    return o->taker.count ? split_off_vetted(s, n, o->taker.work, o->taker.count) : 0;
+}
+
+// What a report wanted and did not get, the parked call may bring.
+static void answer_report(struct scheduler *s, struct offer *o)
+{
+    struct exchange *x = o->report;
+    struct node *n = node_table_find(&s->nodes, o->node);
+    if (n && n->doubted) {
+        nrpc_reply_error(x->call, NRPC_ABORTED, "node %llu is to say what it holds",
+                         (unsigned long long)o->node);
+    } else if (n) {
+        size_t count = take_up(s, n, o);
+        uint32_t leased = node_room_of(n, x).slots - o->room.slots; // what is vetted comes with another call
+        x->carried =
+            (leased > count ? leased - (uint32_t)count : 0) + node_add_slots(&s->nodes, n, o->room.slots);
+        answer_call(s, n, x, o->taker.work, count);
+    } else
+        nrpc_reply_error(x->call, NRPC_NOT_FOUND, "node %llu: its lease has ended",
+                         (unsigned long long)o->node);
+}
+
+static void answer_offer(struct scheduler *s, struct offer *o)
+{
+    struct node *n = node_table_find(&s->nodes, o->node);
+    if (!n || !n->parked)
+        return;
+    size_t count = take_up(s, n, o);
+    if (count)
+        exchange_answer_parked(s, n, o->taker.work, count);
+    else // the call waits for the vetting, wanting less
+        node_set_room(&s->nodes, n, o->room);
+}
+
+static void offer_to_reports(struct scheduler *s, struct offers *all, int64_t now_ms)
+{
+    for (struct report *r = s->reports; r; r = r->next) {
+        struct node *n = node_table_find(&s->nodes, r->node);
+        struct node_room room = n ? node_room_of(n, r->x) : (struct node_room){0};
+        struct rivals rivals = {s->nodes.hungry_count + 1, s->nodes.hungry_slots};
+        if (!n) {
+            nrpc_reply_error(r->x->call, NRPC_NOT_FOUND, "node %llu: its lease has ended",
+                             (unsigned long long)r->node);
+            continue;
+        }
+        add_offer(s, all, n, r->x, room, rivals, now_ms);
+    }
+    s->reports = NULL;
+    s->last_report = &s->reports;
+}
+
+static void offer_to_hungry(struct scheduler *s, struct offers *all, bool for_slots, int64_t now_ms)
 {
     for (struct node *n = s->nodes.hungry, *next; n && may_dispatch(s, now_ms); n = next) {
         next = n->next_hungry;
-        if (n->room.slots && !n->full)
-            dispatch_to(s, n, n->room, s->nodes.hungry_slots - n->room.slots, now_ms);
+        if (n->full || (n->room.slots > 0) != for_slots)
+            continue;
+        if (nrpc_call_is_cancelled(n->parked->call)) { // the node has gone to another coordinator
+            exchange_answer_parked(s, n, NULL, 0);
+            continue;
+        }
+        struct rivals rivals = {s->nodes.hungry_count, for_slots ? s->nodes.hungry_slots - n->room.slots : 0};
+        add_offer(s, all, n, NULL, n->room, rivals, now_ms);
     }
-    for (struct node *n = s->nodes.hungry, *next; n && may_dispatch(s, now_ms); n = next) {
-        next = n->next_hungry;
-        if (n->room.ahead && !n->room.slots && !n->full)
-            dispatch_to(s, n, n->room, 0, now_ms);
-    }
+}
+
+// Free slots first, of those who have brought something before those who wait; then what may wait, of what
+// nobody has a free slot for.
+void exchange_dispatch(struct scheduler *s, int64_t now_ms)
+{
+    struct offers all = {.last = &all.first};
+    offer_to_reports(s, &all, now_ms);
+    offer_to_hungry(s, &all, true, now_ms);
+    offer_to_hungry(s, &all, false, now_ms);
+    lease(s, &all, now_ms);
+    for (struct offer *o = all.first; o; o = o->next)
+        (o->report ? answer_report : answer_offer)(s, o);
 }
 
 // ---- exchanges that arrive
@@ -347,27 +434,14 @@ static int reconcile(struct scheduler *s, struct node *n, struct exchange *x, in
     return code == NRPC_OK && r->resync ? compare(s, n, x, st) : code;
 }
 
-// A call that does not wait, beside the parked one: it brought results, and takes what is ready now. What it
-// wanted and did not get, the parked call may bring.
-static void report(struct scheduler *s, struct node *n, struct exchange *x, int64_t now_ms)
+// A call that does not wait, beside the parked one: it has brought results, and takes what is ready when all
+// calls of this step have been heard.
+static void report(struct scheduler *s, const struct node *n, struct exchange *x)
 {
-    struct state_work *work = NULL;
-    size_t count = 0;
-    uint64_t id = n->id;
-    struct node_room room = node_room_of(n, x);
-    struct rivals rivals = {s->nodes.hungry_count + 1, s->nodes.hungry_slots};
-    if ((room.slots || room.ahead) && may_dispatch(s, now_ms))
-        count = give(s, n, &room, rivals, now_ms, &work);
-    n = node_table_find(&s->nodes, id);
-    if (n && n->doubted) {
-        nrpc_reply_error(x->call, NRPC_ABORTED, "node %llu is to say what it holds", (unsigned long long)id);
-    } else if (n) {
-        uint32_t leased = node_room_of(n, x).slots - room.slots; // what is vetted comes with another call
-        x->carried =
-            (leased > count ? leased - (uint32_t)count : 0) + node_add_slots(&s->nodes, n, room.slots);
-        answer_call(s, n, x, work, count);
-    } else
-        nrpc_reply_error(x->call, NRPC_NOT_FOUND, "node %llu: its lease has ended", (unsigned long long)id);
+    struct report *r = arena_alloc(&s->arena, sizeof *r);
+    *r = (struct report){NULL, n->id, x};
+    *s->last_report = r;
+    s->last_report = &r->next;
 }
 
 void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms)
@@ -390,7 +464,7 @@ void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms)
         return;
     }
     if (r->wait_ms == 0) {
-        report(s, n, x, now_ms);
+        report(s, n, x);
         return;
     }
     if (n->parked)

@@ -22,15 +22,40 @@ struct node *node_table_find(struct node_table *t, uint64_t id)
     return n;
 }
 
+static struct node_kind *kind_ref(struct node_table *t, const char *types)
+{
+    struct node_kind *k;
+    size_t size = strlen(types) + 3;
+    char *name = mem_alloc(size);
+    snprintf(name, size, "\n%s\n", types);
+    HASH_FIND_STR(t->kinds, name, k);
+    if (k) {
+        free(name);
+    } else {
+        k = mem_calloc(1, sizeof *k);
+        k->types = name;
+        HASH_ADD_KEYPTR(hh, t->kinds, k->types, size - 1, k);
+    }
+    k->nodes++;
+    return k;
+}
+
+static void kind_unref(struct node_table *t, struct node_kind *k)
+{
+    if (--k->nodes)
+        return;
+    HASH_DEL(t->kinds, k);
+    free(k->types);
+    free(k);
+}
+
 struct node *node_table_add(struct node_table *t, struct state_holder who, const char *types, uint32_t slots)
 {
     struct node *n = mem_calloc(1, sizeof *n);
     n->id = who.node;
     n->session = who.session;
     n->slots = slots;
-    size_t size = strlen(types) + 3;
-    n->types = mem_alloc(size);
-    snprintf(n->types, size, "\n%s\n", types);
+    n->kind = kind_ref(t, types);
     HASH_ADD(hh, t->all, id, sizeof n->id, n);
     return n;
 }
@@ -115,16 +140,26 @@ void node_add_cancel(struct node *n, uint64_t task)
 bool node_can_run(const struct node *n, const char *type)
 {
     size_t size = strlen(type);
-    for (const char *at = n->types; (at = strchr(at, '\n')) && at[1]; at++)
+    for (const char *at = n->kind->types; (at = strchr(at, '\n')) && at[1]; at++)
         if (!strncmp(at + 1, type, size) && at[1 + size] == '\n')
             return true;
     return false;
 }
 
+bool node_is_barren(const struct node *n, const struct sched *sched)
+{
+    return n->kind->barren == sched_news(sched);
+}
+
+void node_note_barren(const struct node *n, const struct sched *sched)
+{
+    n->kind->barren = sched_news(sched);
+}
+
 void node_table_remove(struct node_table *t, struct node *n)
 {
     HASH_DEL(t->all, n);
-    free(n->types);
+    kind_unref(t, n->kind);
     free(n->cancels);
     free(n);
 }

@@ -6,6 +6,7 @@
 
 #include "base/heap.h"
 #include "env.h"
+#include "sched/sched.h"
 
 #include <uthash.h>
 
@@ -15,11 +16,18 @@ struct node_room {    // what a call asks for
     int64_t ahead_us; // while they take no more of slot time than this
 };
 
+struct node_kind { // nodes that can run the same types
+    UT_hash_handle hh;
+    char *types; // '\n' + name + '\n' + name ... + '\n'
+    size_t nodes;
+    uint64_t barren; // as long as this is sched_news, nothing that is ready can run there
+};
+
 struct node {
     struct heap_node wait; // in table.waits while a call is parked, by the time it must be answered
     UT_hash_handle hh;
     uint64_t id, session;
-    char *types; // '\n' + name + '\n' + name ... + '\n'
+    struct node_kind *kind;
     uint32_t slots;
     bool seen;               // since its lease was renewed last
     bool doubted;            // it must say what it holds
@@ -35,7 +43,8 @@ struct node {
 };
 
 struct node_table {
-    struct node *all; // hash by id
+    struct node *all;        // hash by id
+    struct node_kind *kinds; // hash by types
     struct heap waits;
     struct node *hungry, **hungry_tail;
     size_t hungry_count;
@@ -60,5 +69,8 @@ uint32_t node_add_slots(struct node_table *t, struct node *n, size_t slots);
 
 void node_add_cancel(struct node *n, uint64_t task);
 bool node_can_run(const struct node *n, const char *type);
+// Nothing that is ready can run on nodes of this kind; that holds until something becomes ready.
+bool node_is_barren(const struct node *n, const struct sched *sched);
+void node_note_barren(const struct node *n, const struct sched *sched);
 
 #endif

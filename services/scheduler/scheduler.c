@@ -46,6 +46,7 @@ struct scheduler *scheduler_create(const struct env *env)
     node_table_init(&s->nodes);
     views_init(&s->views, env);
     s->strands = strands_create(env->pool);
+    s->last_report = &s->reports;
     arena_init(&s->arena, 0);
     loop_init(&s->loop, "scheduler", scheduler_step, s);
     s->groups = (struct groups_reading){.env = env, .loop = &s->loop};
@@ -122,8 +123,8 @@ static const struct {
     enum state_hint_kind hint;
     enum mail_kind mail;
 } hint_mails[] = {
-    {STATE_HINT_VIEW, MAIL_VIEW},   {STATE_HINT_STOP, MAIL_STOP},       {STATE_HINT_CLOSING, MAIL_GONE},
-    {STATE_HINT_CLOSED, MAIL_GONE}, {STATE_HINT_SETTLED, MAIL_SETTLED}, {STATE_HINT_RESYNC, MAIL_RESYNC},
+    {STATE_HINT_VIEW, MAIL_VIEW},       {STATE_HINT_STOP, MAIL_STOP},       {STATE_HINT_CLOSING, MAIL_GONE},
+    {STATE_HINT_CLOSED, MAIL_GONE},     {STATE_HINT_SETTLED, MAIL_SETTLED}, {STATE_HINT_RESYNC, MAIL_RESYNC},
     {STATE_HINT_DAMAGED, MAIL_DAMAGED},
 };
 

@@ -37,13 +37,21 @@ struct groups_reading {
     bool under_way;
 };
 
+// A call that has brought something and takes what is ready; in the arena of the step.
+struct report {
+    struct report *next;
+    uint64_t node;
+    struct exchange *x;
+};
+
 struct scheduler {
     const struct env *env;
     struct loop loop;
     struct node_table nodes;
     struct views views;
-    struct strands *strands; // for vetting
-    struct arena arena;      // of the step
+    struct strands *strands;               // for vetting
+    struct arena arena;                    // of the step
+    struct report *reports, **last_report; // of the step, not answered yet
     struct groups_reading groups;
     bool started; // has read what was there
     uint64_t owner_id;
@@ -57,7 +65,7 @@ struct scheduler {
 
 // A node's call arrived: does what it says, then answers or parks it.
 void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms);
-// Gives what is ready to the nodes whose parked calls want it.
+// Answers the step's reports, and gives what is ready to them and to the nodes whose parked calls want it.
 void exchange_dispatch(struct scheduler *s, int64_t now_ms);
 // Answers the parked call with this work, what waits in the node's outbox, and the tasks it is to stop.
 void exchange_answer_parked(struct scheduler *s, struct node *n, const struct state_work *work, size_t count);

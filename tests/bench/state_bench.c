@@ -7,6 +7,7 @@
 // One thread, on a real file, with a watcher. Five runs each; minimum, median and maximum are shown.
 #include "base/clock.h"
 #include "embedded/db.h"
+#include "lease_one.h"
 #include "servers/servers.h"
 #include "state/state_redis.h"
 
@@ -80,9 +81,7 @@ static size_t lease(const struct state_pick *picks, size_t pick_count, struct ar
 {
     struct nrpc_status st;
     size_t count;
-    must(store->ops->lease(store, (struct state_taker){node, 0}, 1000, picks, pick_count, NULL, NULL, a,
-                           works, &count, &st),
-         &st);
+    must(lease_one(store, node, 0, 1000, picks, pick_count, NULL, NULL, a, works, &count, &st), &st);
     return count;
 }
 
@@ -251,8 +250,8 @@ static void jump(void)
         size_t count;
         arena_reset(&a);
         must(store->ops->node_add(store, &about, NULL, &a, &id, &st), &st);
-        must(store->ops->lease(store, (struct state_taker){id, 0}, 1000, &(struct state_pick){task, EACH}, 1,
-                               NULL, NULL, &a, &work, &count, &st),
+        must(lease_one(store, id, 0, 1000, &(struct state_pick){task, EACH}, 1, NULL, NULL, &a, &work, &count,
+                       &st),
              &st);
     }
     for (int i = 0; i < RUNS; i++) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // state_both_work.c: operations on subtasks, their results, and nodes.
+#include "lease_one.h"
 #include "state_both.h"
 
 // ---- dispatch
@@ -60,8 +61,8 @@ void both_lease(struct walk *w, struct store *s, dice *d)
         picks[i] = (struct state_pick){w->ids[slot] ? w->ids[slot] : 777777,
                                        any_want(w, s, d, slot, max_running_of(w, s, slot))};
     }
-    if (!succeeds(s, s->ops->lease(s->s, (struct state_taker){node, 0}, w->now_ms, picks, pick_count, NULL,
-                                   NULL, &s->arena, &work, &count, &s->st)))
+    if (!succeeds(s, lease_one(s->s, node, 0, w->now_ms, picks, pick_count, NULL, NULL, &s->arena, &work,
+                               &count, &s->st)))
         return;
     if (count)
         qsort(work, count, sizeof *work, compare_work);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // state_contract_dispatch.c: views, leases, subtasks put back, holders.
+#include "lease_one.h"
 #include "state_contract_fixture.h"
 
 static void test_views(void **state)
@@ -68,16 +69,15 @@ static void test_lease_several(void **state)
     }
     struct state_pick picks[] = {{2, 3}, {9, 5}, {1, 2}, {2, 1}, {3, 0}};
     struct works w;
-    must(f, f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, picks, 5, NULL, NULL, &f->arena,
-                          &w.at, &w.count, &f->st));
+    must(f, lease_one(f->s, node, 0, f->now_ms, picks, 5, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
     uint64_t seen[3] = {0}; // of each task in order; the tasks in any
     for (size_t i = 0; i < w.count; i++)
         assert_true(w.at[i].task <= 2 && w.at[i].seq == ++seen[w.at[i].task]);
     assert_true(seen[1] == 2 && seen[2] == 4);
     char *before = snapshot(f);
-    assert_code(f, NRPC_NOT_FOUND,
-                f->ops->lease(f->s, (struct state_taker){node + 1, 0}, f->now_ms, picks, 5, NULL, NULL,
-                              &f->arena, &w.at, &w.count, &f->st));
+    assert_code(
+        f, NRPC_NOT_FOUND,
+        lease_one(f->s, node + 1, 0, f->now_ms, picks, 5, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
     assert_unchanged(f, before);
 }
 
@@ -93,8 +93,7 @@ static void test_lease_over_budget(void **state)
     struct works w;
     arena_init(&small, 4096);
     assert_code(f, NRPC_RESOURCE_EXHAUSTED,
-                f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, &pick, 1, NULL, NULL, &small,
-                              &w.at, &w.count, &f->st));
+                lease_one(f->s, node, 0, f->now_ms, &pick, 1, NULL, NULL, &small, &w.at, &w.count, &f->st));
     arena_fini(&small);
     if (!f->s->disposable) // the answer of another process can come to nothing as if it had been lost
         assert_unchanged(f, before);
@@ -126,8 +125,8 @@ static void test_lease_in_budget(void **state)
         struct budget budget = {.bytes = 1000000, .used = round == 1 ? 700000 : 0};
         size_t room = budget.bytes - budget.used;
         bool own = round > 1;
-        must(f, f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, picks, TASKS,
-                              own ? NULL : &budget, left, &f->arena, &w.at, &w.count, &f->st));
+        must(f, lease_one(f->s, node, 0, f->now_ms, picks, TASKS, own ? NULL : &budget, left, &f->arena,
+                          &w.at, &w.count, &f->st));
         room = own ? STATE_BATCH_BYTES : room;
         assert_true(w.count > 0 && (w.count - 1) * BYTES < room); // one may go beyond
         for (size_t i = 0; i < w.count; i++)
@@ -148,8 +147,7 @@ static struct works lease_most(struct fixture *f, uint64_t node, uint64_t most, 
 {
     struct works w;
     struct state_pick pick = {task, count};
-    must(f, f->ops->lease(f->s, (struct state_taker){node, most}, f->now_ms, &pick, 1, NULL, left, &f->arena,
-                          &w.at, &w.count, &f->st));
+    must(f, lease_one(f->s, node, most, f->now_ms, &pick, 1, NULL, left, &f->arena, &w.at, &w.count, &f->st));
     return w;
 }
 
@@ -181,6 +179,44 @@ static void test_lease_most(void **state)
     assert_int_equal(left, 23);
     assert_int_equal(lease_most(f, node, 0, 1, 60, &left).count, 23);
     assert_int_equal(left, 0);
+}
+
+// Several nodes in one call: in their order, each by its own bounds; who is not registered is told so, and
+// the others get theirs.
+static void test_lease_to_many(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t a = node_make(f, CLOCK_NEVER), b = node_make(f, CLOCK_NEVER);
+    admit(f, 1);
+    push(f, 1, 100, true);
+    struct state_pick some = {1, 30}, twice[] = {{1, 20}, {1, 30}}, most = {1, 100};
+    struct state_taker takers[] = {
+        {.node = a, .picks = &some, .pick_count = 1},
+        {.node = b + 1, .picks = &some, .pick_count = 1},
+        {.node = b, .most = 40, .picks = twice, .pick_count = 2},
+        {.node = a, .most = 50, .picks = &most, .pick_count = 1},
+        {.node = b, .picks = &most, .pick_count = 1},
+    };
+    must(f, f->ops->lease(f->s, f->now_ms, takers, 5, &f->arena, &f->st));
+    const struct {
+        int code;
+        size_t count;
+        uint64_t first;
+        uint32_t left; // of the last pick
+    } expected[] = {{NRPC_OK, 30, 1, 0},
+                    {NRPC_NOT_FOUND, 0, 0, 0},
+                    {NRPC_OK, 40, 31, 10},
+                    {NRPC_OK, 20, 71, 10},
+                    {NRPC_OK, 10, 91, 0}};
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(takers[i].code, expected[i].code);
+        assert_int_equal(takers[i].count, expected[i].count);
+        if (!takers[i].count)
+            continue;
+        assert_int_equal(takers[i].work->seq, expected[i].first);
+        assert_int_equal(takers[i].left[takers[i].pick_count - 1], expected[i].left);
+    }
+    assert_look(f, 1, "draining gen=100 run=100 done");
 }
 
 static void test_max_running(void **state)
@@ -239,8 +275,7 @@ static void test_retries_in_two_picks(void **state)
         settle(f, &w.at[i], MODEL_FAILURE);
     f->now_ms += 100;
     struct state_pick picks[] = {{1, 2}, {1, 2}, {1, 2}};
-    must(f, f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, picks, 3, NULL, NULL, &f->arena,
-                          &w.at, &w.count, &f->st));
+    must(f, lease_one(f->s, node, 0, f->now_ms, picks, 3, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
     assert_int_equal(w.count, 5);
     assert_look(f, 1, "draining gen=200 retried=5 run=200 done");
 }
@@ -377,6 +412,7 @@ const struct CMUnitTest state_dispatch_tests[] = {
     TEST(test_lease_over_budget),
     TEST(test_lease_in_budget),
     TEST(test_lease_most),
+    TEST(test_lease_to_many),
     TEST(test_max_running),
     TEST(test_retries_come_first),
     TEST(test_retries_in_two_picks),

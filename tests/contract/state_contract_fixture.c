@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // state_contract_fixture.c: the state contract's words.
 #include "state_contract_fixture.h"
+#include "lease_one.h"
 
 const struct state_contract *fixture_contract;
 
@@ -344,8 +345,7 @@ struct works lease(struct fixture *f, uint64_t node, uint64_t task, uint32_t cou
 {
     struct works w;
     struct state_pick pick = {task, count};
-    must(f, f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, &pick, 1, NULL, NULL, &f->arena,
-                          &w.at, &w.count, &f->st));
+    must(f, lease_one(f->s, node, 0, f->now_ms, &pick, 1, NULL, NULL, &f->arena, &w.at, &w.count, &f->st));
     return w;
 }
 

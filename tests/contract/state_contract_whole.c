@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // state_contract_whole.c: a store closed and opened again, used by several threads, and walked through at
 // random.
+#include "lease_one.h"
 #include "state_contract_fixture.h"
 
 #include <pthread.h>
@@ -29,8 +30,7 @@ static uint64_t node_after_reopening(struct fixture *f, uint64_t node, const str
     struct state_work *works;
     size_t count;
     assert_code(f, NRPC_NOT_FOUND,
-                f->ops->lease(f->s, (struct state_taker){node, 0}, f->now_ms, &pick, 1, NULL, NULL, &f->arena,
-                              &works, &count, &f->st));
+                lease_one(f->s, node, 0, f->now_ms, &pick, 1, NULL, NULL, &f->arena, &works, &count, &f->st));
     uint64_t again = node_again(f, node, f->now_ms + 100000, &h);
     for (size_t i = 0; i < h.count; i++)
         assert_true(h.kept[i]);
@@ -112,8 +112,7 @@ static void *work(void *user)
             batch[k] = (struct state_subtask){{"x", 1}, 1000};
         w->failed |=
             s->ops->feed(s, w->task, (uint64_t)i * BATCH, batch, BATCH, i + 1 == ROUNDS, &fed, &st) != 0;
-        w->failed |= s->ops->lease(s, (struct state_taker){w->node, 0}, 1000, picks, 2, NULL, NULL, &a,
-                                   &works, &count, &st) != 0;
+        w->failed |= lease_one(s, w->node, 0, 1000, picks, 2, NULL, NULL, &a, &works, &count, &st) != 0;
         for (size_t k = 0; k < count; k++)
             entries[k] = (struct state_settle){.ref = ref_of(&works[k]), .kind = MODEL_SUCCESS};
         w->failed |= s->ops->settle(s, 1000, entries, count, verdicts, &st) != 0;

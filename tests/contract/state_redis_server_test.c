@@ -2,6 +2,7 @@
 // state_redis_server_test.c: what only a server can do: be wiped, restarted, full, paused, failed over,
 // misconfigured; and what is left in it.
 #include "base/clock.h"
+#include "lease_one.h"
 #include "servers/servers.h"
 #include "state/state_redis.h"
 
@@ -117,8 +118,8 @@ static int push(struct place *p, uint64_t task, uint64_t fence, uint64_t at, siz
 static size_t lease(struct place *p, uint64_t task, uint32_t count, struct state_work **works)
 {
     size_t n;
-    must(p, p->ops->lease(p->s, (struct state_taker){p->node, 0}, p->now_ms,
-                          &(struct state_pick){task, count}, 1, NULL, NULL, &p->a, works, &n, &p->st));
+    must(p, lease_one(p->s, p->node, 0, p->now_ms, &(struct state_pick){task, count}, 1, NULL, NULL, &p->a,
+                      works, &n, &p->st));
     return n;
 }
 
@@ -311,8 +312,8 @@ static bool has_lease(struct place *p, struct state_holder by, struct state_ref 
 static int try_lease(struct place *p, uint64_t task, struct state_work **works, size_t *count)
 {
     uint32_t left = 0;
-    int code = p->ops->lease(p->s, (struct state_taker){p->node, 0}, p->now_ms, &(struct state_pick){task, 9},
-                             1, NULL, &left, &p->a, works, count, &p->st);
+    int code = lease_one(p->s, p->node, 0, p->now_ms, &(struct state_pick){task, 9}, 1, NULL, &left, &p->a,
+                         works, count, &p->st);
     assert_true(code != NRPC_FAILED_PRECONDITION || left == 9);
     return code;
 }

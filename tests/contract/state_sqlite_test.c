@@ -2,6 +2,7 @@
 // state_sqlite_test.c: the state contract on a file and in memory, and what only the file can do: be locked,
 // killed, full.
 #include "embedded/db_internal.h"
+#include "lease_one.h"
 #include "state_contract_fixture.h"
 
 #include <fcntl.h>
@@ -262,9 +263,7 @@ static void settle_some(struct state *s, uint64_t node, enum model_kind kind, si
     struct state_settle entries[50] = {0};
     enum state_verdict verdicts[50];
     arena_init(&a, 0);
-    assert_int_equal(
-        s->ops->lease(s, (struct state_taker){node, 0}, 1000, &pick, 1, NULL, NULL, &a, &works, &count, &st),
-        NRPC_OK);
+    assert_int_equal(lease_one(s, node, 0, 1000, &pick, 1, NULL, NULL, &a, &works, &count, &st), NRPC_OK);
     for (size_t i = 0; i < count; i++)
         entries[i] = (struct state_settle){.ref = {1, works[i].seq, works[i].attempt}, .kind = kind};
     assert_int_equal(s->ops->settle(s, 1000, entries, count, verdicts, &st), NRPC_OK);

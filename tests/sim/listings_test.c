@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // listings_test.c: whatever there is to list, an answer fits into a message, and the next goes on where it
 // ended.
+#include "lease_one.h"
 #include "sim/sim.h"
 
 #include "base/log.h"
@@ -121,8 +122,7 @@ static void fail_all(uint64_t task)
     size_t count;
     arena_init(&a, 0);
     assert_int_equal(sim.state->ops->node_add(sim.state, &n, NULL, NULL, &node, &st), NRPC_OK);
-    assert_int_equal(sim.state->ops->lease(sim.state, (struct state_taker){node, 0}, sim_now_ms(), &pick, 1,
-                                           NULL, NULL, &a, &w, &count, &st),
+    assert_int_equal(lease_one(sim.state, node, 0, sim_now_ms(), &pick, 1, NULL, NULL, &a, &w, &count, &st),
                      NRPC_OK);
     assert_int_equal(count, FAILURES);
     struct state_settle *entries = arena_calloc(&a, count * sizeof *entries);

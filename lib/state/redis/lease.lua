@@ -1,37 +1,29 @@
 -- SPDX-License-Identifier: Apache-2.0
--- lease.lua: gives ready subtasks to a node: retries that are due first, then fresh ones in order.
--- arguments: node, leases that it may hold afterwards (0: any number), bytes that the params may take, count of picks;
---   each: task, count
--- returns: parts, one after the other: task, type, tile, mask, attempt, timeout, pieces; the number of picks that were
---   done before the node or the bytes were full; how many of the next found no room; NOT_FOUND; FAILED_PRECONDITION: not verified
-local node, most, room_bytes, out, bytes = number(), number(), number(), {}, 0
-if not call('ZSCORE', P .. 'nodes', node) then
-    return fail(NOT_FOUND, 'node %.0f is not registered', node)
-end
-local holder, wrong = node_fields(string.format('%.0f', node))
-if not holder then
-    return fail(NOT_FOUND, 'node %.0f must register again: %s', node, wrong)
-end
-if not is_verified() then
-    return fail(FAILED_PRECONDITION, UNVERIFIED)
-end
+-- lease.lua: gives ready subtasks to nodes, one after the other: retries that are due first, then fresh ones in order.
+-- arguments: count of nodes; each: node, leases that it may hold afterwards (0: any number), bytes that the params may
+--   take, count of picks; each: task, count
+-- returns: for each node {0, parts, one after the other: task, type, tile, mask, attempt, timeout, pieces; the number of
+--   picks that were done before the node or the bytes were full; how many of the next found no room}, {NOT_FOUND, why} or
+--   {FAILED_PRECONDITION, why}: not verified
+local verified = is_verified()
+local to -- whose turn it is: {node, free: leases that it may get, room: bytes left, out}
 
 -- Up to `want` of the subtasks of a group in the mask.
 local function lease(tile, g, mask, want)
     local t = tile.task
     local value = pieces_get(t, tile.n)
     mask = lowest(mask, want)
-    if bytes + #value > room_bytes then
-        mask = pieces_limit(value, mask, room_bytes - bytes)
+    if #value > to.room then
+        mask = pieces_limit(value, mask, to.room)
     end
     value = pieces_cut(t, tile.n, value, mask)
     local part, count = group_split(tile, g, mask), count_bits(mask)
-    part.state, part.node, part.attempt, part.due = LEASED, node, g.attempt + 1, NOW + g.timeout + LEASE_SPARE_MS
+    part.state, part.node, part.attempt, part.due = LEASED, to.node, g.attempt + 1, NOW + g.timeout + LEASE_SPARE_MS
     t.queued, t.running = t.queued - count, t.running + count
-    node_count(node, count, 0)
-    bytes = bytes + #value
+    node_count(to.node, count, 0)
+    to.room = to.room - #value
     for _, field in ipairs({t.id, t.type, tile.n, mask, part.attempt, g.timeout, value}) do
-        out[#out + 1] = field
+        to.out[#to.out + 1] = field
     end
     return count
 end
@@ -46,7 +38,7 @@ local function lease_retries(t, want)
         local tile = tile_listed(t, tonumber(n), WAITING)
         for i = 1, #tile.groups do
             local g = tile.groups[i]
-            if g.state == WAITING and g.due <= NOW and taken < want and bytes < room_bytes then
+            if g.state == WAITING and g.due <= NOW and taken < want and to.room > 0 then
                 taken = taken + lease(tile, g, g.mask, want - taken)
             end
         end
@@ -55,11 +47,11 @@ local function lease_retries(t, want)
 end
 
 local function lease_fresh(t, want)
-    while want > 0 and fresh(t) > 0 and bytes < room_bytes do
+    while want > 0 and fresh(t) > 0 and to.room > 0 do
         local tile, taken = tile_get(t, math.floor((t.cursor - 1) / 32)), 0
         for i = 1, #tile.groups do
             local g = tile.groups[i]
-            if g.state == FRESH and g.mask ~= 0 and taken < want and bytes < room_bytes then
+            if g.state == FRESH and g.mask ~= 0 and taken < want and to.room > 0 then
                 taken = taken + lease(tile, g, g.mask, want - taken)
             end
         end
@@ -79,14 +71,6 @@ local function room(t)
     return math.min(free, t.queued)
 end
 
--- Counts what cannot be: it holds 32 of a tile at most.
-local running = tonumber(holder[6])
-if most > 0 and running >= most and running > 32 * #node_tiles(node) then
-    return fail(NOT_FOUND, 'node %.0f must register again: %sn:%.0f, field "running" is %s', node, P, node, holder[6])
-end
-local free = most > 0 and most - running or math.huge
-local picked, no_room = 0, 0
-
 -- What is left of the pick; nil: there is no such task.
 local function lease_task(id, want)
     local t = task_find(id)
@@ -94,22 +78,58 @@ local function lease_task(id, want)
         return nil
     end
     want = math.min(want, room(t))
-    local may = math.max(math.min(want, free), 0)
+    local may = math.max(math.min(want, to.free), 0)
     local got = may - lease_fresh(t, may - lease_retries(t, may))
-    free = free - got
+    to.free = to.free - got
     return want - got
 end
 
-for _ = 1, number() do
-    local id, want, parts = text(), number(), #out
-    local left = guard(id, lease_task, id, want)
-    while not left and #out > parts do -- what was taken of a damaged task goes to nobody
-        out[#out] = nil
+-- Leases that it may get; nil, and why not.
+local function room_of(node, most)
+    local id = string.format('%.0f', node)
+    if not call('ZSCORE', P .. 'nodes', id) then
+        return nil, string.format('node %s is not registered', id)
     end
-    no_room = left or 0
-    if no_room > 0 and (bytes >= room_bytes or free <= 0) then
-        break
+    local holder, wrong = node_fields(id)
+    if not holder then
+        return nil, string.format('node %s must register again: %s', id, wrong)
     end
-    picked, no_room = picked + 1, 0
+    local running = tonumber(holder[6]) + node_counted(node)
+    if most > 0 and running >= most and running > 32 * #node_tiles(node) then -- it holds 32 of a tile at most
+        return nil, string.format('node %s must register again: %sn:%s, field "running" is %s', id, P, id, holder[6])
+    end
+    return most > 0 and most - running or math.huge
 end
-return done(out, picked, no_room)
+
+local function lease_picks(picks)
+    local done_picks = 0
+    for i = 1, #picks, 2 do
+        local id, parts = picks[i], #to.out
+        local left = guard(id, lease_task, id, picks[i + 1])
+        while not left and #to.out > parts do -- what was taken of a damaged task goes to nobody
+            to.out[#to.out] = nil
+        end
+        if left and left > 0 and (to.room <= 0 or to.free <= 0) then
+            return {0, to.out, done_picks, left}
+        end
+        done_picks = done_picks + 1
+    end
+    return {0, to.out, done_picks, 0}
+end
+
+local answers = {}
+for i = 1, number() do
+    local node, most, bytes, picks = number(), number(), number(), {}
+    for _ = 1, number() do
+        picks[#picks + 1] = text()
+        picks[#picks + 1] = number()
+    end
+    local free, why = room_of(node, most)
+    to = {node = node, free = free, room = bytes, out = {}}
+    if not free then
+        answers[i] = {NOT_FOUND, why}
+    else
+        answers[i] = verified and lease_picks(picks) or {FAILED_PRECONDITION, UNVERIFIED}
+    end
+end
+return done(answers)

@@ -808,6 +808,11 @@ local function node_count(node, running, settled)
     n.running, n.settled = n.running + running, n.settled + settled
 end
 
+-- Leases that it was given in this call.
+local function node_counted(node)
+    return nodes[node] and nodes[node].running or 0
+end
+
 -- What cannot be counted makes the node register again when it is given something (node_fields).
 local function nodes_flush()
     for node, running in pairs(recounted) do
