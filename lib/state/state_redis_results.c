@@ -69,8 +69,11 @@ static void read_items(struct rs_call *c, const char *key, uint64_t task, const 
     *out = rs_out(c, *count + 1, sizeof **out);
     for (size_t i = 0; i < *count && !c->code; i++)
         read_item(c, rs_at(items, i), first + i, &(*out)[i]);
-    if (c->code == NRPC_DATA_LOSS)
+    if (c->code == NRPC_DATA_LOSS) { // as a script answers that has found it
         rs_ruin(c->shard, task, key, "an entry is no result");
+        c->code = status_set(c->st, NRPC_NOT_FOUND, "task %llu is not under way: what was here of it is damaged",
+                             (unsigned long long)task);
+    }
 }
 
 int rs_results(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,

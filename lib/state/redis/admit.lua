@@ -59,8 +59,9 @@ local function admit(t, param)
         t.checkpoint, t.base_checkpoint = 1, 1
         call('HSET', P .. 'c:' .. t.id, 1, checkpoint)
     end
-    call('HSET', P .. 't:' .. t.id, 'type', t.type, 'group', t.group, 'param', param, 'fixed', numbers_write(FIXED, t),
-         'born', born, 'param_sum', redis.sha1hex(param), 'attempts', t.attempts)
+    local fixed = numbers_write(FIXED, t)
+    call('HSET', P .. 't:' .. t.id, 'type', t.type, 'group', t.group, 'param', param, 'fixed', fixed, 'born', born,
+         'sum', task_sum(t.type, t.group, fixed), 'param_sum', redis.sha1hex(param), 'attempts', t.attempts)
     call('ZADD', P .. 'phase:1', t.id, t.id)
     last_task = math.max(last_task, tonumber(t.id))
     call('ZADD', P .. 'deadlines', t.deadline, t.id)

@@ -28,7 +28,7 @@ local ATTEMPTS_ANEW = 100000 -- apart, for each time that a task was damaged
 local SEGMENT_SUBTASKS, SEGMENT_MS, SEGMENTS_MAX = 500, 1000, 64
 
 -- A lease that ends later than this was given by a clock gone wrong, and must not outlive it.
-local LEASE_MAX_MS, NEVER = 600000, 9007199254740992
+local LEASE_MAX_MS, NEVER, U32_MAX = 600000, 9007199254740992, 4294967295
 
 -- Members of a sorted set of leases that have run out.
 local function run_out(key, max)
@@ -177,15 +177,21 @@ local MOVING = {'phase', 'paused', 'outcome', 'version', 'owner_until', 'fence',
                 'cursor', 'results', 'results_read', 'percent', 'segment', 'base', 'checkpoint', 'base_checkpoint', 'epoch'}
 local COUNTERS = {'generated', 'succeeded', 'failed', 'timed_out', 'cancelled', 'retried', 'redispatched'}
 
+-- What the numbers of a task or a segment must lie within; 0 and NEVER if not said.
+local LEAST = {tolerated = -1, percent = -1, phase = GENERATING, cursor = 1, segment = 1, base = 1}
+local MOST = {keep = 1, fed = 1, closing = 1, paused = 1, done = 1, phase = CLOSED, outcome = OUTCOME_DROPPED, percent = 100,
+              priority = U32_MAX, max_retries = U32_MAX, backoff = U32_MAX, max_running = U32_MAX, segment = U32_MAX,
+              generated = 1e14}
+
 local function numbers_read(row, names, out, id, key, field)
     local i = 0
     for value in string.gmatch(row or damaged(id, '%s has no field "%s"', key, field), '%S+') do
-        local n = tonumber(value)
         i = i + 1
-        if not n or n % 1 ~= 0 or n > NEVER or n < -NEVER or i > #names then
+        local n, name = tonumber(value), names[i]
+        if not (name and n and n % 1 == 0 and n >= (LEAST[name] or 0) and n <= (MOST[name] or NEVER)) then
             damaged(id, '%s, field "%s": its number %d is "%s"', key, field, i, string.sub(value, 1, 40))
         end
-        out[names[i]] = n
+        out[name] = n
     end
     if i < #names then
         damaged(id, '%s, field "%s" has %d numbers of %d', key, field, i, #names)
@@ -239,17 +245,16 @@ local function task_enter(t)
     return t
 end
 
-local function within(value, least, most)
-    return value >= least and value <= most
-end
-
--- What must hold of a task's numbers whatever has happened.
+-- What must hold of them whatever has happened.
 local function task_adds_up(t)
-    return within(t.phase, GENERATING, CLOSED) and within(t.outcome, 0, OUTCOME_DROPPED) and within(t.paused, 0, 1) and
-        within(t.done, 0, 1) and within(t.percent, -1, 100) and t.running >= 0 and t.owner_until >= 0 and
-        within(fresh(t), 0, t.queued) and within(t.made, 0, t.generated) and t.base <= t.segment and
+    return t.queued >= fresh(t) and fresh(t) >= 0 and t.made <= t.generated and t.base <= t.segment and
         t.results_read <= t.results and
         t.generated == t.succeeded + t.failed + t.timed_out + t.cancelled + t.running + t.queued
+end
+
+-- Of what stays as it was admitted.
+local function task_sum(type_name, group, fixed)
+    return redis.sha1hex(type_name .. '\0' .. group .. '\0' .. fixed)
 end
 
 local function task_find(id)
@@ -258,7 +263,7 @@ local function task_find(id)
     if t ~= nil then
         return t or nil
     end
-    local row = call('HMGET', P .. 't:' .. id, 'fixed', 'moving', 'type', 'group', 'owner', 'message', 'attempts')
+    local row = call('HMGET', P .. 't:' .. id, 'fixed', 'moving', 'type', 'group', 'owner', 'message', 'attempts', 'sum')
     if not (row[1] or row[2] or row[3] or row[4] or row[5]) then
         tasks[id] = false
         return nil
@@ -272,6 +277,9 @@ local function task_find(id)
     t.owner_before = t.owner
     numbers_read(row[1], FIXED, t, id, 't:' .. id, 'fixed')
     numbers_read(row[2], MOVING, t, id, 't:' .. id, 'moving')
+    if row[8] and row[8] ~= task_sum(row[3], row[4], row[1]) then
+        damaged(id, 't:%s: its fields "type", "group" and "fixed" are not what was stored', id)
+    end
     if not task_adds_up(t) then
         damaged(id, 't:%s, field "moving" does not add up: %s', id, row[2])
     end
@@ -282,14 +290,17 @@ end
 -- as its record tells. Its subtasks are numbered again then, by other attempts ("attempts": so that no result of an
 -- earlier one is taken for one of these).
 local function task_ruin(id, text)
-    local t, ok, tiles = tasks[id], pcall(call, 'HKEYS', P .. 's:' .. id)
+    local t = tasks[id]
     make_room()
     tasks[id] = false
     if t then
         t.ruined = true
     end
-    for _, n in ipairs(ok and tiles or {}) do
-        call('ZREM', P .. 'due', id .. ':' .. n)
+    for _, kind in ipairs({'s:', 'p:'}) do
+        local ok, tiles = pcall(call, 'HKEYS', P .. kind .. id)
+        for _, n in ipairs(ok and tiles or {}) do
+            call('ZREM', P .. 'due', id .. ':' .. n)
+        end
     end
     for kind in pairs(KEYS_OF_TASK) do
         call('UNLINK', P .. kind .. ':' .. id)
@@ -520,11 +531,20 @@ local function tile_get(t, n)
     return tile_new(t, n, groups)
 end
 
--- A tile that an index names: something of it is in that state, and fits.
-local function tile_listed(t, n, state, fits)
+-- A tile of which something should be leased. If nothing is, and the index says that something is, it is damaged.
+local function tile_checked(t, n)
+    local tile = tile_get(t, n)
+    if not tile.changed and not tile.due and call('ZSCORE', P .. 'due', t.id .. ':' .. n) then
+        damaged(t.id, 's:%s, field "%s": what is leased of it is missing', t.id, n)
+    end
+    return tile
+end
+
+-- A tile that an index names: something of it is in that state.
+local function tile_listed(t, n, state)
     local tile = tile_get(t, n)
     for _, g in ipairs(tile.groups) do
-        if g.state == state and (not fits or fits(g)) then
+        if g.state == state then
             return tile
         end
     end
@@ -743,7 +763,7 @@ local function group_is_of(g, node, session)
 end
 
 local NODE = {'name', 'host', 'types', 'pid', 'slots', 'running', 'settled', 'session'}
-local NODE_MAX = {pid = 4294967295, slots = 4294967295, running = NEVER, settled = NEVER, session = math.huge}
+local NODE_MAX = {pid = U32_MAX, slots = U32_MAX, running = NEVER, settled = NEVER, session = 2 ^ 64}
 
 -- The fields of a node in that order; or nil, and what is wrong: the node must register again then.
 local function node_fields(id)
@@ -755,7 +775,8 @@ local function node_fields(id)
     for i, field in ipairs(NODE) do
         if not row[i] then
             return nil, string.format('%s has no field "%s"', key, field)
-        elseif NODE_MAX[field] and not (string.match(row[i], '^%d+$') and whole(row[i], NODE_MAX[field])) then
+        elseif NODE_MAX[field] and not (string.match(row[i], '^%d+$') and whole(row[i], NODE_MAX[field]) and
+                                        (#row[i] < 20 or row[i] <= '18446744073709551615')) then
             return nil, string.format('%s, field "%s" is "%s"', key, field, string.sub(row[i], 1, 40))
         end
     end
@@ -890,15 +911,13 @@ local function holding_take(held, node, heir)
     local keeps = 0
     for _, name in ipairs(node_tiles(node)) do
         local id, n = string.match(name, '^(%d+):(%d+)$')
-        local taken = id and guard(id, function()
-            local t = task_find(id)
-            local tile = t and tile_listed(t, tonumber(n), LEASED, function(g) return g.node == node end)
-            return tile and holding_take_tile(held, node, heir, t, tile)
-        end)
-        if not taken then -- the task is not there any more
+        local t = id and guard(id, task_find, id)
+        local tile = t and guard(id, tile_checked, t, tonumber(n))
+        if tile and tile.nodes and tile.nodes[node] then
+            keeps = keeps + (guard(id, holding_take_tile, held, node, heir, t, tile) or 0)
+        elseif not (tile and tile.changed) then -- of a task, or a tile, that was damaged
             node_holds('SREM', node, name)
         end
-        keeps = keeps + (taken or 0)
     end
     if heir == node then
         node_count(node, 0, 0)

@@ -1,11 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- node_renew.lua: extends nodes' leases.
 -- arguments: until, count, ids
--- returns: ids that are not registered
+-- returns: ids that are not registered, or are under a session that is not theirs: results of theirs would be stale
 local until_ms, lost = number(), {}
+
+local function is_well(id)
+    local ok, session = pcall(call, 'HGET', P .. 'n:' .. id, 'session')
+    return ok and session and (session == '0' or call('HGET', P .. 'sessions', session) == id)
+end
+
 for _ = 1, number() do
     local id = text()
-    if call('ZSCORE', P .. 'nodes', id) then
+    if call('ZSCORE', P .. 'nodes', id) and is_well(id) then
         call('ZADD', P .. 'nodes', 'GT', until_ms, id)
     else
         lost[#lost + 1] = id

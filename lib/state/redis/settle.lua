@@ -8,13 +8,6 @@
 --   its task keeps results
 local verdicts, keeps = {}, {}
 
--- What is leased under its number in the index, and not here, is damaged; all else is stale.
-local function tile_stale(t, n)
-    if #t.tiles[n].groups == 0 and call('ZSCORE', P .. 'due', t.id .. ':' .. n) then
-        damaged(t.id, 's:%s has no field "%s", of which something is leased', t.id, n)
-    end
-end
-
 local function many_read()
     return {number(), number(), text(), text(), text(), text()}
 end
@@ -38,7 +31,7 @@ local function many(t, n, attempt, node, session, args)
         end
     end
     if settled == 0 then
-        tile_stale(t, n)
+        tile_checked(t, n)
         return 0
     end
     t.changed, tile.changed, t.hints = true, true, bor(t.hints, HINT_SETTLED)
@@ -84,7 +77,7 @@ local function one(t, n, attempt, node, session, args)
             return verdict
         end
     end
-    tile_stale(t, n)
+    tile_checked(t, n)
     return 0
 end
 

@@ -16,11 +16,11 @@ local function end_all(tile, kind, message, is_ended)
 end
 
 -- Ends what has ended of the tile that an index names; the name goes if there is no such task.
-local function end_named(name, kind, message, is_ended)
+local function end_named(name, find, kind, message, is_ended)
     local id, n = string.match(name, '^(%d+):(%d+)$')
     local found = id and guard(id, function()
         local t = task_find(id)
-        local tile = t and tile_listed(t, tonumber(n), LEASED)
+        local tile = t and find(t, tonumber(n), LEASED)
         if tile then
             end_all(tile, kind, message, is_ended)
         end
@@ -38,12 +38,12 @@ for _, node in ipairs(run_out(P .. 'nodes_past', NODES_MAX)) do
 end
 for _, node in ipairs(lost) do
     for _, name in ipairs(node_tiles(tonumber(node))) do
-        end_named(name, LOST, 'its node was lost', function(g) return g.node == tonumber(node) end)
+        end_named(name, tile_checked, LOST, 'its node was lost', function(g) return g.node == tonumber(node) end)
     end
 end
 local overdue = call('ZRANGEBYSCORE', P .. 'due', '-inf', NOW, 'LIMIT', 0, TILES_MAX)
 for _, name in ipairs(overdue) do
-    end_named(name, TIMEOUT, 'its node did not report it in time', function(g) return g.due <= NOW end)
+    end_named(name, tile_listed, TIMEOUT, 'its node did not report it in time', function(g) return g.due <= NOW end)
 end
 local answer = done(lost)
 for _, node in ipairs(lost) do
