@@ -247,7 +247,7 @@ struct records_ops {
 
     // Puts tasks as they are, each by its own code, in one transaction. Their events get new sequence
     // numbers, at the end of the history here; ids given from now on are above theirs. INVALID_ARGUMENT: an
-    // id that is 0 or over 2^63 - 1, or no status.
+    // id that is 0 or over MODEL_IMPORTED_ID_MAX, or no status.
     int (*import)(struct records *r, struct records_import *tasks, size_t count, struct nrpc_status *st);
 };
 

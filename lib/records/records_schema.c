@@ -5,6 +5,12 @@
 // since. Times are milliseconds, time_cost is seconds. next_check_time is when somebody must look at the task
 // at the latest: its deadline, and 0 when it has ended.
 //
+// The view `v_task` has the same columns with times as dates in UTC, for queries by hand and of programs that
+// knew tbl_task with such: NULL where the number is 0. In MySQL it reads columns that are generated from the
+// numbers and have keys: a function of a number in the view could use none. They are stored, since keys of
+// virtual columns make each server purge by computing them; and no session's time zone can change them. The
+// numbers keep their names, since coordinators from before this migration may go on beside it.
+//
 // SQLite: AUTOINCREMENT keeps ids from being used twice; its counter is part of the transaction, so that a
 // rolled back event leaves no gap. tbl_counter is there for other ids.
 //
@@ -112,11 +118,40 @@ static const char mysql_3[] =
     "ALTER TABLE tbl_resume_point ADD COLUMN number BIGINT UNSIGNED NOT NULL DEFAULT 0;"
     "ALTER TABLE tbl_task_failure ADD COLUMN point BIGINT UNSIGNED NOT NULL DEFAULT 0";
 
+#define SAME_COLUMNS                                                                                         \
+    "  task_type, time_cost, task_status, resource_group, priority, message,"                                \
+    "  generated, succeeded, failed, timed_out, cancelled, retried, redispatched, idempotency_key"
+
+// After the year 9999 it is the end of that year. Six digits, since what rounds depends on the SQL mode, and is not
+// allowed in MariaDB.
+#define DATE_OF(column)                                                                                      \
+    "DATETIME(6) GENERATED ALWAYS AS (TIMESTAMPADD(MICROSECOND,"                                             \
+    "  LEAST(GREATEST(NULLIF(" column ", 0), 0), 253402300799999) * 1000, TIMESTAMP'1970-01-01 00:00:00')) STORED"
+
+static const char mysql_4[] =
+    "ALTER TABLE tbl_task ADD COLUMN start_at " DATE_OF("start_time") ", ADD COLUMN finish_at " DATE_OF(
+        "finish_time") ", ADD COLUMN next_check_at " DATE_OF("next_check_time") ","
+    "  ADD COLUMN deadline_at " DATE_OF("deadline") ","
+    "  ADD KEY task_uid(uid), ADD KEY task_times(start_at, finish_at), ADD KEY task_check(next_check_at);"
+    "CREATE SQL SECURITY INVOKER VIEW v_task AS SELECT id, name, description, uid, creator,"
+    "  start_at AS start_time, finish_at AS finish_time, next_check_at AS next_check_time,"
+    "  deadline_at AS deadline," SAME_COLUMNS " FROM tbl_task";
+
+#define TEXT_OF(column)                                                                                      \
+    "strftime('%Y-%m-%d %H:%M:%f', min(max(nullif(" column ", 0), 0), 253402300799999) / 1000.0, 'unixepoch')"
+
+static const char sqlite_4[] =
+    "CREATE INDEX task_uid ON tbl_task(uid);"
+    "CREATE VIEW v_task AS SELECT id, name, description, uid, creator," TEXT_OF("start_time") " AS start_time,"
+    TEXT_OF("finish_time") " AS finish_time," TEXT_OF("next_check_time") " AS next_check_time,"
+    TEXT_OF("deadline") " AS deadline," SAME_COLUMNS " FROM tbl_task";
+
 // number, what it brings, SQLite's text, MySQL's text
 #define MIGRATIONS(M)                                                                                        \
     M(1, "tasks, history, failures, groups", sqlite_1, mysql_1)                                              \
     M(2, "resume points, fed subtasks, asked stops, ids", sqlite_2, mysql_2)                                 \
-    M(3, "which point counts a failure", sqlite_3, mysql_3)
+    M(3, "which point counts a failure", sqlite_3, mysql_3)                                                  \
+    M(4, "times as dates, and keys for them", sqlite_4, mysql_4)
 
 #define NAME(number, name, sqlite, mysql) [(number)-1] = (name),
 #define SQLITE_TEXT(number, name, sqlite, mysql) [(number)-1] = (sqlite),

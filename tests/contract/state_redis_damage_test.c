@@ -408,7 +408,7 @@ static void test_indexes(void **state)
         "ZADD dtf:{0}:phase:1 77777 77777",    "ZADD dtf:{0}:phase:3 77777 77777", "ZADD dtf:{0}:claims 0 77777",
         "ZADD dtf:{0}:deadlines 0 77777",      "ZADD dtf:{0}:deadlines inf 77777", "ZADD dtf:{0}:points 1 77777",
         "ZADD dtf:{0}:taken:5 0 77777",        "ZADD dtf:{0}:due 0 77777:1",       "ZADD dtf:{0}:due 0 text",
-        "HSET dtf:{0}:meta last_task text",    "HSET dtf:{0}:meta last_task 1e300", "HSET dtf:{0}:leads sweep text",
+        "HSET dtf:{0}:meta last_task text",    "HSET dtf:{0}:meta last_task 9007199254740991", "HSET dtf:{0}:meta last_node 4294967295",    "HSET dtf:{0}:meta last_task 1e300", "HSET dtf:{0}:leads sweep text",
         "HSET dtf:{0}:meta last_node text",
     };
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {

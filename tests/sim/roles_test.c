@@ -563,7 +563,7 @@ static void test_met(void **state)
     }
 }
 
-// A record whose parameters cannot be read is its own task's trouble only.
+// A record whose parameters cannot be read is its own task's trouble only: that fails, and says why.
 static void test_unreadable_record(void **state)
 {
     struct sim *s = *state;
@@ -592,7 +592,8 @@ static void test_unreadable_record(void **state)
     sim_advance(s, 5000);
     assert_completed(s, tasks[0].id, count);
     assert_completed(s, tasks[2].id, count);
-    assert_int_equal(sim_get(s, tasks[1].id).status, DTF_TASK_RUNNING);
+    assert_int_equal(sim_get(s, tasks[1].id).status, DTF_TASK_FAILED);
+    assert_non_null(strstr(sim_get(s, tasks[1].id).message, "its stored parameters cannot be read"));
 }
 
 int main(void)

@@ -93,9 +93,12 @@ local function whole(value, max)
     return (n and n % 1 == 0 and n >= 0 and n <= (max or NEVER)) and n or nil
 end
 
--- A number of `meta`: what is none there is not known, and comes again from the records.
+-- A number of `meta`. What is none there, or is so large that it leaves little room for more, is not known, and comes
+-- again from the records.
+local META_MOST = {last_task = 2 ^ 52, last_event = 2 ^ 52, last_node = 2 ^ 31}
+
 local function meta_number(name)
-    return whole(call('HGET', P .. 'meta', name)) or 0
+    return whole(call('HGET', P .. 'meta', name), META_MOST[name]) or 0
 end
 
 local KEYS_OF_TASK = {t = 'hash', p = 'hash', s = 'hash', c = 'hash', g = 'hash', w = 'zset', r = 'list', f = 'list'}

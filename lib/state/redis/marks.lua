@@ -3,9 +3,9 @@
 -- arguments: task, event, node: at least these
 -- returns: task, event, node
 local NAMES = {'last_task', 'last_event', 'last_node'}
-local row, marks = call('HMGET', P .. 'meta', unpack(NAMES)), {}
+local marks = {}
 for i, name in ipairs(NAMES) do
-    local known, seen = whole(row[i]) or 0, number()
+    local known, seen = meta_number(name), number()
     marks[i] = string.format('%.0f', math.max(known, seen))
     if seen > known then
         call('HSET', P .. 'meta', name, marks[i])
