@@ -267,6 +267,25 @@ void db_rollback(struct db *db)
     pthread_mutex_unlock(&db->lock);
 }
 
+// The log is all that a commit writes, and a checkpoint waits for the disk in any case.
+int db_sync(struct db *db, struct nrpc_status *st)
+{
+    sqlite3_file *log = NULL;
+    if (!db->path)
+        return NRPC_OK;
+    if (check_place(db, st))
+        return st->code;
+    pthread_mutex_lock(&db->lock);
+    int failed = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (!failed && log && log->pMethods)
+        failed = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+    if (failed)
+        db->failed = SQLITE_IOERR;
+    pthread_mutex_unlock(&db->lock);
+    return failed ? status_set(st, NRPC_UNAVAILABLE, "%s: what was written does not reach the disk", db->path)
+                  : NRPC_OK;
+}
+
 static int check_disk(const struct db *db, struct nrpc_status *st)
 {
     struct statvfs disk;

@@ -41,6 +41,10 @@ int db_begin(struct db *db, enum db_mode mode, struct nrpc_status *st);
 int db_commit(struct db *db, struct nrpc_status *st);
 void db_rollback(struct db *db);
 
+// All that was committed before survives an outage of the machine when this returns OK: one wait for the disk
+// for any number of relaxed commits. Any thread, with no transaction of its own.
+int db_sync(struct db *db, struct nrpc_status *st);
+
 // Whether what is committed now is kept: that the file is still where it was, can be written, and has room;
 // and that what failed last has succeeded since. Writes only if something failed. Any thread, with no
 // transaction of its own.

@@ -7,6 +7,9 @@
 // sense, and may be made from any thread. What a call returns through arrays is allocated from the caller's
 // arena. Time is an argument.
 //
+// A call that has returned survives the process. An outage of the machine may take the last ones with it, but
+// for `stop`, and what was done before a `sync`.
+//
 // A call that answers UNAVAILABLE may have been carried out, wholly, not at all, or for some of its tasks:
 // the answer was lost. Every call can be repeated without harm; what a lease or a claim gave whose answer was
 // lost comes back when the node is asked what it holds (node_reconcile), or when the claim runs out.
@@ -285,6 +288,9 @@ struct state_ops {
     // store's. To be set once before use, and to NULL before what it uses goes: no call is under way after
     // that but those of threads that are in another operation.
     void (*watch)(struct state *s, state_watch_fn fn, void *user);
+    // What calls that have returned have changed survives an outage of the machine. A disposable store does
+    // nothing: what must survive is recorded elsewhere.
+    int (*sync)(struct state *s, struct nrpc_status *st);
     // OK if the store answers and can be written to.
     int (*check)(struct state *s, struct nrpc_status *st);
     // Makes `owner` the one that does `duty` until until_ms, if nobody else does at now_ms; *leads: it is.

@@ -15,6 +15,7 @@
 static const struct state_ops ops = {
     .close = rs_close,
     .watch = rs_watch,
+    .sync = rs_sync,
     .check = rs_check,
     .lead = rs_lead,
     .incarnation = rs_incarnation,
@@ -328,6 +329,12 @@ int rs_finish(struct rs_call *c, enum redis_script_id script)
 struct rs_shard *rs_shard_of(const struct rs_store *store, uint64_t task)
 {
     return &store->shards[task % store->shard_count];
+}
+
+int rs_sync(struct state *s, struct nrpc_status *st)
+{
+    (void)s, (void)st;
+    return NRPC_OK;
 }
 
 int rs_check(struct state *s, struct nrpc_status *st)

@@ -197,6 +197,7 @@ int rs_hello(void *shard, redisContext *c, struct nrpc_status *st);
 // ---- the operations, each in the file of its noun; state.h documents them
 
 void rs_close(struct state *s);
+int rs_sync(struct state *s, struct nrpc_status *st);
 int rs_check(struct state *s, struct nrpc_status *st);
 int rs_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms, bool *leads,
             struct nrpc_status *st);

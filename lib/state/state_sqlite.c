@@ -7,6 +7,7 @@
 static const struct state_ops ops = {
     .close = sq_close,
     .watch = sq_watch,
+    .sync = sq_sync,
     .check = sq_check,
     .lead = sq_lead,
     .incarnation = sq_incarnation,
@@ -82,6 +83,11 @@ void sq_watch(struct state *s, state_watch_fn fn, void *user)
 {
     s->watch = fn;
     s->watch_user = user;
+}
+
+int sq_sync(struct state *s, struct nrpc_status *st)
+{
+    return db_sync(((struct sq_store *)s)->sql.db, st);
 }
 
 int sq_check(struct state *s, struct nrpc_status *st)

@@ -334,6 +334,7 @@ void sq_results_drop(struct sq_call *c, uint64_t task); // of a removed task, wh
 
 void sq_close(struct state *s);
 void sq_watch(struct state *s, state_watch_fn fn, void *user);
+int sq_sync(struct state *s, struct nrpc_status *st);
 int sq_check(struct state *s, struct nrpc_status *st);
 int sq_lead(struct state *s, const char *duty, uint64_t owner, int64_t now_ms, int64_t until_ms, bool *leads,
             struct nrpc_status *st);

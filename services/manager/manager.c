@@ -528,6 +528,7 @@ int64_t manager_step(void *self, int64_t now_ms)
     if (now_ms >= m->next_look_ms)
         look_around(m, now_ms);
     int64_t next_ms = answer_overdue(m, now_ms), doubt_ms = finds_tick(&m->finds, now_ms);
+    requests_feed_all(m);
     next_ms = doubt_ms < next_ms ? doubt_ms : next_ms;
     arena_reset(&m->arena);
     bool repairs = m->leads || m->repair_asked;
@@ -588,6 +589,7 @@ void manager_destroy(struct manager *m)
     parked_fini(&m->parked);
     repair_forget(m, 0);
     free(m->creations);
+    free(m->fed);
     free(m->new_tasks);
     free(m->closed);
     arena_fini(&m->arena);

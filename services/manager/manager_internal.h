@@ -37,6 +37,8 @@ struct manager {
     struct finds finds;
     bool repair_asked;        // by what failed here, whoever leads
     bool compare_asked;       // one of the stores has gone back in time: look at all that the state has
+    struct fed *fed;          // calls of Feed that were done, and are to be answered at the end of the step
+    size_t fed_count, fed_capacity;
     bool numbers_known;       // which were given: until then none is
     struct model_marks marks; // the highest numbers that either store has given
     struct wall wall;         // dates
@@ -83,6 +85,9 @@ int manager_record_failures(struct manager *m, uint64_t task, uint64_t segment, 
 
 // Records what was gathered, admits it, answers.
 void requests_create_all(struct manager *m, int64_t now_ms);
+
+// Sees to it that what was fed is kept, and answers who fed it.
+void requests_feed_all(struct manager *m);
 
 // What the files of requests share. Parks a request for up to wait_ms, or its caller's deadline if that is
 // earlier. false: that time is up (or none was given).

@@ -26,6 +26,11 @@ static int check_feed(const Dtf__V1__FeedRequest *q, struct nrpc_status *st)
     return NRPC_OK;
 }
 
+struct fed {
+    struct nrpc_call *call;
+    uint64_t count;
+};
+
 // What the state holds for the moment only is recorded before it is acknowledged.
 static int record_fed(struct manager *m, const Dtf__V1__FeedRequest *q, struct nrpc_status *st)
 {
@@ -75,7 +80,7 @@ static int explain_feed(struct manager *m, uint64_t task, int code, struct nrpc_
 void requests_feed(struct manager *m, struct request *r, int64_t now_ms, bool last)
 {
     const Dtf__V1__FeedRequest *q = r->message;
-    Dtf__V1__FeedResponse response = DTF__V1__FEED_RESPONSE__INIT;
+    uint64_t fed = 0;
     struct nrpc_status st;
     int code = check_feed(q, &st);
     struct state_subtask *subtasks = arena_alloc(&m->arena, (q->n_subtasks + 1) * sizeof *subtasks);
@@ -84,14 +89,34 @@ void requests_feed(struct manager *m, struct request *r, int64_t now_ms, bool la
                                              model_timeout_ms(q->subtasks[i]->timeout_ms)};
     if (code == NRPC_OK)
         code = m->env->state->ops->feed(m->env->state, q->task_id, q->at, subtasks, q->n_subtasks, q->finish,
-                                        &response.fed, &st);
+                                        &fed, &st);
     code = code ? explain_feed(m, q->task_id, code, &st) : record_fed(m, q, &st);
     if (code == NRPC_OK && last)
         finds_suspect(&m->finds, q->task_id, STATE_HINT_GENERATE - 1, STATE_HINT_GENERATE,
                       "its queue has room", now_ms);
-    if (code == NRPC_OK)
-        dtf_v1_task_service_feed_reply(r->call, &response);
-    else if (code != NRPC_RESOURCE_EXHAUSTED ||
-             !requests_park(m, r, q->task_id, PARKED_ROOM | PARKED_END, MANAGER_WAIT_MAX_MS, now_ms, last))
+    if (code == NRPC_OK) {
+        mem_grow(&m->fed, &m->fed_capacity, m->fed_count + 1, sizeof *m->fed);
+        m->fed[m->fed_count++] = (struct fed){r->call, fed};
+    } else if (code != NRPC_RESOURCE_EXHAUSTED ||
+             !requests_park(m, r, q->task_id, PARKED_ROOM | PARKED_END, MANAGER_WAIT_MAX_MS, now_ms, last)) {
         nrpc_reply_status(r->call, &st);
+    }
+}
+
+// Acknowledged means durable: one wait for the disk for all that fed in this step.
+void requests_feed_all(struct manager *m)
+{
+    struct nrpc_status st;
+    if (!m->fed_count)
+        return;
+    int code = m->env->state->ops->sync(m->env->state, &st);
+    for (size_t i = 0; i < m->fed_count; i++) {
+        Dtf__V1__FeedResponse response = DTF__V1__FEED_RESPONSE__INIT;
+        response.fed = m->fed[i].count;
+        if (code)
+            nrpc_reply_status(m->fed[i].call, &st);
+        else
+            dtf_v1_task_service_feed_reply(m->fed[i].call, &response);
+    }
+    m->fed_count = 0;
 }

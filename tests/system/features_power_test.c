@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // features_power_test.c: an embedded store goes back in time, as after a power failure or when an old copy is
 // put in its place, while nodes on other machines live on: what they have of the lost future is not taken for
-// what comes again under the same numbers.
+// what comes again under the same numbers. And what was acknowledged before a power failure holds after it.
 #include "system/cluster.h"
 
 #include <setjmp.h>
@@ -119,11 +119,102 @@ static void test_numbers_come_again(void **state)
     assert_int_equal(info.redispatched, 0);
 }
 
+// ---- what was acknowledged
+
+static int setup_kept(void **state)
+{
+    (void)state;
+    char shim[4300];
+    daemon_path(shim, sizeof shim, "power_shim.so");
+    setenv("LD_PRELOAD", shim, 1);
+    cluster_start(&c);
+    return 0;
+}
+
+static int teardown_kept(void **state)
+{
+    unsetenv("LD_PRELOAD");
+    return teardown(state);
+}
+
+// The power fails: of the files there is what an fsync has waited for.
+static void cut_power(void)
+{
+    static const char *const files[] = {"dtf.db", "dtf.db-wal", "dtf.db-shm"};
+    daemon_kill(&c.coordinator, SIGKILL);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[400], kept[420];
+        snprintf(path, sizeof path, "%s/%s", c.data, files[i]);
+        snprintf(kept, sizeof kept, "%s.kept", path);
+        unlink(path);
+        if (access(kept, F_OK) == 0)
+            copy(kept, path);
+    }
+    cluster_start_coordinator(&c);
+}
+
+static void feed(uint64_t task, uint64_t at, size_t count, bool finish)
+{
+    struct dtf_subtask_spec specs[100] = {0};
+    struct gate_subtask param = {.param = {.quiet = 1}};
+    struct nrpc_status st;
+    for (size_t i = 0; i < count; i++)
+        specs[i] = (struct dtf_subtask_spec){.param = &param, .param_bytes = sizeof param};
+    if (dtf_task_feed(c.client, task, at, specs, count, finish, &st))
+        fail_msg("%s", st.text);
+}
+
+static void test_fed(void **state)
+{
+    (void)state;
+    struct dtf_task_param p = {.type = "gate", .fed = true};
+    uint64_t task = cluster_create(&c, &p);
+    for (unsigned i = 1; i <= 5; i++) {
+        feed(task, (i - 1) * 20, 20, false);
+        cut_power();
+        assert_int_equal(cluster_status(&c, task).generated, i * 20);
+    }
+    feed(task, 80, 20, false); // again, as a client does that got no answer
+    feed(task, 100, 0, true);
+    cut_power();
+    cluster_start_node(&c, 0, "4", "5000");
+    struct dtf_task_info info = cluster_wait(&c, task);
+    assert_int_equal(info.status, DTF_TASK_COMPLETED);
+    assert_int_equal(info.succeeded, 100);
+}
+
+static void test_intents(void **state)
+{
+    (void)state;
+    struct nrpc_status st;
+    struct gate_param g = {.count = 10, .quiet = 1};
+    uint64_t cancelled = cluster_create_gate(&c, "gate", &g, NULL), paused = cluster_create_gate(&c, "gate", &g, NULL);
+    assert_int_equal(dtf_task_cancel(c.client, cancelled, "enough", &st), NRPC_OK);
+    cut_power();
+    struct dtf_task_info info = cluster_wait(&c, cancelled);
+    assert_int_equal(info.status, DTF_TASK_CANCELLED);
+    assert_string_equal(info.message, "enough");
+    assert_int_equal(dtf_task_pause(c.client, paused, &st), NRPC_OK);
+    cut_power();
+    assert_int_equal(cluster_status(&c, paused).status, DTF_TASK_PAUSED);
+    cluster_start_node(&c, 0, "4", "5000");
+    uint64_t other = cluster_create_gate(&c, "gate", &g, NULL);
+    assert_int_equal(cluster_wait(&c, other).status, DTF_TASK_COMPLETED);
+    assert_int_equal(cluster_status(&c, paused).succeeded, 0); // the state has heard of the pause, too
+    assert_int_equal(dtf_task_resume(c.client, paused, &st), NRPC_OK);
+    cut_power();
+    info = cluster_wait(&c, paused);
+    assert_int_equal(info.status, DTF_TASK_COMPLETED);
+    assert_int_equal(info.succeeded, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_task_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_numbers_come_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fed, setup_kept, teardown_kept),
+        cmocka_unit_test_setup_teardown(test_intents, setup_kept, teardown_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
