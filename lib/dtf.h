@@ -135,8 +135,9 @@ void dtf_execution_set_body(struct dtf_execution *x, const void *data, size_t si
 
 struct dtf_executor {
     // Does the work. 0: success; otherwise a failure with the text in *st. Calls of *different subtasks* of
-    // one task do run at the same time. A subtask that is still running at its timeout is reported as timed
-    // out; it keeps its slot until execute returns. Needed.
+    // one task do run at the same time. A subtask that is still running at its timeout is cancelled,
+    // and is timed out whatever it returns; what it set as its body is kept if it returns within 5 s. It
+    // keeps its slot until execute returns. Needed.
     int (*execute)(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x,
                    struct nrpc_status *st);
     // The running subtask is to stop; called from another thread, at most once, while execute runs. Must not
@@ -263,6 +264,9 @@ const char *dtf_service_url(const struct dtf_service *service, size_t index);
 // Begins an orderly stop: no new work; running subtasks get the grace period, then are cancelled and handed
 // back. Safe to call again: the second call ends the grace period.
 void dtf_service_notify_stop(struct dtf_service *service);
+// Stops the commands that services of this process run, and the process, until SIGCONT: for whoever takes
+// care of SIGTSTP (Ctrl-Z), which a terminal sends to the process alone.
+void dtf_service_suspend(void);
 // Waits until the service has stopped, then frees it.
 void dtf_service_join(struct dtf_service *service);
 

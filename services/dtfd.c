@@ -288,6 +288,10 @@ static void *wait_for_signals(void *arg)
             log_info("hangup: going on; what can change while it runs is read without being asked");
             continue;
         }
+        if (signal_number == SIGTSTP) {
+            dtf_service_suspend();
+            continue;
+        }
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); // only the waiting may be cut short
         if (signal_number == SIGALRM)
             leave_without(s->service);
@@ -313,7 +317,7 @@ static void leave(int signal_number)
 
 static void block_signals(void)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGALRM};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGALRM, SIGTSTP};
     process_block_signals(numbers, sizeof numbers / sizeof *numbers, &signals);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -347,7 +351,9 @@ static void keep_trying(struct settings *s, int (*attempt)(struct settings *s, s
             log_warn("cannot start yet, will try again: %s", st.text);
         snprintf(said, sizeof said, "%s", st.text);
         int got = sigtimedwait(&signals, NULL, &pause);
-        if (got > 0 && got != SIGHUP)
+        if (got == SIGTSTP)
+            raise(SIGSTOP);
+        else if (got > 0 && got != SIGHUP)
             exit(0);
     }
 }

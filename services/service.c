@@ -13,6 +13,7 @@
 #include "nrpc/services/channelz.h"
 #include "nrpc/services/health.h"
 #include "nrpc/services/reflection.h"
+#include "plugin/reaper.h"
 #include "store_watch.h"
 #include "stores.h"
 
@@ -252,6 +253,14 @@ static void destroy(struct dtf_service *s)
     free(s);
 }
 
+// Before there are threads, and files that its copies would hold.
+static void start_reaper(unsigned roles)
+{
+    int error = roles & DTF_ROLE_EXECUTOR ? reaper_start() : 0;
+    if (error) // tried again when a command is to be run
+        log_warn("commands cannot be run yet: fork: %s", strerror(error));
+}
+
 int dtf_service_start(unsigned roles, const struct dtf_service_options *options, struct dtf_service **out,
                       struct nrpc_status *st)
 {
@@ -266,6 +275,7 @@ int dtf_service_start(unsigned roles, const struct dtf_service_options *options,
     s->roles = roles;
     s->options = *options;
     set_defaults(&s->options);
+    start_reaper(roles);
     pthread_mutex_init(&s->mu, NULL);
     pthread_cond_init(&s->stop_asked, NULL);
     int code = roles & DTF_ROLE_COORDINATOR ? start_coordinator(s, st) : NRPC_OK;
@@ -303,6 +313,11 @@ void dtf_service_notify_stop(struct dtf_service *s)
     pthread_mutex_unlock(&s->mu);
     if (s->executor)
         executor_drain(s->executor, asked > 0);
+}
+
+void dtf_service_suspend(void)
+{
+    reaper_suspend();
 }
 
 void service_wait(struct dtf_service *s)

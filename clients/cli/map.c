@@ -109,7 +109,7 @@ static bool take_options(struct map *m, int argc, char **argv)
 // them.
 static void block_signals(sigset_t *set)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGUSR1};
     signal(SIGUSR1, SIG_DFL);
     process_block_signals(numbers, sizeof numbers / sizeof *numbers, set);
     signal(SIGPIPE, SIG_IGN); // an output that cannot be written is an error like others
@@ -135,6 +135,10 @@ static void *wait_for_signals(void *arg)
     for (int number; !sigwait(&set, &number) && !atomic_load(&m->is_over);) {
         if (number == SIGUSR1) // somebody else's
             continue;
+        if (number == SIGTSTP) {
+            dtf_service_suspend();
+            continue;
+        }
         if (first_us && clock_mono_us() - first_us > SIGNAL_AGAIN_US)
             _exit(128 + number);
         if (first_us)

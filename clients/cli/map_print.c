@@ -54,6 +54,8 @@ static void print_json(const struct map_item *item)
     json_number(&j, "run_us", item->run_us);
     json_bytes(&j, "stdout", output ? output->out.data : NULL, output ? output->out.len : 0);
     json_bytes(&j, "stderr", output ? output->err.data : NULL, output ? output->err.len : 0);
+    if (item->note)
+        json_text(&j, "note", item->note);
     json_end(&j);
 }
 
@@ -67,6 +69,18 @@ static void print_output(struct map_print *p, const Dtf__V1__CommandOutput *outp
         fflush(stdout); // if both go to one place, in this order
         fwrite(output->err.data, 1, output->err.len, stderr);
     }
+}
+
+static void print_note(struct map_print *p, const struct map_item *item)
+{
+    char quoted[ITEM_SHOWN + 100] = "";
+    FILE *f = fmemopen(quoted, sizeof quoted, "w");
+    if (f) {
+        text_quote(f, item->text, item->bytes, ITEM_SHOWN);
+        fclose(f);
+    }
+    progress_hide(p->progress);
+    cli_say("%s: %s", quoted, item->note);
 }
 
 static void remember_failure(struct map_print *p, const struct map_item *item)
@@ -94,6 +108,8 @@ static void print_item(struct map_print *p, struct map_item *item)
     } else if (item->outcome.output) {
         print_output(p, item->outcome.output);
     }
+    if (item->note && p->cli->output == CLI_TABLE)
+        print_note(p, item);
     map_window_release(p->window, item);
 }
 
@@ -150,6 +166,8 @@ void map_print_result(void *user, const struct dtf_task_result *t)
     item->code = t->result.code;
     item->run_us = t->result.run_us;
     item->failure = mem_strdup(outcome_failure(&item->outcome, &t->result, reason, sizeof reason));
+    if (!item->failure && t->result.message && *t->result.message)
+        item->note = mem_strdup(t->result.message);
     if (item->kind == DTF_RESULT_CANCELLED)
         p->cancelled++;
     else

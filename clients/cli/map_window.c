@@ -17,6 +17,7 @@ static void free_item(struct map_item *item)
 {
     outcome_free(&item->outcome);
     free(item->failure);
+    free(item->note);
     free(item);
 }
 

@@ -29,6 +29,7 @@ struct map_item {
     int32_t code;
     int64_t run_us;
     char *failure; // NULL: it succeeded
+    char *note;    // what else is said of it; NULL: nothing
     size_t held_bytes;
     size_t bytes; // of text
     char text[];

@@ -86,12 +86,14 @@ static void print_preview(const struct dtf_task_result *t, const struct outcome 
 {
     const void *data = o->output ? o->output->out.data : t->result.body;
     size_t bytes = o->output ? o->output->out.len : t->result.body_bytes;
-    if (t->result.message && *t->result.message) {
-        putchar(' ');
-        text_print(stdout, t->result.message, strlen(t->result.message));
-    } else if (bytes) {
+    bool has_message = t->result.message && *t->result.message;
+    if (bytes && (!has_message || t->result.kind == DTF_RESULT_SUCCESS)) {
         putchar(' ');
         text_quote(stdout, data, bytes, PREVIEW_BYTES);
+    }
+    if (has_message) {
+        putchar(' ');
+        text_print(stdout, t->result.message, strlen(t->result.message));
     }
 }
 

@@ -30,6 +30,7 @@ struct dtf_execution {
     size_t body_size;
     bool body_refused; // over the limit
     bool killed;       // it failed by a signal such as whoever stops a node sends to all of it
+    const char *note;  // what is to be said of it, success or not; NULL: nothing
     bool node_short;   // it did not begin: the node lacks descriptors, processes, memory or room on its disk
 };
 void execution_init(struct dtf_execution *x);

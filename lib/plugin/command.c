@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// command.c: runs a program: posix_spawn in a process group of its own, output captured up to a limit, killed
-// as a group.
+// command.c: runs a program: started by a keeper (reaper.h) in a process group of its own, its output
+// captured up to a limit.
+//
+// A command is over when nothing of it is left. What the program leaves running has LINGER_MS to end, and to
+// write; then it is killed.
 #include "plugin/command.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/process.h"
 #include "dtf/v1/command.pb-c.h"
 #include "plugin/callback.h"
+#include "plugin/reaper.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,10 +28,13 @@ enum {
     STDIN_MAX = 65536,
     ARGS_MAX = 10000,
     TERM_PATIENCE_MS = 1000, // between SIGTERM and SIGKILL
+    LINGER_MS = 1000,        // between the program's end, and that of what it left running
     READS_MAX = 64,          // in a row, of one stream
     EXIT_NOT_FOUND = 127,
     EXIT_NOT_EXECUTABLE = 126,
 };
+
+#define LINGER_TEXT "1 s"
 
 extern char **environ;
 
@@ -40,12 +45,19 @@ struct output { // one captured stream
     bool cut;
 };
 
+enum stage { RUNS, HAS_ENDED, IS_EMPTY, IS_GONE }; // IS_EMPTY: nothing of it is left; IS_GONE: nor its keeper
+
 struct run {
-    pid_t pid;
-    int pid_fd, input;
+    struct reaper_run *keeper;
+    enum stage stage;
+    int error, status; // why it did not start; the program's wait status
+    int news, input;   // descriptors
     size_t input_written;
     const Dtf__V1__Command *command;
     struct output out, err;
+    int64_t kill_at_ms; // all of it, on the monotonic clock; CLOCK_NEVER: it may run
+    bool cancelled;
+    bool late; // something had its output open at kill_at_ms, though the program had ended
 };
 
 // ---- what to start
@@ -59,50 +71,45 @@ static char *text_of(ProtobufCBinaryData b)
     return text;
 }
 
-static void free_texts(char **texts)
+static uint32_t add_text(struct dtf_buffer *texts, const void *text, size_t size)
 {
-    for (char **t = texts; t && *t; t++)
-        free(*t);
-    free(texts);
+    dtf_buffer_append(texts, text, size);
+    dtf_buffer_append(texts, "", 1);
+    return 1;
 }
 
-static char **make_argv(const Dtf__V1__Command *c)
+static uint32_t add_argv(const Dtf__V1__Command *c, struct dtf_buffer *texts)
 {
-    size_t n = 0;
-    char **argv = mem_calloc(c->n_argv + 4, sizeof *argv);
+    uint32_t n = 0;
     if (c->shell) {
-        argv[n++] = mem_strdup("/bin/sh");
-        argv[n++] = mem_strdup("-c");
-        argv[n++] = text_of(c->argv[0]);
+        n += add_text(texts, "/bin/sh", 7) + add_text(texts, "-c", 2);
+        n += add_text(texts, c->argv[0].data, c->argv[0].len);
     }
     for (size_t i = 0; i < c->n_argv; i++)
-        argv[n++] = text_of(c->argv[i]);
-    return argv;
+        n += add_text(texts, c->argv[i].data, c->argv[i].len);
+    return n;
 }
 
-static bool same_name(const char *a, const char *b)
+// Whether one of the command's variables has the name of the entry.
+static bool is_replaced(const Dtf__V1__Command *c, const char *entry)
 {
-    size_t n = strcspn(a, "=");
-    return !strncmp(a, b, n) && b[n] == '=';
+    size_t n = strcspn(entry, "=") + 1;
+    for (size_t i = 0; i < c->n_env; i++)
+        if (c->env[i].len >= n && !memcmp(c->env[i].data, entry, n))
+            return true;
+    return false;
 }
 
 // The node's environment, with the command's variables instead of those of the same name.
-static char **make_env(const Dtf__V1__Command *c)
+static uint32_t add_env(const Dtf__V1__Command *c, struct dtf_buffer *texts)
 {
-    size_t n = 0, count = 0;
-    while (environ[count])
-        count++;
-    char **env = mem_calloc(count + c->n_env + 1, sizeof *env);
+    uint32_t n = 0;
     for (size_t i = 0; i < c->n_env; i++)
-        env[n++] = text_of(c->env[i]);
-    for (size_t i = 0; i < count; i++) {
-        bool replaced = false;
-        for (size_t k = 0; k < c->n_env && !replaced; k++)
-            replaced = same_name(env[k], environ[i]);
-        if (!replaced)
-            env[n++] = mem_strdup(environ[i]);
-    }
-    return env;
+        n += add_text(texts, c->env[i].data, c->env[i].len);
+    for (char **entry = environ; *entry; entry++)
+        if (!is_replaced(c, *entry))
+            n += add_text(texts, *entry, strlen(*entry));
+    return n;
 }
 
 static int check(const Dtf__V1__Command *c, struct nrpc_status *st)
@@ -152,40 +159,18 @@ static int open_pipes(struct pipes *p, bool input)
     return 0;
 }
 
-static int spawn(const Dtf__V1__Command *c, const struct pipes *p, pid_t *pid)
+static int hand_over(const Dtf__V1__Command *c, const struct pipes *p, struct run *r)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    static const int of_the_user[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof of_the_user / sizeof *of_the_user; i++)
-        if (process_ignores(of_the_user[i])) // nohup, or a shell's trap '': that is for what it starts, too
-            sigdelset(&all, of_the_user[i]);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &all);
-    posix_spawn_file_actions_init(&actions);
-    char *directory = c->directory.len ? text_of(c->directory) : NULL;
-    if (directory)
-        posix_spawn_file_actions_addchdir_np(&actions, directory);
-    if (p->in[0] >= 0)
-        posix_spawn_file_actions_adddup2(&actions, p->in[0], 0);
-    else
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, p->out[1], 1);
-    posix_spawn_file_actions_adddup2(&actions, p->err[1], 2);
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-    char **argv = make_argv(c), **env = make_env(c);
-    int rv = posix_spawnp(pid, argv[0], &actions, &attr, argv, env);
-    free_texts(argv);
-    free_texts(env);
-    free(directory);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    return rv;
+    struct dtf_buffer texts = {0};
+    struct reaper_program program = {.out = p->out[1], .err = p->err[1], .in = p->in[0]};
+    program.argc = add_argv(c, &texts);
+    program.envc = add_env(c, &texts);
+    add_text(&texts, c->directory.data, c->directory.len);
+    program.texts = (const char *)texts.data;
+    program.bytes = texts.size;
+    int error = reaper_run(&program, &r->keeper, &r->news);
+    buffer_fini(&texts);
+    return error;
 }
 
 static void set_nonblocking(int fd)
@@ -200,8 +185,8 @@ static int start(const Dtf__V1__Command *c, struct run *r)
     int rv = open_pipes(&p, c->input.len > 0);
     if (rv)
         return rv;
-    *r = (struct run){.command = c, .input = -1, .pid_fd = -1, .out = {.fd = -1}, .err = {.fd = -1}};
-    rv = spawn(c, &p, &r->pid);
+    *r = (struct run){.command = c, .kill_at_ms = CLOCK_NEVER};
+    rv = hand_over(c, &p, r);
     if (rv) {
         close_all(&p);
         return rv;
@@ -209,7 +194,6 @@ static int start(const Dtf__V1__Command *c, struct run *r)
     r->out = (struct output){.fd = p.out[0], .limit = limit};
     r->err = (struct output){.fd = p.err[0], .limit = limit};
     r->input = p.in[1];
-    r->pid_fd = (int)syscall(SYS_pidfd_open, r->pid, 0);
     p.out[0] = p.err[0] = p.in[1] = -1;
     close_all(&p);
     set_nonblocking(r->out.fd);
@@ -271,13 +255,36 @@ static int64_t mono_ms(void)
     return clock_mono_us() / 1000;
 }
 
-// The program has ended; a cancelled one's group, too, as far as its output tells, or its time is up.
-static bool is_over(const struct run *r, bool ended, int64_t kill_at_ms)
+// What the keeper has to tell.
+static void read_news(struct run *r)
 {
-    bool silent = r->out.fd < 0 && r->err.fd < 0;
-    if (!ended)
-        return r->pid_fd < 0 && silent;
-    return kill_at_ms == CLOCK_NEVER || silent || mono_ms() >= kill_at_ms;
+    struct keeper_news news[4];
+    ssize_t n = recv(r->news, news, sizeof news, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0)
+        r->stage = IS_GONE;
+    for (size_t i = 0; n > 0 && i < (size_t)n / sizeof *news; i++)
+        switch ((enum keeper_news_kind)news[i].kind) {
+        case KEEPER_FAILED:
+            r->error = news[i].value;
+            r->stage = IS_EMPTY;
+            break;
+        case KEEPER_ENDED:
+            r->status = news[i].value;
+            r->stage = HAS_ENDED;
+            if (!r->cancelled)
+                r->kill_at_ms = mono_ms() + LINGER_MS;
+            break;
+        case KEEPER_EMPTY:
+            r->stage = IS_EMPTY;
+            break;
+        }
+}
+
+static bool is_silent(const struct run *r)
+{
+    return r->out.fd < 0 && r->err.fd < 0;
 }
 
 static int wait_ms(int64_t until_ms)
@@ -286,50 +293,61 @@ static int wait_ms(int64_t until_ms)
     return until_ms == CLOCK_NEVER ? -1 : ms > 0 ? (int)ms : 0; // at most TERM_PATIENCE_MS
 }
 
-// Follows the program until it has ended. Cancelled: SIGTERM to its group, SIGKILL a second later.
+static void cancel(struct run *r)
+{
+    r->cancelled = true;
+    reaper_signal(r->keeper, SIGTERM);
+    r->kill_at_ms = mono_ms() + TERM_PATIENCE_MS;
+}
+
+static void kill_rest(struct run *r)
+{
+    r->late = !r->cancelled && !is_silent(r);
+    reaper_clear(r->keeper);
+    r->kill_at_ms = CLOCK_NEVER;
+}
+
+// Nothing of it is left, and all was read. Not waited for: the end of an output that somebody else has got
+// hold of, when all of the command was killed, or did not begin.
+static bool is_over(const struct run *r, bool killed)
+{
+    return r->stage == IS_GONE || (r->stage == IS_EMPTY && (killed || is_silent(r) || r->error));
+}
+
 static void follow(struct run *r, struct dtf_execution *x)
 {
     int cancel_fd = dtf_execution_cancel_fd(x);
-    int64_t kill_at_ms = CLOCK_NEVER;
-    for (bool ended = false; !is_over(r, ended, kill_at_ms);) {
-        struct pollfd fds[] = {{ended ? -1 : r->pid_fd, POLLIN, 0},
+    for (bool killed = false; !is_over(r, killed);) {
+        struct pollfd fds[] = {{r->stage < IS_EMPTY ? r->news : -1, POLLIN, 0},
                                {r->out.fd, POLLIN, 0},
                                {r->err.fd, POLLIN, 0},
                                {r->input, POLLOUT, 0},
-                               {kill_at_ms == CLOCK_NEVER ? cancel_fd : -1, POLLIN, 0}};
-        if (poll(fds, 5, wait_ms(kill_at_ms)) < 0 && errno != EINTR)
+                               {r->cancelled ? -1 : cancel_fd, POLLIN, 0}};
+        if (poll(fds, 5, wait_ms(r->kill_at_ms)) < 0 && errno != EINTR)
             break;
-        ended |= fds[0].revents != 0;
+        if (fds[0].revents)
+            read_news(r);
         drain(&r->out);
         drain(&r->err);
         if (fds[3].revents)
             feed(r);
         if (fds[4].revents) {
-            kill(-r->pid, SIGTERM);
-            kill_at_ms = mono_ms() + TERM_PATIENCE_MS;
-        } else if (!ended && mono_ms() >= kill_at_ms) {
-            kill(-r->pid, SIGKILL);
-            kill_at_ms = mono_ms() + TERM_PATIENCE_MS;
+            cancel(r);
+        } else if (mono_ms() >= r->kill_at_ms) {
+            kill_rest(r);
+            killed = true;
         }
     }
-    // Whoever of the group outlived the program; its number is not free before it is reaped.
-    if (kill_at_ms != CLOCK_NEVER)
-        kill(-r->pid, SIGKILL);
 }
 
-// The program's wait status.
-static int reap(struct run *r)
+static void finish(struct run *r)
 {
-    int status = 0;
-    while (waitpid(r->pid, &status, 0) < 0 && errno == EINTR)
-        ;
     drain(&r->out);
     drain(&r->err);
     close_fd(&r->out.fd);
     close_fd(&r->err.fd);
     close_fd(&r->input);
-    close_fd(&r->pid_fd);
-    return status;
+    reaper_release(r->keeper, r->stage == IS_EMPTY);
 }
 
 static void set_body(struct dtf_execution *x, const struct run *r)
@@ -350,6 +368,16 @@ static void set_body(struct dtf_execution *x, const struct run *r)
 
 // ---- the callbacks
 
+// Whether an error is the machine's and not the command's.
+static bool is_shortage(int error)
+{
+    static const int shortages[] = {EMFILE, ENFILE, EAGAIN, ENOMEM, ENOSPC};
+    for (size_t i = 0; i < sizeof shortages / sizeof *shortages; i++)
+        if (error == shortages[i])
+            return true;
+    return false;
+}
+
 static int fail_to_start(struct dtf_execution *x, const Dtf__V1__Command *c, int error,
                          struct nrpc_status *st)
 {
@@ -358,6 +386,7 @@ static int fail_to_start(struct dtf_execution *x, const Dtf__V1__Command *c, int
              *directory ? " in " : "", directory);
     free(name);
     free(directory);
+    x->node_short = is_shortage(error);
     dtf_execution_set_code(x, error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
     return status_errno(st, error, what);
 }
@@ -373,14 +402,20 @@ static bool was_stopped(int code)
     return false;
 }
 
-// Whether an error is the machine's and not the command's.
-static bool is_shortage(int error)
+static int settle(struct run *r, struct dtf_execution *x, struct nrpc_status *st)
 {
-    static const int shortages[] = {EMFILE, ENFILE, EAGAIN, ENOMEM, ENOSPC};
-    for (size_t i = 0; i < sizeof shortages / sizeof *shortages; i++)
-        if (error == shortages[i])
-            return true;
-    return false;
+    int number = WTERMSIG(r->status);
+    int code = WIFSIGNALED(r->status) ? 128 + number : WEXITSTATUS(r->status);
+    dtf_execution_set_code(x, code);
+    x->killed = was_stopped(code);
+    if (r->late)
+        x->note = "what it left running was killed " LINGER_TEXT " later, and its output may not be whole";
+    set_body(x, r);
+    free(r->out.data);
+    free(r->err.data);
+    if (WIFSIGNALED(r->status))
+        return status_set(st, NRPC_UNKNOWN, "ended by signal %d (%s)", number, strsignal(number));
+    return code ? status_set(st, NRPC_UNKNOWN, "exit code %d", code) : NRPC_OK;
 }
 
 static int run_command(const Dtf__V1__Command *c, struct dtf_execution *x, struct nrpc_status *st)
@@ -389,20 +424,18 @@ static int run_command(const Dtf__V1__Command *c, struct dtf_execution *x, struc
     if (check(c, st))
         return st->code;
     int error = start(c, &r);
-    x->node_short = is_shortage(error);
     if (error)
         return fail_to_start(x, c, error, st);
     follow(&r, x);
-    int status = reap(&r), number = WTERMSIG(status);
-    int code = WIFSIGNALED(status) ? 128 + number : WEXITSTATUS(status);
-    dtf_execution_set_code(x, code);
-    x->killed = was_stopped(code);
-    set_body(x, &r);
+    finish(&r);
+    if (!r.error && r.stage != IS_GONE)
+        return settle(&r, x, st);
     free(r.out.data);
     free(r.err.data);
-    if (WIFSIGNALED(status))
-        return status_set(st, NRPC_UNKNOWN, "ended by signal %d (%s)", number, strsignal(number));
-    return code ? status_set(st, NRPC_UNKNOWN, "exit code %d", code) : NRPC_OK;
+    if (r.error)
+        return fail_to_start(x, c, r.error, st);
+    x->node_short = true; // not the command's fault: it runs again
+    return status_set(st, NRPC_UNAVAILABLE, "the process that the command ran under was ended");
 }
 
 static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_execution *x,

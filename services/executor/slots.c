@@ -14,10 +14,11 @@
 #include <string.h>
 
 enum {
-    CANCEL_PATIENCE_MS = 5000, // after which a cancelled callback that still runs is reported as cancelled
+    CANCEL_PATIENCE_MS = 5000, // after which a callback that was told to stop, and still runs, is reported
     AHEAD_GRACE_US = 1000,     // of short runs: threads take turns
     SHORT_FIRST_MS = 500,      // after which one more slot is tried when the node was short of something
     SHORT_MAX_MS = 30000,
+    NOTE_BYTES = 120, // at most, of an execution's note
 };
 
 struct slot {
@@ -27,7 +28,8 @@ struct slot {
     struct dtf_execution execution;
     int64_t start_us; // by the monotonic clock
     int64_t limit_ms; // when it has run too long
-    bool cancelled;   // as against: its time is up
+    bool cancelled;   // its task is
+    bool timed_out;   // its time is up
     bool abandoned;   // its result is not wanted any more, or was made already
     bool told;        // the plugin's cancel was called
 };
@@ -126,15 +128,23 @@ struct item *item_list_pop(struct item_list *l)
 
 // ---- running one
 
-static void fill_outcome(struct item *i, const struct slot *s, int code, const struct nrpc_status *st)
+static const char timed_out_text[] = "not finished within its timeout";
+
+static void fill_outcome(struct item *i, const struct slot *s, int code, struct nrpc_status *st)
 {
     const struct dtf_execution *x = &s->execution;
     i->code = x->code;
     i->kind = code ? DTF_RESULT_FAILURE : DTF_RESULT_SUCCESS;
-    if (s->cancelled)
-        i->kind = DTF_RESULT_CANCELLED;
-    if (code)
-        i->message = mem_strdup(st->text);
+    if (s->cancelled || s->timed_out)
+        i->kind = s->cancelled ? DTF_RESULT_CANCELLED : DTF_RESULT_TIMEOUT;
+    if (s->timed_out && !s->cancelled)
+        code = status_set(st, NRPC_DEADLINE_EXCEEDED, "%s", timed_out_text);
+    if (code || x->note) {
+        char text[sizeof st->text + NOTE_BYTES];
+        snprintf(text, sizeof text, "%s%s%s", code ? st->text : "", code && x->note ? "; " : "",
+                 x->note ? x->note : "");
+        i->message = mem_strdup(text);
+    }
     if (x->body_refused) {
         char text[100];
         snprintf(text, sizeof text, "the result's body is over the limit of %d bytes", DTF_RESULT_BODY_MAX);
@@ -163,7 +173,7 @@ static void begin(struct slot *s)
 {
     struct slots *o = s->owner;
     s->item = item_list_pop(&o->queued);
-    s->cancelled = s->abandoned = s->told = false;
+    s->cancelled = s->timed_out = s->abandoned = s->told = false;
     s->limit_ms = o->now_ms() + s->item->timeout_ms;
     s->start_us = clock_mono_us();
     execution_init(&s->execution);
@@ -601,13 +611,17 @@ int64_t slots_expire(struct slots *o, int64_t now_ms)
         struct slot *s = &o->slots[k];
         if (!s->item || s->abandoned)
             continue;
-        if (s->limit_ms <= now_ms) {
+        if (s->limit_ms <= now_ms && (s->cancelled || s->timed_out)) {
             end_without(s, s->cancelled ? DTF_RESULT_CANCELLED : DTF_RESULT_TIMEOUT,
-                        s->cancelled ? "cancelled" : "not finished within its timeout");
-            execution_cancel(&s->execution);
-        } else if (s->limit_ms < next_ms) {
-            next_ms = s->limit_ms;
+                        s->cancelled ? "cancelled" : timed_out_text);
+            continue;
         }
+        if (s->limit_ms <= now_ms) { // it is told, and may say how far it has come
+            s->timed_out = true;
+            s->limit_ms = now_ms + CANCEL_PATIENCE_MS;
+            execution_cancel(&s->execution);
+        }
+        next_ms = s->limit_ms < next_ms ? s->limit_ms : next_ms;
     }
     tell(o);
     o->looked_until_ms = next_ms;

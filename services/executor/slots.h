@@ -86,7 +86,8 @@ void slots_cancel_task(struct slots *s, uint64_t task, int64_t now_ms);
 void slots_abandon(struct slots *s, bool keep_done);
 // Stops one subtask and forgets it: no result comes of it. One that is not here is passed over.
 void slots_forget(struct slots *s, uint64_t task, uint64_t seq, uint32_t attempt);
-// Ends what has run too long (its result is made here; a late one is dropped); returns when to look again.
+// Tells what has run too long to stop; what does so within 5 s makes its own result, with what it has; of
+// others the result is made here, and theirs is dropped. Returns when to look again.
 int64_t slots_expire(struct slots *s, int64_t now_ms);
 
 // Calls `each` for everything held: queued, running, done.

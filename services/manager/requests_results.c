@@ -96,12 +96,13 @@ static int read_recorded_failures(struct manager *m, const Dtf__V1__ResultsReque
 }
 
 // The state keeps nothing of the task. While that is under way, it is being admitted (again); when it has
-// ended, its results were read, or none were to be kept; or they went with a state that may lose what it has.
+// ended, its results were read or have expired, or none were to be kept; or they went with a state that may
+// lose what it has.
 static int explain_no_results(struct manager *m, const struct records_task *t, bool *end,
                               struct nrpc_status *st)
 {
     *end = model_status_is_terminal(t->status);
-    if (!*end || !m->env->state->disposable)
+    if (!*end)
         return NRPC_OK;
     Dtf__V1__TaskParam *p = dtf__v1__task_param__unpack(&m->arena.allocator, t->param.bytes, t->param.data);
     if (p && !p->keep_results)

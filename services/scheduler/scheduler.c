@@ -454,14 +454,15 @@ static void renew(struct scheduler *s, int64_t now_ms)
     }
 }
 
-// The one that sweeps; when it is new, the nodes get time to be heard of: nobody may have renewed their
-// leases.
+// The one that sweeps; when it is new, or was stopped for longer than it leads, the nodes get time to be
+// heard of: nobody may have renewed their leases.
 static int lead(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
 {
     const struct state_ops *ops = s->env->state->ops;
     int64_t until_ms = now_ms + s->env->node_lease_ms;
-    bool led = s->leads;
+    bool led = s->leads && now_ms < s->lead_until_ms;
     s->leads = false;
+    s->lead_until_ms = until_ms;
     int code = ops->lead(s->env->state, "sweep", s->owner_id, now_ms, until_ms, &s->leads, st);
     return code || led || !s->leads ? code : ops->node_grace(s->env->state, until_ms, st);
 }

@@ -55,7 +55,8 @@ struct scheduler {
     struct groups_reading groups;
     bool started; // has read what was there
     uint64_t owner_id;
-    bool leads;       // is the one scheduler that sweeps
+    bool leads; // is the one scheduler that sweeps
+    int64_t lead_until_ms;
     unsigned rebases; // how often the state is still to be told that the clock has jumped
     int64_t next_rebase_ms;
     int64_t seen_now_ms, seen_mono_ms; // of the last step

@@ -44,6 +44,11 @@ echo x | "$dtf" map sh -c 'echo to out; echo to err >&2' > out 2> err; code=$?
 echo to out > out.expected; echo to err > err.expected; expect 'each to its own' 0
 printf 'a\n\nb' | "$dtf" map -k echo pre{}post {} > out 2> err; code=$?
 printf 'preapost a\nprebpost b\n' > out.expected; expect 'places are filled, empty lines skipped' 0
+seq 200 | "$dtf" map -j8 -k bash -c 'echo hi $1 > >(sed s/h/H/)' bash > out 2> err; code=$?
+seq 200 | sed 's/^/Hi /' > out.expected; : > err.expected; expect 'what is written after the end of the program' 0
+echo x | "$dtf" map sh -c 'sleep 60 & echo hi' > out 2> err; code=$?; echo hi > out.expected
+echo "dtf: 'x': what it left running was killed 1 s later, and its output may not be whole" > err.expected
+expect 'what a command leaves running' 0
 "$dtf" map echo < /dev/null > out 2> err; code=$?; : > out.expected; : > err.expected; expect 'nothing to do' 0
 printf 'a\xff"\n' | "$dtf" map --output json sh -c 'echo $1; exit 4' sh > out 2> err; code=$?
 sed -i 's/"run_us":[0-9]*/"run_us":0/' out
@@ -65,6 +70,9 @@ grep -q '^dtf: 25 of 25 items failed:$' err && [ "$(wc -l < err)" = 22 ] && tail
 echo x | "$dtf" map /nonexistent/program > out 2> err; code=$?; expect 'no such program' 1
 echo 20 | "$dtf" map --timeout 200ms sleep > out 2> err; code=$?
 printf "dtf: 1 of 1 items failed:\n  '20' (timed out)\n" > err.expected; expect 'a timeout' 1
+echo 20 | "$dtf" map --timeout 300ms sh -c 'echo begun; echo so >&2; sleep 20' > out 2> err; code=$?
+echo begun > out.expected; printf "so\ndtf: 1 of 1 items failed:\n  '20' (timed out)\n" > err.expected
+expect 'what a timed out command wrote is kept' 1
 echo 20 | "$dtf" map --retries 2 sh -c 'echo x >> tries; [ "$(wc -l < tries)" = 3 ]' > out 2> err; code=$?; expect 'retries' 0
 head -c 150000 /dev/zero | tr '\0' x | "$dtf" map echo > out 2> err; code=$?
 echo 'dtf: line 1 is longer than 131072 bytes' > err.expected; expect 'an item too long' 1

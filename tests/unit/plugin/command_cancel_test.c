@@ -176,18 +176,21 @@ static void test_before_start(void **state)
     execution_fini(&x);
 }
 
-// A program that has ended is not waited for because of what it left in the background.
+// A program that has ended is waited for a second because of what it left in the background, which is gone
+// then.
 static void test_left_behind(void **state)
 {
     (void)state;
     pid_t child = start("sleep 1000 & echo $! > %s");
     for (int64_t until_ms = clock_now_ms() + PATIENCE_MS; !r.over && clock_now_ms() < until_ms;)
         poll(NULL, 0, 2);
-    bool over = r.over;
+    bool over = r.over, gone = is_gone(child);
     kill(child, SIGKILL);
     join();
     assert_true(over);
+    assert_true(gone);
     assert_int_equal(r.code, NRPC_OK);
+    assert_non_null(r.x.note);
 }
 
 static void test_left_flooding(void **state)

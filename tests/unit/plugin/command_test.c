@@ -235,6 +235,41 @@ static void test_refused(void **state)
     assert_non_null(strstr(o.st.text, "dtf.v1.Command"));
 }
 
+// What is written by others of the program, after its end, is read.
+static void test_output_of_others(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        struct command_spec c = {.argv = SHELL("(sleep 0.01; echo late; echo oops >&2) & echo early"),
+                                 .shell = true};
+        assert_int_equal(command_execute(&c, &o), NRPC_OK);
+        check_out("early\nlate\n");
+        assert_int_equal(o.output->err.len, 5);
+        outcome_fini(&o);
+    }
+}
+
+// A file that is no program for the kernel is the shell's, as for whoever types its name.
+static void test_script_without_interpreter(void **state)
+{
+    (void)state;
+    struct command_spec c = {.argv = SHELL("d=$(mktemp -d); echo 'echo \"it says $1\"' >$d/s; chmod +x $d/s; "
+                                           "echo $d/s"),
+                             .shell = true};
+    assert_int_equal(command_execute(&c, &o), NRPC_OK);
+    char path[200];
+    snprintf(path, sizeof path, "%.*s", (int)o.output->out.len - 1, (const char *)o.output->out.data);
+    outcome_fini(&o);
+    const char *const argv[] = {path, "yes", NULL};
+    struct command_spec script = {.argv = argv};
+    assert_int_equal(command_execute(&script, &o), NRPC_OK);
+    check_out("it says yes\n");
+    outcome_fini(&o);
+    unlink(path);
+    *strrchr(path, '/') = 0;
+    rmdir(path);
+}
+
 static int count_entries(const char *folder)
 {
     char command[100];
@@ -306,6 +341,8 @@ int main(void)
         cmocka_unit_test_teardown(test_not_found, teardown),
         cmocka_unit_test_teardown(test_nul_bytes, teardown),
         cmocka_unit_test_teardown(test_refused, teardown),
+        cmocka_unit_test_teardown(test_output_of_others, teardown),
+        cmocka_unit_test_teardown(test_script_without_interpreter, teardown),
         cmocka_unit_test_teardown(test_descriptors, teardown),
         cmocka_unit_test_teardown(test_signal_settings, teardown),
     };
