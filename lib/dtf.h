@@ -280,6 +280,13 @@ struct dtf_client;
 int dtf_client_open(const char *url, struct dtf_client **out, struct nrpc_status *st);
 struct dtf_client *dtf_client_local(struct dtf_service *service);
 void dtf_client_close(struct dtf_client *client);
+// Calls that no server could be reached for, or that a server cannot do now (UNAVAILABLE; DEADLINE_EXCEEDED
+// of one that does not answer), are made again for this long, from the first of them that fails; 0: not at
+// all. dtf_task_wait lasts no longer than its timeout. tell, if not NULL, is called once when that begins, on
+// the thread of the call. Without this, calls go on by themselves with a server that was there before, as
+// each of them says.
+void dtf_client_set_patience(struct dtf_client *client, int64_t patience_ms,
+                             void (*tell)(void *user, const struct nrpc_status *st), void *user);
 
 enum dtf_task_status {
     DTF_TASK_CREATED = 1,
@@ -306,6 +313,8 @@ struct dtf_task_param { // zero is a good default for all but `type`; proto/dtf/
     int64_t tolerated_failures; // -1: any number
     uint32_t max_running;
     bool keep_results, fed;
+    uint32_t
+        feeder_lease_ms; // fed: how long the feeder may stay silent before the task is cancelled, 5,000 or more; 0: it stays
 };
 
 struct dtf_task_info {
@@ -343,6 +352,11 @@ int dtf_task_list(struct dtf_client *c, int status, uint64_t before_id, struct d
 // is full.
 int dtf_task_feed(struct dtf_client *c, uint64_t task_id, uint64_t at,
                   const struct dtf_subtask_spec *subtasks, size_t count, bool finish, struct nrpc_status *st);
+
+// Tells that the feeder of a task is there: with a feeder_lease_ms, to be called several times within it,
+// until the task has ended; from a thread of its own, also while dtf_task_feed waits. Asks once, whatever the
+// client's patience, and waits at most timeout_ms for the answer.
+int dtf_task_keep(struct dtf_client *c, uint64_t task_id, int64_t timeout_ms, struct nrpc_status *st);
 
 struct dtf_task_result {
     uint64_t subtask_id;

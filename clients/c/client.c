@@ -11,11 +11,22 @@
 #include <string.h>
 #include <time.h>
 
+enum { AGAIN_FIRST_MS = 100, AGAIN_LAST_MS = 1000 }; // between tries
+
 struct dtf_client *client_on_channel(struct nrpc_channel *channel)
 {
     struct dtf_client *c = mem_calloc(1, sizeof *c);
     c->channel = channel;
+    c->patience_ms = -1;
     return c;
+}
+
+void dtf_client_set_patience(struct dtf_client *c, int64_t patience_ms,
+                             void (*tell)(void *user, const struct nrpc_status *st), void *user)
+{
+    c->patience_ms = patience_ms;
+    c->tell = tell;
+    c->tell_user = user;
 }
 
 // Every call says which protocol this library speaks: a coordinator that does not know it refuses.
@@ -93,6 +104,36 @@ void client_back_off(struct client_backoff *b, int64_t at_most_ms)
     struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
     nanosleep(&pause, NULL);
     b->next_ms = b->next_ms * 2 < b->last_ms ? b->next_ms * 2 : b->last_ms;
+}
+
+bool client_again(struct dtf_client *c, struct client_tries *t, int code, const struct nrpc_status *st,
+                  int64_t left_ms)
+{
+    if (!got_no_answer(code) || c->patience_ms <= 0)
+        return false;
+    int64_t now_us = clock_mono_us();
+    if (!t->since_us) {
+        *t = (struct client_tries){now_us, {AGAIN_FIRST_MS, AGAIN_LAST_MS}};
+        if (c->tell && st)
+            c->tell(c->tell_user, st);
+    }
+    int64_t rest_ms = c->patience_ms - (now_us - t->since_us) / 1000;
+    left_ms = left_ms < rest_ms ? left_ms : rest_ms;
+    if (left_ms <= 0)
+        return false;
+    client_back_off(&t->backoff, left_ms);
+    return true;
+}
+
+bool client_keeps_on(struct dtf_client *c, struct client_tries *t, struct client_backoff *b, int code,
+                     const struct nrpc_status *st, int64_t left_ms)
+{
+    if (c->patience_ms >= 0)
+        return client_again(c, t, code, st, left_ms);
+    if (!client_is_gone(c, code) || !left_ms)
+        return false;
+    client_back_off(b, left_ms);
+    return true;
 }
 
 int64_t client_deadline_us(int64_t timeout_ms)

@@ -18,6 +18,9 @@ enum {
 
 struct dtf_client {
     struct nrpc_channel *channel;
+    int64_t patience_ms; // -1: not set
+    void (*tell)(void *user, const struct nrpc_status *st);
+    void *tell_user;
     atomic_bool
         reached; // the server has answered once: it exists, and waiting for it to come back makes sense
 };
@@ -37,6 +40,21 @@ struct client_backoff {
     int64_t next_ms, last_ms;
 };
 void client_back_off(struct client_backoff *b, int64_t at_most_ms);
+
+// What a call's tries share; zero at first, and after a success.
+struct client_tries {
+    int64_t since_us; // of the first that failed; 0: none has
+    struct client_backoff backoff;
+};
+// Whether a call that ended with this code, and this status if not NULL, is to be made again by the client's
+// patience; pauses then, for at most left_ms.
+bool client_again(struct dtf_client *c, struct client_tries *t, int code, const struct nrpc_status *st,
+                  int64_t left_ms);
+
+// The same of a call that may last until a time that is left_ms away: without patience it goes on until then
+// if a server was there before.
+bool client_keeps_on(struct dtf_client *c, struct client_tries *t, struct client_backoff *b, int code,
+                     const struct nrpc_status *st, int64_t left_ms);
 
 // Milliseconds from now until deadline_us on the monotonic clock, at most max_ms, at least 0.
 int64_t client_left_ms(int64_t deadline_us, int64_t max_ms);

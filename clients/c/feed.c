@@ -50,7 +50,7 @@ static int64_t patience_ms(const struct dtf_client *c, int code)
 {
     if (code == NRPC_RESOURCE_EXHAUSTED)
         return FULL_MAX_MS;
-    return client_is_gone(c, code) ? GONE_MAX_MS : 0;
+    return client_is_gone(c, code) && c->patience_ms < 0 ? GONE_MAX_MS : 0;
 }
 
 // Sends one batch until it is taken or patience ends.
@@ -58,9 +58,12 @@ static int send_batch(struct dtf_client *c, const Dtf__V1__FeedRequest *request,
 {
     struct nrpc_call_options options = {.timeout_ms = CLIENT_CALL_MS};
     struct client_backoff backoff = {20, 1000};
+    struct client_tries again = {0};
     int64_t since_us = clock_mono_us();
     for (;;) {
         int code = client_note(c, dtf_v1_task_service_feed(c->channel, &options, request, NULL, st));
+        if (client_again(c, &again, code, st, INT64_MAX))
+            continue;
         if (!code || (clock_mono_us() - since_us) / 1000 >= patience_ms(c, code))
             return code;
         client_back_off(&backoff, INT64_MAX);
@@ -104,4 +107,12 @@ int dtf_task_feed(struct dtf_client *c, uint64_t task_id, uint64_t at,
     free(b.specs);
     free(b.pointers);
     return code ? code : status_ok(st);
+}
+
+int dtf_task_keep(struct dtf_client *c, uint64_t task_id, int64_t timeout_ms, struct nrpc_status *st)
+{
+    struct nrpc_call_options options = {.timeout_ms = timeout_ms};
+    Dtf__V1__FeedRequest request = DTF__V1__FEED_REQUEST__INIT;
+    request.task_id = task_id;
+    return client_note(c, dtf_v1_task_service_feed(c->channel, &options, &request, NULL, st));
 }

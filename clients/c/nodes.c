@@ -31,7 +31,11 @@ int dtf_nodes(struct dtf_client *c, struct dtf_node_info *out, size_t *count, st
     *count = 0;
     while (code == NRPC_OK && more) {
         Dtf__V1__NodesResponse *response;
-        code = client_note(c, dtf_v1_admin_service_nodes(c->channel, &ordinary, &request, &response, st));
+        struct client_tries again = {0};
+        while ((code = client_note(
+                    c, dtf_v1_admin_service_nodes(c->channel, &ordinary, &request, &response, st))) &&
+               client_again(c, &again, code, st, INT64_MAX))
+            continue;
         for (size_t i = 0; code == NRPC_OK && i < response->n_nodes && *count < capacity; i++)
             read_node(response->nodes[i], &out[(*count)++]);
         more = code == NRPC_OK && response->more && response->n_nodes && *count < capacity;
@@ -50,5 +54,10 @@ int dtf_group_set(struct dtf_client *c, const char *group, uint32_t quota, struc
     Dtf__V1__SetGroupRequest request = DTF__V1__SET_GROUP_REQUEST__INIT;
     request.name = (char *)group;
     request.quota = quota;
-    return client_note(c, dtf_v1_admin_service_set_group(c->channel, &ordinary, &request, NULL, st));
+    struct client_tries again = {0};
+    while (
+        (code = client_note(c, dtf_v1_admin_service_set_group(c->channel, &ordinary, &request, NULL, st))) &&
+        client_again(c, &again, code, st, INT64_MAX))
+        continue;
+    return code;
 }

@@ -43,6 +43,7 @@ int dtf_task_results(struct dtf_client *c, uint64_t task_id, uint64_t *cursor, i
     int64_t deadline_us = client_deadline_us(wait_ms);
     const struct client_backoff start = {100, 2000};
     struct client_backoff backoff = start;
+    struct client_tries again = {0};
     *end = false;
     for (;;) {
         Dtf__V1__ResultsRequest request = DTF__V1__RESULTS_REQUEST__INIT;
@@ -53,12 +54,11 @@ int dtf_task_results(struct dtf_client *c, uint64_t task_id, uint64_t *cursor, i
         Dtf__V1__ResultsResponse *response;
         int code = read_once(c, &request, &response, st);
         int64_t left_ms = client_left_ms(deadline_us, INT64_MAX);
-        if (code && (!client_is_gone(c, code) || !left_ms))
+        if (code &&
+            !client_keeps_on(c, &again, &backoff, code, st, c->patience_ms >= 0 ? INT64_MAX : left_ms))
             return code;
-        if (code) {
-            client_back_off(&backoff, left_ms);
+        if (code)
             continue;
-        }
         hand_out(response, each, user);
         bool done = response->n_results || response->end || !left_ms;
         *cursor = response->next;
@@ -67,5 +67,6 @@ int dtf_task_results(struct dtf_client *c, uint64_t task_id, uint64_t *cursor, i
         if (done)
             return NRPC_OK;
         backoff = start;
+        again = (struct client_tries){0};
     }
 }

@@ -95,6 +95,7 @@ static void fill_param(const struct dtf_task_param *p, Dtf__V1__TaskParam *out)
     out->max_running = p->max_running;
     out->keep_results = p->keep_results;
     out->fed = p->fed;
+    out->feeder_lease_ms = p->feeder_lease_ms;
 }
 
 enum { KEY_SIZE = 40 };
@@ -122,9 +123,12 @@ int dtf_task_create(struct dtf_client *c, const struct dtf_task_param *param, ui
     request.param = &p;
     Dtf__V1__CreateResponse *response = NULL;
     struct client_backoff backoff = {100, 2000};
-    for (int tries = CREATE_TRIES; tries-- > 0;) {
+    struct client_tries again = {0};
+    for (int tries = CREATE_TRIES;;) {
         code = client_note(c, dtf_v1_task_service_create(c->channel, &ordinary, &request, &response, st));
-        if (code != NRPC_UNAVAILABLE || !tries || !client_was_connected(c))
+        if (client_again(c, &again, code, st, INT64_MAX))
+            continue;
+        if (code != NRPC_UNAVAILABLE || c->patience_ms >= 0 || !--tries || !client_was_connected(c))
             break;
         client_back_off(&backoff, INT64_MAX);
     }
@@ -140,14 +144,24 @@ int dtf_task_pause(struct dtf_client *c, uint64_t task_id, struct nrpc_status *s
 {
     Dtf__V1__PauseRequest request = DTF__V1__PAUSE_REQUEST__INIT;
     request.task_id = task_id;
-    return client_note(c, dtf_v1_task_service_pause(c->channel, &ordinary, &request, NULL, st));
+    struct client_tries again = {0};
+    int code;
+    while ((code = client_note(c, dtf_v1_task_service_pause(c->channel, &ordinary, &request, NULL, st))) &&
+           client_again(c, &again, code, st, INT64_MAX))
+        continue;
+    return code;
 }
 
 int dtf_task_resume(struct dtf_client *c, uint64_t task_id, struct nrpc_status *st)
 {
     Dtf__V1__ResumeRequest request = DTF__V1__RESUME_REQUEST__INIT;
     request.task_id = task_id;
-    return client_note(c, dtf_v1_task_service_resume(c->channel, &ordinary, &request, NULL, st));
+    struct client_tries again = {0};
+    int code;
+    while ((code = client_note(c, dtf_v1_task_service_resume(c->channel, &ordinary, &request, NULL, st))) &&
+           client_again(c, &again, code, st, INT64_MAX))
+        continue;
+    return code;
 }
 
 int dtf_task_cancel(struct dtf_client *c, uint64_t task_id, const char *reason, struct nrpc_status *st)
@@ -158,7 +172,11 @@ int dtf_task_cancel(struct dtf_client *c, uint64_t task_id, const char *reason, 
     Dtf__V1__CancelRequest request = DTF__V1__CANCEL_REQUEST__INIT;
     request.task_id = task_id;
     request.reason = text_of(reason);
-    return client_note(c, dtf_v1_task_service_cancel(c->channel, &ordinary, &request, NULL, st));
+    struct client_tries again = {0};
+    while ((code = client_note(c, dtf_v1_task_service_cancel(c->channel, &ordinary, &request, NULL, st))) &&
+           client_again(c, &again, code, st, INT64_MAX))
+        continue;
+    return code;
 }
 
 // ---- look at and wait for
@@ -176,7 +194,11 @@ int dtf_task_status(struct dtf_client *c, uint64_t task_id, struct dtf_task_info
     Dtf__V1__GetRequest request = DTF__V1__GET_REQUEST__INIT;
     request.task_id = task_id;
     Dtf__V1__GetResponse *response;
-    int code = client_note(c, dtf_v1_task_service_get(c->channel, &ordinary, &request, &response, st));
+    struct client_tries again = {0};
+    int code;
+    while ((code = client_note(c, dtf_v1_task_service_get(c->channel, &ordinary, &request, &response, st))) &&
+           client_again(c, &again, code, st, INT64_MAX))
+        continue;
     if (!code)
         code = read_answer(response->task, out, st);
     dtf__v1__get_response__free_unpacked(response, NULL);
@@ -204,6 +226,7 @@ int dtf_task_wait(struct dtf_client *c, uint64_t task_id, int64_t timeout_ms, st
     int64_t deadline_us = client_deadline_us(timeout_ms);
     const struct client_backoff start = {100, 2000};
     struct client_backoff backoff = start;
+    struct client_tries again = {0};
     for (;;) {
         int64_t left_ms = client_left_ms(deadline_us, CLIENT_WAIT_MS);
         int code = wait_once(c, task_id, left_ms, out, st);
@@ -213,12 +236,12 @@ int dtf_task_wait(struct dtf_client *c, uint64_t task_id, int64_t timeout_ms, st
             return status_set(st, NRPC_DEADLINE_EXCEEDED, "task %llu is still %s",
                               (unsigned long long)task_id, dtf_task_status_name(out->status));
         left_ms = client_left_ms(deadline_us, INT64_MAX);
-        if (code && (!client_is_gone(c, code) || !left_ms))
-            return code;
-        if (code)
-            client_back_off(&backoff, left_ms);
-        else
+        if (!code) {
             backoff = start;
+            again = (struct client_tries){0};
+        } else if (!client_keeps_on(c, &again, &backoff, code, st, left_ms)) {
+            return code;
+        }
     }
 }
 
@@ -228,7 +251,11 @@ static int list_page(struct dtf_client *c, const Dtf__V1__ListRequest *request, 
                      size_t *count, struct nrpc_status *st)
 {
     Dtf__V1__ListResponse *response;
-    int code = client_note(c, dtf_v1_task_service_list(c->channel, &ordinary, request, &response, st));
+    struct client_tries again = {0};
+    int code;
+    while ((code = client_note(c, dtf_v1_task_service_list(c->channel, &ordinary, request, &response, st))) &&
+           client_again(c, &again, code, st, INT64_MAX))
+        continue;
     size_t n = code ? 0 : response->n_tasks;
     *count = n < request->limit ? n : request->limit;
     for (size_t i = 0; i < *count; i++)

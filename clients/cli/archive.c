@@ -47,10 +47,11 @@ static int run_export(struct cli *cli, bool unfinished)
     int exit_code = cli_connect(cli, &client);
     if (exit_code)
         return exit_code;
+    exit_code = cli_reach(client);
     lines_init(&w.lines, NULL);
-    if (client_export(client, unfinished, take, &w, &st))
+    if (!exit_code && client_export(client, unfinished, take, &w, &st))
         exit_code = cli_fail(&st);
-    else if (cli->output != CLI_QUIET)
+    else if (!exit_code && cli->output != CLI_QUIET)
         cli_say("%" PRIu64 " tasks exported", w.tasks);
     lines_fini(&w.lines);
     dtf_client_close(client);
@@ -147,8 +148,11 @@ static int run_import(struct cli *cli, struct lines *l, off_t start)
     int exit_code = cli_connect(cli, &client);
     if (exit_code)
         return exit_code;
-    exit_code = client_import(client, give, l, &response, &st) ? cli_fail(&st) : report(cli, response);
-    dtf__v1__import_response__free_unpacked(response, NULL);
+    exit_code = cli_reach(client);
+    if (!exit_code) {
+        exit_code = client_import(client, give, l, &response, &st) ? cli_fail(&st) : report(cli, response);
+        dtf__v1__import_response__free_unpacked(response, NULL);
+    }
     dtf_client_close(client);
     return exit_code;
 }

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { PATIENCE_MAX_S = 30 * 86400 };
+
 // ---- messages
 
 static void say(const char *prefix, const char *format, va_list args)
@@ -43,10 +45,36 @@ int cli_usage(struct cli *cli, const char *format, ...)
     return CLI_USAGE;
 }
 
+bool cli_is_not_reached(int code)
+{
+    return code == NRPC_UNAVAILABLE || code == NRPC_DEADLINE_EXCEEDED;
+}
+
 int cli_fail(const struct nrpc_status *st)
 {
-    cli_say("%s", *st->text ? st->text : nrpc_code_name(st->code));
-    return CLI_FAILED;
+    const char *text = *st->text ? st->text : nrpc_code_name(st->code);
+    if (cli_is_not_reached(st->code))
+        return cli_say("could not be reached, or cannot now: %s", text), CLI_NOT_REACHED;
+    return cli_say("%s", text), CLI_FAILED;
+}
+
+static const struct {
+    const char *code, *meaning;
+} exit_codes[] = {
+    {"0", "done; of a command that waits: the task is completed, or all items succeeded"},
+    {"1", "failed: a task or an item did, or what was asked for was refused"},
+    {"2", "wrong usage: nothing was asked for"},
+    {"3",
+     "no coordinator could be reached for the time of --patience, or none can do it now, as its stores are "
+     "away: what was asked for may or may not have been done, and nothing is known to have failed"},
+    {"4", "wait: the time of --timeout has passed, and the task has not ended"},
+    {"128+N", "ended by signal N: 130 interrupted (Ctrl-C), 143 terminated"},
+};
+
+void cli_print_exit_codes(void)
+{
+    for (size_t i = 0; i < sizeof exit_codes / sizeof *exit_codes; i++)
+        printf("  %-6s %s\n", exit_codes[i].code, exit_codes[i].meaning);
 }
 
 void cli_print_help(const struct cli_command *command)
@@ -55,11 +83,15 @@ void cli_print_help(const struct cli_command *command)
            command->summary);
     if (command->help)
         printf("\n%s", command->help);
-    puts("\nOptions of all commands:\n"
-         "  --server URL[,URL]...   the coordinator, as tcp://host:port, or several (or set DTF_SERVER)\n"
-         "  --output table|json|quiet  json: an object a line; quiet: only what a script needs\n"
-         "  -q, --quiet             the same as --output quiet\n"
-         "  -h, --help");
+    puts(
+        "\nOptions of all commands:\n"
+        "  --server URL[,URL]...   the coordinator, as tcp://host:port, or several (or set DTF_SERVER)\n"
+        "  --output table|json|quiet  json: an object a line; quiet: only what a script needs\n"
+        "  -q, --quiet             the same as --output quiet\n"
+        "  --patience DURATION     how long to go on trying while no coordinator can be reached, or none can "
+        "do it\n"
+        "                          as its stores are away, such as 500ms, 30s, 5m or 0 (default 60s)\n"
+        "  -h, --help");
 }
 
 // ---- options
@@ -90,6 +122,16 @@ static int unknown_option(struct cli *cli, char **argv)
     return stop(cli, cli_usage(cli, "unknown option -%c (see --help)", optopt));
 }
 
+// A number alone is seconds.
+static bool parse_patience(const char *text, int64_t *ms)
+{
+    uint64_t seconds;
+    if (!number_parse(text, PATIENCE_MAX_S, &seconds))
+        return duration_parse(text, ms) && *ms <= PATIENCE_MAX_S * INT64_C(1000);
+    *ms = (int64_t)seconds * 1000;
+    return true;
+}
+
 int cli_option(struct cli *cli, int argc, char **argv, const char *shorts, const struct option *longs)
 {
     opterr = 0;
@@ -114,6 +156,11 @@ int cli_option(struct cli *cli, int argc, char **argv, const char *shorts, const
         case 'O':
             if (!parse_output(optarg, &cli->output))
                 return stop(cli, cli_usage(cli, "--output %s: must be table, json or quiet", optarg));
+            break;
+        case 'P':
+            if (!parse_patience(optarg, &cli->patience_ms))
+                return stop(cli,
+                            cli_usage(cli, "--patience %s: give a duration such as 30s or 5m, or 0", optarg));
             break;
         default:
             return option;
@@ -171,12 +218,32 @@ bool cli_task_id(struct cli *cli, const char *text, uint64_t *id)
 
 // ---- the rest
 
+static void tell_wait(void *user, const struct nrpc_status *st)
+{
+    const struct cli *cli = user;
+    char text[DURATION_TEXT];
+    duration_format(text, cli->patience_ms < 0 ? CLI_PATIENCE_MS : cli->patience_ms);
+    cli_say("trying for %s (--patience): %s", text, st->text);
+}
+
 int cli_connect(struct cli *cli, struct dtf_client **client)
 {
     struct nrpc_status st;
     if (!cli->server)
         return cli_usage(cli, "no server given: use --server URL or set DTF_SERVER");
-    return dtf_client_open(cli->server, client, &st) ? cli_fail(&st) : CLI_OK;
+    if (dtf_client_open(cli->server, client, &st))
+        return cli_fail(&st);
+    int64_t patience_ms = cli->patience_ms < 0 ? CLI_PATIENCE_MS : cli->patience_ms;
+    dtf_client_set_patience(*client, patience_ms, cli->output == CLI_QUIET ? NULL : tell_wait, cli);
+    return CLI_OK;
+}
+
+int cli_reach(struct dtf_client *client)
+{
+    struct dtf_task_info info;
+    struct nrpc_status st;
+    size_t count = 1;
+    return dtf_task_list(client, 0, 0, &info, &count, &st) ? cli_fail(&st) : CLI_OK;
 }
 
 const char *cli_creator(void)

@@ -7,7 +7,14 @@
 
 #include <getopt.h>
 
-enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
+enum cli_exit { // cli.c says what they mean
+    CLI_OK = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_NOT_REACHED = 3,
+    CLI_NOT_YET = 4,
+    CLI_SIGNAL = 128, // and its number
+};
 
 enum cli_output { CLI_TABLE, CLI_JSON, CLI_QUIET };
 
@@ -17,7 +24,8 @@ struct cli { // handed to every command
     const struct cli_command *command;
     const char *server; // NULL: none given
     enum cli_output output;
-    int exit_code; // when cli_option returned CLI_OPTION_STOP
+    int64_t patience_ms; // with a server that cannot be reached; -1: not given
+    int exit_code;       // when cli_option returned CLI_OPTION_STOP
 };
 
 struct cli_command {
@@ -49,6 +57,7 @@ extern const char map_help[], submit_help[], results_help[], export_help[], impo
 #define CLI_COMMON_LONG                                                                                      \
     {"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'},                                     \
         {"server", required_argument, NULL, 'S'}, {"output", required_argument, NULL, 'O'},                  \
+        {"patience", required_argument, NULL, 'P'},                                                          \
     {                                                                                                        \
         NULL, 0, NULL, 0                                                                                     \
     }
@@ -75,13 +84,20 @@ bool cli_task_id(struct cli *cli, const char *text, uint64_t *id);
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_usage(struct cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));  // returns CLI_USAGE
-int cli_fail(const struct nrpc_status *st); // returns CLI_FAILED
+int cli_fail(const struct nrpc_status *st); // returns CLI_FAILED, or CLI_NOT_REACHED
+bool cli_is_not_reached(int code);          // nothing has failed, but nothing could be done
 void cli_print_help(const struct cli_command *command);
+void cli_print_exit_codes(void);
 
 // ---- the rest
 
-// Connects to the server that was given; CLI_USAGE if none was.
+enum { CLI_PATIENCE_MS = 60000 }; // unless another is given
+
+// A client of the server that was given, with the patience that was; CLI_USAGE if none was. It connects when
+// it is used.
 int cli_connect(struct cli *cli, struct dtf_client **client);
+// Waits, by its patience, until the server answers: for calls that are not made again.
+int cli_reach(struct dtf_client *client);
 
 // The user that runs this program, as creator of tasks.
 const char *cli_creator(void);

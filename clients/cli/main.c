@@ -37,7 +37,7 @@ static const struct cli_command commands[] = {
     {"export", "[--unfinished]", "Prints the records of tasks, for another installation", export_help,
      export_command},
     {"import", "", "Records tasks that another installation has exported", import_help, import_command},
-    {"help", "[COMMAND]", "Explains a command", NULL, help_command},
+    {"help", "[COMMAND|exit-codes]", "Explains a command, or what an exit status means", NULL, help_command},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -56,13 +56,15 @@ static void print_overview(void)
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-8s %s\n", commands[i].name, commands[i].summary);
     puts("\n\"dtf COMMAND --help\" explains a command.\n"
-         "Exit status: 0 success, 1 failure, 2 wrong usage.");
+         "Exit status: 0 success, 1 failure, 2 wrong usage, 3 not reached (all: dtf help exit-codes).");
 }
 
 static int help_command(struct cli *cli, int argc, char **argv)
 {
     if (!cli_operands(cli, argc, argv, 0, 1))
         return cli->exit_code;
+    if (optind < argc && !strcmp(argv[optind], "exit-codes"))
+        return cli_print_exit_codes(), CLI_OK;
     const struct cli_command *command = optind < argc ? find(argv[optind]) : NULL;
     if (optind < argc && !command)
         return cli_usage(cli, "there is no command %s", argv[optind]);
@@ -100,7 +102,7 @@ int main(int argc, char **argv)
 {
     process_open_standard();
     const char *server = getenv("DTF_SERVER");
-    struct cli cli = {.server = server && *server ? server : NULL};
+    struct cli cli = {.server = server && *server ? server : NULL, .patience_ms = -1};
     int exit_code = choose(&cli, argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && !exit_code) {
         cli_say("cannot write the output: %m");

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "map_feed.h"
+#include "map_lease.h"
 #include "map_print.h"
 #include "progress.h"
 #include "text.h"
@@ -31,13 +32,20 @@ const char map_help[] =
     "  -j, --jobs SLOTS        commands at a time (default: the number of cores; with a server: no limit)\n"
     "  --retries N             run a failed command again, up to N times\n"
     "  --timeout DURATION      stop a command after this time, such as 500ms, 30s, 5m, 2h or 1d (default "
-    "1d)\n";
+    "1d)\n"
+    "  --detach                with a server: the task goes on without this program. Otherwise it is "
+    "cancelled "
+    "when\n"
+    "                          this has not been heard of for 30 s, since it was killed, stopped (Ctrl-Z) or "
+    "cut off\n\n"
+    "What a command leaves running when it ends has a second to finish, and is killed then.\n";
 
 enum {
     SLOTS_MAX = 4096,
     RETRIES_MAX = 1000,
     WAIT_MS = 30000, // for results, when there is no progress to show
     SIGNAL_AGAIN_US = 300000,
+    CANCEL_AGAIN_MS = 300, // before the next try to cancel
 };
 #define TASK_TIMEOUT_MS (30 * 86400000ll)
 
@@ -45,7 +53,7 @@ struct map {
     struct cli *cli;
     // Options.
     char separator;
-    bool keep_order;
+    bool keep_order, detach;
     uint64_t slots, retries;
     int64_t timeout_ms;
     struct template template;
@@ -60,7 +68,7 @@ struct map {
     pthread_t signal_thread;
     _Atomic int signal; // the one that came
     _Atomic bool is_over;
-    bool failed; // the results could not be read to their end; a message was given
+    int failed; // the exit code: the results could not be read to their end; a message was given
 };
 
 // ---- options
@@ -73,6 +81,8 @@ static bool take_option(struct map *m, int option)
         return true;
     case 'k':
         return m->keep_order = true;
+    case 'd':
+        return m->detach = true;
     case 'j':
         return cli_number(m->cli, "-j", optarg, 1, SLOTS_MAX, &m->slots);
     case 'r':
@@ -85,10 +95,13 @@ static bool take_option(struct map *m, int option)
 
 static bool take_options(struct map *m, int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"null", no_argument, NULL, '0'},          {"keep-order", no_argument, NULL, 'k'},
-        {"jobs", required_argument, NULL, 'j'},    {"retries", required_argument, NULL, 'r'},
-        {"timeout", required_argument, NULL, 't'}, CLI_COMMON_LONG};
+    static const struct option longs[] = {{"null", no_argument, NULL, '0'},
+                                          {"keep-order", no_argument, NULL, 'k'},
+                                          {"jobs", required_argument, NULL, 'j'},
+                                          {"retries", required_argument, NULL, 'r'},
+                                          {"timeout", required_argument, NULL, 't'},
+                                          {"detach", no_argument, NULL, 'd'},
+                                          CLI_COMMON_LONG};
     for (int option;
          (option = cli_option(m->cli, argc, argv, "+:0kj:" CLI_COMMON_SHORT, longs)) != CLI_OPTION_END;)
         if (!take_option(m, option))
@@ -115,17 +128,50 @@ static void block_signals(sigset_t *set)
     signal(SIGPIPE, SIG_IGN); // an output that cannot be written is an error like others
 }
 
-static void say_interrupted(uint64_t task, const char *why)
+// Another signal than the first, while the server is away; 0: none for a while.
+static int wait_for_another(const sigset_t *set, int64_t first_us)
+{
+    const struct timespec pause = {0, CANCEL_AGAIN_MS * 1000000};
+    int number = sigtimedwait(set, NULL, &pause);
+    bool ends = number > 0 && number != SIGUSR1 && number != SIGTSTP;
+    return ends && clock_mono_us() - first_us > SIGNAL_AGAIN_US ? number : 0;
+}
+
+static _Noreturn void leave(const struct map *m, int number, const char *why)
 {
     if (strstr(why, "is recorded"))
         cli_say("interrupted: %s", why);
     else
-        cli_say("interrupted, but task %llu may go on (dtf cancel %llu ends it): %s",
-                (unsigned long long)task, (unsigned long long)task, why);
+        cli_say("interrupted, but task %" PRIu64 " may go on (dtf cancel %" PRIu64 " ends it): %s", m->task,
+                m->task, why);
+    _exit(CLI_SIGNAL + number);
 }
 
-// The first signal cancels the task, a second one (or nobody who cancels it) ends the program at once; unless
-// it is the same that came twice, to the process and to its group, as timeout(1) sends it.
+// Cancels the task, as soon as its server is there again. A cancel that is recorded takes effect when the
+// state answers again: nobody need wait for it.
+static void cancel(struct map *m, int number, const sigset_t *set)
+{
+    struct nrpc_status st;
+    bool said = false;
+    for (int64_t first_us = clock_mono_us(); !atomic_load(&m->is_over);) {
+        if (!cli_is_not_reached(dtf_task_cancel(m->client, m->task, "interrupted", &st)))
+            return;
+        if (strstr(st.text, "is recorded") || (clock_mono_us() - first_us) / 1000 >= m->feed.gone_max_ms)
+            leave(m, number, st.text);
+        if (!said)
+            cli_say(
+                "interrupted; the task is cancelled when its server can be reached (interrupt again not to "
+                "wait): %s",
+                st.text);
+        said = true;
+        int another = wait_for_another(set, first_us);
+        if (another)
+            leave(m, another, st.text);
+    }
+}
+
+// The first signal cancels the task, a second one ends the program immediately; unless it is the same that
+// came twice, to the process and to its group, as timeout(1) sends it.
 static void *wait_for_signals(void *arg)
 {
     struct map *m = arg;
@@ -140,17 +186,12 @@ static void *wait_for_signals(void *arg)
             continue;
         }
         if (first_us && clock_mono_us() - first_us > SIGNAL_AGAIN_US)
-            _exit(128 + number);
+            _exit(CLI_SIGNAL + number);
         if (first_us)
             continue;
         first_us = clock_mono_us();
         atomic_store(&m->signal, number);
-        struct nrpc_status st;
-        int code = dtf_task_cancel(m->client, m->task, "interrupted", &st);
-        if (code == NRPC_UNAVAILABLE || code == NRPC_DEADLINE_EXCEEDED) { // nor will its results end soon
-            say_interrupted(m->task, st.text);
-            _exit(128 + number);
-        }
+        cancel(m, number, &set);
     }
     return NULL;
 }
@@ -182,6 +223,12 @@ static void describe(const struct map *m, char *out, size_t size)
     text_clean(out, size, line);
 }
 
+// A task in this process ends with it anyway.
+static bool has_lease(const struct map *m)
+{
+    return !m->service && !m->detach;
+}
+
 static int create_task(struct map *m)
 {
     char name[DTF_NAME_MAX + 1], description[DTF_DESCRIPTION_MAX + 1];
@@ -200,6 +247,7 @@ static int create_task(struct map *m)
         .max_running = m->service ? 0 : (uint32_t)m->slots,
         .keep_results = true,
         .fed = true,
+        .feeder_lease_ms = has_lease(m) ? MAP_LEASE_MS : 0,
     };
     return dtf_task_create(m->client, &param, &m->task, &st) ? cli_fail(&st) : CLI_OK;
 }
@@ -207,7 +255,11 @@ static int create_task(struct map *m)
 static int open_task(struct map *m)
 {
     int exit_code = m->cli->server ? cli_connect(m->cli, &m->client) : start_service(m);
-    return exit_code ? exit_code : create_task(m);
+    if (!exit_code)
+        exit_code = create_task(m);
+    if (!exit_code) // from here on each thread goes on by itself, so that one that is stopped stops
+        dtf_client_set_patience(m->client, 0, NULL, NULL);
+    return exit_code;
 }
 
 static void close_task(struct map *m)
@@ -240,11 +292,11 @@ static bool read_results(struct map *m, uint64_t *cursor, int64_t *answered_us)
     int64_t wait_ms = m->progress.on ? PROGRESS_EVERY_MS : WAIT_MS;
     int code =
         dtf_task_results(m->client, m->task, cursor, wait_ms, false, map_print_result, &m->print, &end, &st);
-    bool gone = code == NRPC_UNAVAILABLE || code == NRPC_DEADLINE_EXCEEDED;
-    if (code && (!gone || (clock_mono_us() - *answered_us) / 1000 > MAP_GONE_MAX_MS)) {
+    if (code &&
+        (!cli_is_not_reached(code) || (clock_mono_us() - *answered_us) / 1000 > m->feed.gone_max_ms)) {
         progress_hide(&m->progress);
-        cli_fail(&st);
-        return !(m->failed = true);
+        m->failed = cli_fail(&st);
+        return false;
     }
     if (code)
         usleep(MAP_GONE_PAUSE_MS * 1000);
@@ -303,8 +355,10 @@ static int outcome(struct map *m)
     if (left)
         cli_say("%" PRIu64 " %s not done", left, left == 1 ? "item was" : "items were");
     if (number)
-        return 128 + number;
-    bool all_done = ended_well && !m->failed && !m->print.failed && !left && !m->print.write_error &&
+        return CLI_SIGNAL + number;
+    if (m->failed)
+        return m->failed;
+    bool all_done = ended_well && !m->print.failed && !left && !m->print.write_error &&
                     !m->feed.input_failed && !m->feed.hand_in_failed;
     return all_done ? CLI_OK : CLI_FAILED;
 }
@@ -320,6 +374,7 @@ static int run_task(struct map *m)
     m->feed.template = &m->template;
     m->feed.window = &m->window;
     m->feed.timeout_ms = (uint32_t)m->timeout_ms;
+    m->feed.gone_max_ms = m->cli->patience_ms < 0 ? MAP_GONE_MS : m->cli->patience_ms;
     int exit_code = CLI_FAILED;
     if (map_feed_start(&m->feed, STDIN_FILENO, m->separator)) {
         read_all_results(m);
@@ -339,7 +394,11 @@ static int run_with_signals(struct map *m)
         cli_say("cannot start a thread: %s", strerror(code));
         return CLI_FAILED;
     }
-    int exit_code = run_task(m);
+    struct map_lease lease;
+    bool leased = has_lease(m) && map_lease_start(&lease, m->client, m->task);
+    int exit_code = leased == has_lease(m) ? run_task(m) : CLI_FAILED;
+    if (leased)
+        map_lease_stop(&lease);
     atomic_store(&m->is_over, true);
     pthread_kill(m->signal_thread, SIGUSR1);
     pthread_join(m->signal_thread, NULL);

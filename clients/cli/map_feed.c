@@ -21,8 +21,8 @@ static bool try_again(struct map_feed *f, int code, int64_t since_us)
 {
     if (code == NRPC_RESOURCE_EXHAUSTED)
         return true;
-    if (map_window_is_closed(f->window) || (code != NRPC_UNAVAILABLE && code != NRPC_DEADLINE_EXCEEDED) ||
-        clock_mono_us() - since_us > MAP_GONE_MAX_MS * INT64_C(1000))
+    if (map_window_is_closed(f->window) || !cli_is_not_reached(code) ||
+        (clock_mono_us() - since_us) / 1000 > f->gone_max_ms)
         return false;
     usleep(MAP_GONE_PAUSE_MS * 1000);
     return true;

@@ -14,8 +14,9 @@
 #include <stdatomic.h>
 
 enum {
-    MAP_GONE_MAX_MS = 300000, // how long the server may stay away
-    MAP_GONE_PAUSE_MS = 100,  // between tries
+    MAP_GONE_MS =
+        300000, // how long the server may stay away once a map is under way, if nothing else is given
+    MAP_GONE_PAUSE_MS = 100, // between tries
 };
 
 struct map_feed {
@@ -24,6 +25,7 @@ struct map_feed {
     const struct template *template;
     struct map_window *window;
     uint32_t timeout_ms; // of each subtask
+    int64_t gone_max_ms; // how long the server may stay away
     struct items items;
     int stop_pipe[2];
     pthread_t thread;
@@ -41,7 +43,7 @@ struct map_feed {
     struct nrpc_status st;
 };
 
-// Before: client, task, template, window and timeout_ms are set. False with a message on stderr.
+// Before: client, task, template, window, timeout_ms and gone_max_ms are set. False with a message on stderr.
 bool map_feed_start(struct map_feed *f, int fd, char separator);
 // Stops reading, and waits for the thread.
 void map_feed_join(struct map_feed *f);

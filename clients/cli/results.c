@@ -17,7 +17,10 @@
 #define KEPT TEXT_OF(DTF_COMMAND_OUTPUT_MAX)
 
 const char results_help[] =
-    "Reading results frees them: they can be read once. Failures stay.\n"
+    "Reading results frees them: they can be read once, and unread ones stay an hour after the task's end; "
+    "it is "
+    "an error\n"
+    "when they are gone. Failures stay.\n"
     "Of a command's output the first " KEPT " bytes are kept; exits with 1 if one wrote more.\n"
     "For tasks of commands the output is shown as text; --output quiet prints just what they wrote.\n\n"
     "  --failed                the subtasks that failed for good, with what they worked on\n"

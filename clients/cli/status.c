@@ -149,9 +149,12 @@ int status_command(struct cli *cli, int argc, char **argv)
 
 int status_wait(const struct cli *cli, struct dtf_client *client, uint64_t id, int64_t timeout_ms)
 {
-    struct dtf_task_info info;
+    struct dtf_task_info info = {0};
     struct nrpc_status st;
-    if (dtf_task_wait(client, id, timeout_ms, &info, &st))
+    int code = dtf_task_wait(client, id, timeout_ms, &info, &st);
+    if (code == NRPC_DEADLINE_EXCEEDED && info.id) // the server has answered
+        return cli_say("%s", st.text), CLI_NOT_YET;
+    if (code)
         return cli_fail(&st);
     if (cli->output != CLI_QUIET)
         status_print(cli, &info);

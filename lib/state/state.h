@@ -282,6 +282,11 @@ static inline int state_check_ids(const struct state_task *tasks, size_t count, 
     return NRPC_OK;
 }
 
+struct state_feeder {
+    uint64_t task;
+    int64_t lease_ms;
+};
+
 struct state_ops {
     void (*close)(struct state *s);
     // Says whom to tell. Called without locks, after a commit on the calling thread, or on a thread of the
@@ -396,6 +401,15 @@ struct state_ops {
     // happens, *fed says how many there are.
     int (*feed)(struct state *s, uint64_t task, uint64_t at, const struct state_subtask *subtasks,
                 size_t count, bool finish, uint64_t *fed, struct nrpc_status *st);
+
+    // A task's feeder was heard of at heard_ms. lease_ms: how long it may then stay silent, if nothing was
+    // said of that before; 0: a task of which nothing was said stays so. Nothing happens to a task that is
+    // stopping or further. NOT_FOUND if it is not here.
+    int (*feeder)(struct state *s, uint64_t task, int64_t lease_ms, int64_t heard_ms, struct nrpc_status *st);
+    // Up to max tasks, ids rising, that are not stopping yet and whose feeders have been silent for their
+    // lease.
+    int (*feeders_overdue)(struct state *s, int64_t now_ms, size_t max, struct arena *a,
+                           struct state_feeder **out, size_t *count, struct nrpc_status *st);
 
     // -- dispatch (the scheduler)
     // Views of up to max tasks after `after` (ids rising) that are generating or draining.

@@ -239,6 +239,9 @@ int rs_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const s
             struct nrpc_status *st);
 int rs_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subtask *subtasks, size_t count,
             bool finish, uint64_t *fed, struct nrpc_status *st);
+int rs_feeder(struct state *s, uint64_t task, int64_t lease_ms, int64_t heard_ms, struct nrpc_status *st);
+int rs_feeders_overdue(struct state *s, int64_t now_ms, size_t max, struct arena *a,
+                       struct state_feeder **out, size_t *count, struct nrpc_status *st);
 int rs_views(struct state *s, int64_t now_ms, uint64_t after, size_t max, struct arena *a,
              struct state_view **out, size_t *count, struct nrpc_status *st);
 int rs_lease(struct state *s, int64_t now_ms, struct state_taker *takers, size_t count, struct arena *a,

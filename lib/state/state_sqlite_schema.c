@@ -57,7 +57,11 @@ static const char *const blames =
     "CREATE TABLE blame(task INTEGER, callback TEXT, count INTEGER NOT NULL DEFAULT 1,"
     "  PRIMARY KEY(task, callback)) WITHOUT ROWID";
 
-static const char *const steps[] = {tables, births, blames};
+static const char *const feeders =
+    "CREATE TABLE feeder(task INTEGER PRIMARY KEY, lease INTEGER NOT NULL, until INTEGER NOT NULL);"
+    "CREATE TRIGGER feeder_delete AFTER DELETE ON task BEGIN DELETE FROM feeder WHERE task = old.id; END";
+
+static const char *const steps[] = {tables, births, blames, feeders};
 const struct db_migrations state_migrations = {"state", steps, sizeof steps / sizeof *steps};
 
 #define TASK_COLUMNS                                                                                         \
@@ -124,6 +128,10 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
         "SELECT position, seq, attempt, kind, code, message, body, run_us, param FROM failure "
         "WHERE task = ? AND position > ? ORDER BY position LIMIT ?",
     [SQL_FAILURE_DELETE] = "DELETE FROM failure WHERE task = ?",
+    [SQL_FEEDER_INSERT] = "INSERT OR IGNORE INTO feeder VALUES(?1, ?2, ?2 + ?3)",
+    [SQL_FEEDER_RENEW] = "UPDATE feeder SET until = lease + ?2 WHERE task = ?1",
+    [SQL_FEEDER_OVERDUE] = "SELECT f.task, f.lease FROM feeder f JOIN task t ON t.id = f.task "
+                           "WHERE f.until <= ? AND t.phase <= 2 ORDER BY f.task LIMIT ?",
     [SQL_GONE_INSERT] = "REPLACE INTO gone VALUES(?,?)",
     [SQL_GONE_GET] = "SELECT 1 FROM gone WHERE task = ?",
     [SQL_GONE_DELETE] = "DELETE FROM gone WHERE task = ?",

@@ -345,12 +345,15 @@ static void stop_overdue(struct manager *m, int64_t now_ms)
 static void lead(struct manager *m, int64_t now_ms)
 {
     struct nrpc_status st;
-    bool led = m->leads;
+    bool led = m->leads && now_ms < m->lead_until_ms;
     m->next_lead_ms = now_ms + LEAD_MS / 3;
+    m->lead_until_ms = now_ms + LEAD_MS;
     m->leads = false;
     if (m->env->state->ops->lead(m->env->state, "manager", m->owner_id, now_ms, now_ms + LEAD_MS, &m->leads,
                                  &st))
         m->next_lead_ms = now_ms + ENV_STORE_RETRY_MS;
+    if (m->leads && !led)
+        feeders_excuse(m, now_ms);
     if (m->leads && !led)
         m->next_repair_ms = m->next_overdue_ms = m->next_points_ms = now_ms;
 }
@@ -440,6 +443,7 @@ static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_
         break;
     case MAIL_RESYNC:
         finds_excuse(&m->finds);
+        feeders_excuse(m, now_ms);
         m->next_lead_ms = m->next_repair_ms = m->next_overdue_ms = m->next_points_ms = m->next_look_ms =
             now_ms;
         m->repair_pause_ms = ENV_STORE_RETRY_MS;
@@ -496,7 +500,9 @@ static void look_at_witnesses(struct manager *m, int64_t now_ms)
         m->next_witness_ms = CLOCK_NEVER;
         return;
     }
-    if (!jumped && now_ms < m->next_witness_ms)
+    if (jumped)
+        feeders_excuse(m, now_ms);
+    else if (now_ms < m->next_witness_ms)
         return;
     int code = m->env->records->ops->clock(m->env->records, &records_ms, &st);
     wall_look(&m->wall, now_ms, clock_wall_ms(), code == NRPC_OK, records_ms);
@@ -510,6 +516,7 @@ static void look_at_witnesses(struct manager *m, int64_t now_ms)
 int64_t manager_step(void *self, int64_t now_ms)
 {
     struct manager *m = self;
+    m->now_ms = now_ms;
     look_at_witnesses(m, now_ms);
     if (now_ms >= m->next_lead_ms)
         lead(m, now_ms);
@@ -521,6 +528,8 @@ int64_t manager_step(void *self, int64_t now_ms)
     requests_create_all(m, now_ms);
     if (m->leads && now_ms >= m->next_overdue_ms)
         stop_overdue(m, now_ms);
+    if (m->leads && now_ms >= m->next_feeders_ms)
+        feeders_tick(m, now_ms);
     if (m->look_for_closed || now_ms >= m->next_finish_ms)
         finish(m, now_ms);
     if (m->leads && now_ms >= m->next_points_ms)
@@ -540,6 +549,7 @@ int64_t manager_step(void *self, int64_t now_ms)
         m->next_finish_ms,
         repairs ? m->next_repair_ms : CLOCK_NEVER,
         m->leads ? m->next_overdue_ms : CLOCK_NEVER,
+        m->leads ? m->next_feeders_ms : CLOCK_NEVER,
         m->leads ? m->next_points_ms : CLOCK_NEVER,
     };
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)

@@ -30,6 +30,7 @@ struct manager {
     uint64_t *dropped;  // of a step: tasks that the state gave up
     size_t dropped_count;
     bool stopping;
+    int64_t now_ms; // of the step
     uint64_t owner_id;
     bool leads;           // is the one manager that does what is to be done once
     bool look_for_closed; // there may be some
@@ -45,8 +46,10 @@ struct manager {
     struct noted *noted;      // failures that were recorded, of tasks under way
     int64_t repair_pause_ms;  // before the next try, if this one fails
     uint64_t forgotten;       // old tasks, since it was said last
+    int64_t lead_until_ms;
+    int64_t feeders_since_ms; // feeders could be heard of
     int64_t next_lead_ms, next_look_ms, next_overdue_ms, next_repair_ms, next_finish_ms, next_points_ms,
-        next_witness_ms, next_trim_ms;
+        next_witness_ms, next_trim_ms, next_feeders_ms;
 };
 
 // Runs the requests that waited for this.
@@ -82,6 +85,17 @@ void repair_forget(struct manager *m, uint64_t task);
 
 // Records the failures of a task that points up to this segment include; UINT64_MAX: all.
 int manager_record_failures(struct manager *m, uint64_t task, uint64_t segment, struct nrpc_status *st);
+
+// The feeders of tasks (feeders.c). A task begins, or is admitted again; its feeder was heard of; it could
+// not have been until now; what the leading manager does.
+void feeders_begin(struct manager *m, uint64_t task, const Dtf__V1__TaskParam *p, int64_t now_ms);
+void feeders_heard(struct manager *m, uint64_t task, int64_t now_ms);
+void feeders_excuse(struct manager *m, int64_t now_ms);
+void feeders_tick(struct manager *m, int64_t now_ms);
+
+// Cancels a task, as a client's Cancel does.
+int requests_stop(struct manager *m, uint64_t task, const char *message, int64_t now_ms,
+                  struct nrpc_status *st);
 
 // Records what was gathered, admits it, answers.
 void requests_create_all(struct manager *m, int64_t now_ms);

@@ -11,6 +11,8 @@
 enum {
     RETRIES_MAX = 1000,
     BACKOFF_MAX_MS = 3600000,
+    FEEDER_LEASE_MIN_MS = 5000,
+    FEEDER_LEASE_MAX_MS = 86400000,
 };
 
 static const int64_t timeout_max_ms = 30ll * 86400 * 1000, timeout_default_ms = 86400ll * 1000;
@@ -73,6 +75,12 @@ int param_check(const Dtf__V1__TaskParam *p, struct nrpc_status *st)
         return status_set(st, NRPC_INVALID_ARGUMENT, "retry_backoff_ms: over an hour");
     if (p->tolerated_failures < -1)
         return status_set(st, NRPC_INVALID_ARGUMENT, "tolerated_failures: less than -1");
+    if (p->feeder_lease_ms && !p->fed)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "feeder_lease_ms: only a fed task has a feeder");
+    if (p->feeder_lease_ms &&
+        (p->feeder_lease_ms < FEEDER_LEASE_MIN_MS || p->feeder_lease_ms > FEEDER_LEASE_MAX_MS))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "feeder_lease_ms: %u is not in %d..%d",
+                          p->feeder_lease_ms, FEEDER_LEASE_MIN_MS, FEEDER_LEASE_MAX_MS);
     return NRPC_OK;
 }
 

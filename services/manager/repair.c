@@ -267,6 +267,8 @@ static int repair_one(struct manager *m, const struct records_task *t, struct st
     if (!progress->found)
         code = admit_missing(m, t, p, progress, resume, a, st);
     if (code == NRPC_OK)
+        feeders_begin(m, t->id, p, m->now_ms);
+    if (code == NRPC_OK)
         code = agree_on_pause(m, t, progress->paused, a, st);
     if (code == NRPC_OK && t->stop_asked && (!progress->found || progress->phase < MODEL_STOPPING))
         code = ops->stop(m->env->state, t->id, MODEL_OUTCOME_CANCELLED, t->stop_message, st);

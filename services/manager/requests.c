@@ -117,6 +117,9 @@ static void admit_all(struct manager *m, int64_t now_ms)
         trouble_say(m->env->trouble, &st, "manager: cannot admit %zu new tasks", count);
         ask_repair(m, now_ms + ENV_STORE_RETRY_MS);
     }
+    for (size_t i = 0; i < m->creation_count; i++)
+        if (!m->new_tasks[i].existed)
+            feeders_begin(m, m->new_tasks[i].id, m->creations[i].param, now_ms);
 }
 
 static void answer_created(struct manager *m, const struct creation *c, const struct records_new_task *t,
@@ -342,13 +345,10 @@ static int ask_to_stop(struct manager *m, uint64_t task, const char *message, in
     return code;
 }
 
-static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t now_ms,
+int requests_stop(struct manager *m, uint64_t task, const char *message, int64_t now_ms,
                   struct nrpc_status *st)
 {
     bool over;
-    if (strlen(reason) > REASON_MAX || !utf8_is_valid(reason))
-        return status_set(st, NRPC_INVALID_ARGUMENT, "reason: over %d bytes, or not UTF-8", REASON_MAX);
-    const char *message = *reason ? reason : "cancelled by request";
     int code = ask_to_stop(m, task, message, now_ms, &over, st);
     if (code || over)
         return code;
@@ -361,6 +361,14 @@ static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t 
     if (code == NRPC_UNAVAILABLE && m->env->state->disposable)
         return will_take_effect(m, now_ms, "the cancel", st);
     return code == NRPC_NOT_FOUND ? NRPC_OK : code;
+}
+
+static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t now_ms,
+                  struct nrpc_status *st)
+{
+    if (strlen(reason) > REASON_MAX || !utf8_is_valid(reason))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "reason: over %d bytes, or not UTF-8", REASON_MAX);
+    return requests_stop(m, task, *reason ? reason : "cancelled by request", now_ms, st);
 }
 
 static void requests_cancel(struct manager *m, struct request *r, int64_t now_ms, bool last)

@@ -83,6 +83,8 @@ void requests_feed(struct manager *m, struct request *r, int64_t now_ms, bool la
     uint64_t fed = 0;
     struct nrpc_status st;
     int code = check_feed(q, &st);
+    if (code == NRPC_OK)
+        feeders_heard(m, q->task_id, now_ms);
     struct state_subtask *subtasks = arena_alloc(&m->arena, (q->n_subtasks + 1) * sizeof *subtasks);
     for (size_t i = 0; i < q->n_subtasks; i++)
         subtasks[i] = (struct state_subtask){{q->subtasks[i]->param.data, q->subtasks[i]->param.len},

@@ -222,6 +222,55 @@ static void test_overdue(void **state)
     assert_true(next == CLOCK_NEVER);
 }
 
+static void check_overdue(struct fixture *f, int64_t after_ms, const char *expected)
+{
+    struct state_feeder *feeders;
+    char text[100] = "";
+    size_t count;
+    must(f, f->ops->feeders_overdue(f->s, f->now_ms + after_ms, 10, &f->arena, &feeders, &count, &f->st));
+    for (size_t i = 0; i < count; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d:%d", i ? " " : "",
+                 (int)feeders[i].task, (int)feeders[i].lease_ms);
+    assert_string_equal(text, expected);
+}
+
+static void feeder(struct fixture *f, uint64_t task, int64_t lease_ms, int64_t after_ms)
+{
+    must(f, f->ops->feeder(f->s, task, lease_ms, f->now_ms + after_ms, &f->st));
+}
+
+static void test_feeders(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t id = 1; id <= 3; id++) {
+        struct state_task task = task_sample(id);
+        task.fed = true;
+        admit_task(f, &task);
+    }
+    feeder(f, 1, 0, 0); // without a lease it has none
+    check_overdue(f, 1000000, "");
+    feeder(f, 1, 100, 0);
+    feeder(f, 2, 200, 0);
+    check_overdue(f, 99, "");
+    check_overdue(f, 100, "1:100");
+    check_overdue(f, 1000, "1:100 2:200");
+    feeder(f, 1, 5000, 9000); // what was said first holds
+    check_overdue(f, 100, "1:100");
+    feeder(f, 1, 0, 250);
+    check_overdue(f, 349, "2:200");
+    check_overdue(f, 350, "1:100 2:200");
+    must(f, stop(f, 2, MODEL_OUTCOME_CANCELLED, "x"));
+    feeder(f, 2, 0, 300); // nothing happens
+    feeder(f, 2, 200, 300);
+    check_overdue(f, 1000, "1:100");
+    assert_int_equal(f->ops->feeder(f->s, 9, 100, f->now_ms, &f->st), NRPC_NOT_FOUND);
+    feeder(f, 3, 50, 0);
+    uint64_t fed;
+    must(f, f->ops->feed(f->s, 3, 0, NULL, 0, true, &fed, &f->st)); // its end is recorded, and it is gone
+    must(f, f->ops->remove(f->s, (const uint64_t[]){2}, 1, 0, &f->st));
+    check_overdue(f, 1000, "1:100");
+}
+
 static void test_in_phase(void **state)
 {
     struct fixture *f = *state;
@@ -367,6 +416,7 @@ const struct CMUnitTest state_life_tests[] = {
     TEST(test_stop_while_running),
     TEST(test_stop_in_late_phases),
     TEST(test_overdue),
+    TEST(test_feeders),
     TEST(test_in_phase),
     TEST(test_close),
     TEST(test_remove),

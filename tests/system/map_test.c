@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// map_test.c: dtf map and signals: what a shell's user expects of it and of its commands, whether they run in
-// its own process or on a cluster.
+// map_test.c: what a shell's user expects of dtf and of the commands it runs, in its own process or on a
+// cluster: when signals come, when the server is away, and of what its exit status says.
 #include "system/cluster.h"
 #include "system/marked.h"
 
@@ -20,6 +20,7 @@
 enum { GONE_MS = 5000, JOBS = 3, SUSPENDED_MS = 7000 };
 
 static char folder[240], mark[MARK_BYTES];
+static struct cluster c; // of the tests that have one
 
 static int setup(void **state)
 {
@@ -36,7 +37,21 @@ static int teardown(void **state)
     return 0;
 }
 
-// A shell script in the folder, with $dtf; what $dtf starts has the mark.
+static int setup_cluster(void **state)
+{
+    setup(state);
+    cluster_start(&c);
+    cluster_start_node(&c, 0, "8", "1000");
+    return 0;
+}
+
+static int teardown_cluster(void **state)
+{
+    cluster_stop(&c);
+    return teardown(state);
+}
+
+// A shell script in the folder, with $dtf and, of the cluster, $server; what $dtf starts has the mark.
 static pid_t start(const char *script)
 {
     char dtf[4200];
@@ -46,7 +61,7 @@ static pid_t start(const char *script)
     if (pid)
         return pid;
     setpgid(0, 0);
-    if (chdir(folder) || setenv("dtf", dtf, 1) || setenv("mark", mark, 1))
+    if (chdir(folder) || setenv("dtf", dtf, 1) || setenv("mark", mark, 1) || setenv("server", c.listen, 1))
         _exit(126);
     execl("/bin/sh", "sh", "-c", script, (char *)NULL);
     _exit(127);
@@ -130,14 +145,146 @@ static void test_suspended(void **state)
     assert_int_equal(size_of("ended"), JOBS);
 }
 
+// ---- on a cluster
+
+static int run(const char *script)
+{
+    return end_of(start(script));
+}
+
+static bool says(const char *name, const char *text)
+{
+    char path[400], line[1000];
+    bool found = false;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        found |= strstr(line, text) != NULL;
+    if (f)
+        fclose(f);
+    return found;
+}
+
+#define ON_CLUSTER "exec $dtf --server $server map "
+
+// Killed, its task ends with its lease; unless it may stay.
+static void test_killed_on_cluster(void **state)
+{
+    (void)state;
+    pid_t detached = start("exec $dtf --server $server map --detach sleep <<X\n1000\nX\n");
+    struct dtf_task_info info;
+    struct nrpc_status st;
+    WAIT_FOR(dtf_task_status(c.client, 1, &info, &st) == NRPC_OK && info.running == 1, PATIENCE_MS);
+    pid_t map = start(ON_CLUSTER "env " MARK_NAME "=$mark sleep <<X\n1000\n1000\nX\n");
+    WAIT_FOR(marked_count(mark) == 2, PATIENCE_MS);
+    for (size_t i = 0; i < 2; i++) {
+        pid_t pid = i ? map : detached;
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(end_of(pid), 128 + SIGKILL);
+    }
+    info = cluster_wait(&c, 2);
+    assert_int_equal(info.status, DTF_TASK_CANCELLED);
+    assert_string_equal(info.message, "its feeder has not been heard of for 30 s");
+    WAIT_FOR(marked_count(mark) == 0, GONE_MS);
+    assert_int_equal(cluster_status(&c, 1).status, DTF_TASK_RUNNING);
+}
+
+// Interrupted while the server is away: the task is cancelled when it is back.
+static void test_interrupted_in_an_outage(void **state)
+{
+    (void)state;
+    pid_t map = start(ON_CLUSTER "env " MARK_NAME "=$mark sleep 2>err <<X\n1000\n1000\nX\n");
+    WAIT_FOR(marked_count(mark) == 2, PATIENCE_MS);
+    daemon_kill(&c.coordinator, SIGKILL);
+    assert_int_equal(kill(map, SIGINT), 0);
+    WAIT_FOR(says("err", "when its server can be reached"), PATIENCE_MS);
+    cluster_start_coordinator(&c);
+    assert_int_equal(end_of(map), 128 + SIGINT);
+    assert_true(says("err", "2 items were not done"));
+    assert_int_equal(cluster_wait(&c, 1).status, DTF_TASK_CANCELLED);
+    WAIT_FOR(marked_count(mark) == 0, GONE_MS);
+}
+
+// Interrupted once more, it does not wait for the server.
+static void test_interrupted_twice(void **state)
+{
+    (void)state;
+    pid_t map = start(ON_CLUSTER "env " MARK_NAME "=$mark sleep 2>err <<X\n1000\n1000\nX\n");
+    WAIT_FOR(marked_count(mark) == 2, PATIENCE_MS);
+    daemon_kill(&c.coordinator, SIGKILL);
+    assert_int_equal(kill(map, SIGINT), 0);
+    WAIT_FOR(says("err", "when its server can be reached"), PATIENCE_MS);
+    int64_t until_ms = cluster_now_ms() + 400; // the same signal twice within 300 ms counts once
+    while (cluster_now_ms() < until_ms)
+        cluster_pause();
+    assert_int_equal(kill(map, SIGTERM), 0);
+    assert_int_equal(end_of(map), 128 + SIGTERM);
+    assert_true(says("err", "may go on (dtf cancel 1 ends it)"));
+    cluster_start_coordinator(&c);
+}
+
+// What is begun while the server is away is done when it is there; what is not to wait says why it failed.
+static void test_patience(void **state)
+{
+    (void)state;
+    daemon_kill(&c.coordinator, SIGKILL);
+    pid_t submit = start("exec $dtf --server $server submit --wait -q -- true >out 2>err");
+    pid_t map = start("seq 5 | $dtf --server $server map -k echo >map.out 2>map.err");
+    assert_int_equal(run("$dtf --server $server list --patience 0 2>list.err"), 3);
+    assert_true(says("list.err", "could not be reached"));
+    assert_int_equal(run("$dtf --server $server wait 1 --patience 100ms 2>wait.err"), 3);
+    WAIT_FOR(says("map.err", "trying for 1 m 00 s"), PATIENCE_MS);
+    cluster_start_coordinator(&c);
+    assert_int_equal(end_of(submit), 0);
+    assert_int_equal(end_of(map), 0);
+    assert_int_equal(run("seq 5 | cmp - map.out"), 0);
+    assert_int_equal(run("$dtf --server $server list -q | wc -l | grep -qx 2"), 0); // none was made twice
+}
+
+static void test_exit_codes(void **state)
+{
+    (void)state;
+    assert_int_equal(run("$dtf --server $server submit -- sleep 1000"), 0);
+    assert_int_equal(run("$dtf --server $server wait 1 --timeout 100ms 2>err"), 4);
+    assert_true(says("err", "task 1 is still running"));
+    assert_int_equal(run("$dtf --server $server cancel 1 && $dtf --server $server wait 1"), 1);
+    assert_int_equal(run("$dtf --server $server wait 99"), 1);
+    assert_int_equal(run("$dtf wait --nonsense"), 2);
+    assert_int_equal(run("$dtf help exit-codes >out"), 0);
+    assert_true(says("out", "--patience"));
+}
+
+// What a command has written until it was cancelled is kept; what was read is not there a second time.
+static void test_results(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        run("$dtf --server $server submit -- sh -c 'echo begun; exec env " MARK_NAME "=$0 sleep 1000' $mark"),
+        0);
+    WAIT_FOR(marked_count(mark) == 1, PATIENCE_MS);
+    assert_int_equal(run("$dtf --server $server cancel 1; $dtf --server $server wait 1"), 1);
+    assert_int_equal(run("$dtf --server $server results 1 --output json >out"), 0);
+    assert_true(says("out", "\"result\":\"cancelled\""));
+    assert_true(says("out", "\"stdout\":\"begun\\n\""));
+    assert_int_equal(run("$dtf --server $server results 1 2>err"), 1);
+    assert_true(says("err", "are no longer kept"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+#define CLUSTER_TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup_cluster, teardown_cluster)
     const struct CMUnitTest tests[] = {
         TEST(killed),
         TEST(quit),
         TEST(interrupted),
         TEST(suspended),
+        CLUSTER_TEST(killed_on_cluster),
+        CLUSTER_TEST(interrupted_in_an_outage),
+        CLUSTER_TEST(interrupted_twice),
+        CLUSTER_TEST(patience),
+        CLUSTER_TEST(exit_codes),
+        CLUSTER_TEST(results),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

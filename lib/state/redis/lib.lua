@@ -309,10 +309,11 @@ local function task_ruin(id, text)
         call('UNLINK', P .. kind .. ':' .. id)
     end
     for _, key in ipairs({'phase:1', 'phase:2', 'phase:3', 'phase:4', 'phase:5', 'taken:4', 'taken:5', 'claims',
-                          'deadlines', 'points', 'gone'}) do
+                          'deadlines', 'feeders', 'points', 'gone'}) do
         call('ZREM', P .. key, id)
     end
     call('HDEL', P .. 'gone_read', id)
+    call('HDEL', P .. 'feeder_lease', id)
     local times = whole(string.match(call('HGET', P .. 'damaged', id) or '', '^%d+')) or 0
     call('HSET', P .. 'damaged', id, string.format('%.0f %s', times + 1, string.sub(text, 1, 400)))
     call('PUBLISH', KEYS[1] .. ':hints', -- also to the caller
@@ -383,6 +384,10 @@ local function task_place(t)
         call('ZADD', P .. 'phase:' .. t.phase, t.id, t.id)
         if t.phase >= STOPPING then
             call('ZREM', P .. 'deadlines', t.id)
+            if t.fed == 1 then
+                call('ZREM', P .. 'feeders', t.id)
+                call('HDEL', P .. 'feeder_lease', t.id)
+            end
         end
         if t.phase >= CLOSING then
             call('ZADD', P .. 'taken:' .. t.phase, 0, t.id)
