@@ -8,13 +8,20 @@
 #include "nrpc/tls.h"
 #include "nrpc/transport.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
-enum { PAUSE_MS = 20 }; // after an error, which is mostly a lack of file descriptors
+enum {
+    PAUSE_MS = 20,  // after an error, which is mostly a lack of file descriptors
+    BACKLOG = 4096, // the system may have a lower limit (net.core.somaxconn)
+    FDS_MAX = 4096, // where a listener's socket is looked for: they are opened early
+};
 
 struct sp_listener {
     struct sp_options options;
@@ -94,6 +101,35 @@ static int check_ipc_path(const char *url, struct nrpc_status *st)
                       "cannot listen on %s: there is a file of that name, which is no socket", url);
 }
 
+// nng asks for a backlog of 128, too few for all nodes of a cluster that come back at the same moment. It
+// does not give its socket away: that is the one that listens at the same address.
+static void deepen_backlog(nng_stream_listener *listener)
+{
+    nng_sockaddr sa;
+    struct rlimit files;
+    if (nng_stream_listener_get_addr(listener, NNG_OPT_LOCADDR, &sa) || getrlimit(RLIMIT_NOFILE, &files))
+        return;
+    uint16_t port = sa.s_family == NNG_AF_INET    ? sa.s_in.sa_port
+                    : sa.s_family == NNG_AF_INET6 ? sa.s_in6.sa_port
+                                                  : 0;
+    for (int fd = 0; port && fd < FDS_MAX && (rlim_t)fd < files.rlim_cur; fd++) {
+        union {
+            struct sockaddr any;
+            struct sockaddr_in in;
+            struct sockaddr_in6 in6;
+        } own;
+        int listens = 0;
+        socklen_t size = sizeof listens, own_size = sizeof own;
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens ||
+            getsockname(fd, &own.any, &own_size))
+            continue;
+        if (port == (own.any.sa_family == AF_INET    ? own.in.sin_port
+                     : own.any.sa_family == AF_INET6 ? own.in6.sin6_port
+                                                     : 0))
+            (void)listen(fd, BACKLOG);
+    }
+}
+
 static int set_up(const struct sp_listener *l, const char *url, nng_stream_listener **out,
                   struct nrpc_status *st)
 {
@@ -109,6 +145,8 @@ static int set_up(const struct sp_listener *l, const char *url, nng_stream_liste
         code = transport_error(st, rv, what);
     if (code)
         nng_stream_listener_free(*out);
+    else
+        deepen_backlog(*out);
     return code;
 }
 

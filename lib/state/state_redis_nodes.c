@@ -95,9 +95,12 @@ struct adding {
     const struct state_node *node;
     struct state_holding *holding;
     struct rs_ids stops;
-    uint64_t id, taken; // taken: numbers up to this were given before
-    bool given;         // the id is settled: the first server has taken it
+    uint64_t id;          // 0: the first server has not given it yet
+    uint64_t taken;       // numbers up to this were given before
+    uint64_t first, last; // a new reserve; 0: none
 };
+
+enum { NUMBERS = 1000 }; // in a reserve
 
 static int add_to(struct rs_shard *shard, struct adding *w, struct nrpc_status *st)
 {
@@ -107,7 +110,9 @@ static int add_to(struct rs_shard *shard, struct adding *w, struct nrpc_status *
     size_t count;
     rs_begin(&c, shard, RS_SEEN, NULL, st);
     rs_u64(&c, w->id);
-    rs_u64(&c, w->given);
+    rs_u64(&c, !shard->store->next_ids);
+    rs_u64(&c, w->first);
+    rs_u64(&c, w->last);
     rs_u64(&c, node->session);
     rs_u64(&c, former->node);
     rs_u64(&c, former->session);
@@ -127,37 +132,40 @@ static int add_to(struct rs_shard *shard, struct adding *w, struct nrpc_status *
     return rs_end(&c);
 }
 
-// A number from the records that the state has not given before: the records may have gone back in time.
-static int next_number(struct rs_store *store, uint64_t taken, uint64_t *id, struct nrpc_status *st)
+// Numbers from the records, above all that the state has given: the records may have gone back in time.
+static int reserve_numbers(struct rs_store *store, struct adding *w, struct nrpc_status *st)
 {
-    uint64_t first = 0, count = taken > *id ? taken - *id : 1;
-    if (!store->next_ids)
-        return NRPC_OK;
-    if (count > UINT32_MAX)
+    struct model_marks marks = {0};
+    uint64_t first = 0, count = NUMBERS;
+    int code = rs_marks(&store->state, &marks, st);
+    uint64_t taken = w->taken > marks.node ? w->taken : marks.node;
+    if (code == NRPC_OK)
+        code = store->next_ids(store->user, count, &first, st);
+    if (code == NRPC_OK && taken > first && taken - first > UINT32_MAX)
         return status_set(st, NRPC_DATA_LOSS, "node numbers up to %llu were given here before",
                           (unsigned long long)taken);
-    int code = store->next_ids(store->user, count, &first, st);
-    *id = first + count - 1;
-    if (code == NRPC_OK && *id > UINT32_MAX) // what a stored lease has room for
+    if (code == NRPC_OK && first + count <= taken) { // what lies below is given to nobody
+        count = taken - first + NUMBERS;
+        code = store->next_ids(store->user, count, &first, st);
+    }
+    if (code)
+        return code;
+    w->first = first > taken ? first : taken + 1;
+    w->last = first + count - 1;
+    if (w->last > UINT32_MAX) // what a stored lease has room for
         return status_set(st, NRPC_RESOURCE_EXHAUSTED, "4,294,967,295 nodes have been registered here");
-    return code;
+    return NRPC_OK;
 }
 
-// Numbers above the marks of every shard. Only the first asks for one; the others take it as it is.
+// Only the first shard gives the number; the others take it as it is.
 static int add_to_all(struct rs_store *store, struct adding *w, struct nrpc_status *st)
 {
-    enum { TRIES = 5 }; // others register meanwhile
-    struct model_marks marks = {0};
-    uint64_t given = 0;
+    enum { TRIES = 5 }; // others reserve meanwhile
     struct rs_round round = rs_round(&store->state, st);
     struct rs_shard *first = rs_next(&round);
-    int code = first ? rs_marks(&store->state, &marks, st) : rs_round_end(&round);
+    int code = first ? add_to(first, w, st) : rs_round_end(&round);
     for (int i = 0; code == NRPC_OK && !w->id && i < TRIES; i++) {
-        uint64_t taken = w->taken > marks.node ? w->taken : marks.node;
-        code = next_number(store, i ? taken : 0, &given, st);
-        if (code == NRPC_OK && store->next_ids && given <= taken)
-            code = next_number(store, taken + 1, &given, st);
-        w->id = given;
+        code = reserve_numbers(store, w, st);
         if (code == NRPC_OK)
             code = add_to(first, w, st);
     }
@@ -165,8 +173,7 @@ static int add_to_all(struct rs_store *store, struct adding *w, struct nrpc_stat
         return status_set(st, NRPC_UNAVAILABLE, "others register too fast; try again");
     if (code)
         return code;
-    w->given = true; // a server that is down hears of the node when it is back: it registers again
-    rs_note(&round, NRPC_OK);
+    rs_note(&round, NRPC_OK); // a server that is down hears of the node when it is back: it registers again
     for (struct rs_shard *shard; (shard = rs_next(&round));)
         rs_note(&round, add_to(shard, w, st));
     return rs_round_end(&round);

@@ -43,6 +43,15 @@ bool sq_node_find(struct sq_call *c, uint64_t id, uint64_t *running)
     return found;
 }
 
+// That of any number, of this incarnation or an earlier one, as this call has left it so far.
+static uint64_t leases_of(struct sq_call *c, uint64_t node)
+{
+    sqlite3_stmt *stmt = sq_bind(c, SQL_NODE_RUNNING, "u", node);
+    int64_t running = sq_step(c, stmt) ? db_i64(stmt, 0) : 0;
+    db_done(stmt);
+    return (uint64_t)(running + node_seen(c, node)->running);
+}
+
 bool sq_node_need(struct sq_call *c, uint64_t id)
 {
     uint64_t running;
@@ -117,28 +126,11 @@ int sq_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st)
 
 // ---- what it holds
 
-struct held {
-    struct state_ref ref;
-    size_t index; // in the holding
-};
-
 struct taking {
     uint64_t node, heir;
-    const struct held *held; // sorted
-    size_t held_count;
     struct state_holding *holding;
     struct sq_list stops;
 };
-
-static int compare_held(const void *a, const void *b)
-{
-    const struct state_ref *x = &((const struct held *)a)->ref, *y = &((const struct held *)b)->ref;
-    if (x->task != y->task)
-        return x->task < y->task ? -1 : 1;
-    if (x->seq != y->seq)
-        return x->seq < y->seq ? -1 : 1;
-    return x->attempt < y->attempt ? -1 : x->attempt > y->attempt;
-}
 
 static void keep_one(struct sq_call *c, const struct sq_lease *l, struct taking *w, size_t index)
 {
@@ -153,43 +145,89 @@ static void keep_one(struct sq_call *c, const struct sq_lease *l, struct taking 
     l->tile->dirty = true;
 }
 
-static void take_one(struct sq_call *c, const struct sq_lease *l, void *user)
+struct held {
+    struct state_ref ref;
+    size_t index; // in the holding
+};
+
+static int compare_held(const void *a, const void *b)
 {
-    struct taking *w = user;
-    struct held wanted = {{l->task->id, l->seq, l->subtask->attempt}, 0}, *found = NULL;
-    if (l->subtask->node != w->node)
-        return;
-    if (w->held_count)
-        found = bsearch(&wanted, w->held, w->held_count, sizeof wanted, compare_held);
-    if (found) {
-        keep_one(c, l, w, found->index);
-        return;
+    const struct state_ref *x = &((const struct held *)a)->ref, *y = &((const struct held *)b)->ref;
+    if (x->task != y->task)
+        return x->task < y->task ? -1 : 1;
+    if (x->seq != y->seq)
+        return x->seq < y->seq ? -1 : 1;
+    return x->attempt < y->attempt ? -1 : x->attempt > y->attempt;
+}
+
+static struct held *sort_held(const struct state_holding *h, size_t count)
+{
+    struct held *held = mem_calloc(count + 1, sizeof *held);
+    for (size_t i = 0; i < count; i++)
+        held[i] = (struct held){h->refs[i], i};
+    if (count)
+        qsort(held, count, sizeof *held, compare_held);
+    return held;
+}
+
+// Returns how many leases of the node it has; who says one twice has one.
+static uint64_t keep_held(struct sq_call *c, struct taking *w, const struct held *held, size_t count)
+{
+    uint64_t kept = 0;
+    for (size_t i = 0; i < count && !c->code; i++) {
+        struct sq_lease l;
+        bool again = i && !compare_held(&held[i - 1], &held[i]);
+        if (again || !sq_lease_find(c, &held[i].ref, &l) || l.subtask->node != w->node)
+            continue;
+        keep_one(c, &l, w, held[i].index);
+        kept++;
     }
+    return kept;
+}
+
+struct returning {
+    uint64_t node;
+    const struct held *held;
+    size_t held_count;
+};
+
+static void return_one(struct sq_call *c, const struct sq_lease *l, void *user)
+{
+    const struct returning *w = user;
+    struct held like = {{l->task->id, l->seq, l->subtask->attempt}, 0};
+    if (l->subtask->node != w->node ||
+        (w->held_count && bsearch(&like, w->held, w->held_count, sizeof like, compare_held)))
+        return;
     sq_lease_return(c, l, 0);
     if (l->subtask->state == SQ_WAITING)
         l->task->counters.redispatched++;
+}
+
+static void give_stops(struct sq_call *c, struct sq_list *stops, struct state_holding *holding)
+{
+    sq_list_sort(stops);
+    if (stops->count) {
+        holding->stops = sq_out(c, stops->count, sizeof *holding->stops);
+        if (holding->stops)
+            memcpy(holding->stops, stops->ids, stops->count * sizeof *holding->stops);
+        holding->stop_count = holding->stops ? stops->count : 0;
+    }
+    sq_list_free(stops);
 }
 
 // What is leased to `node` and held becomes the heir's; what is not held goes back to the queue. holding may
 // be NULL: nothing is held.
 static void take_all(struct sq_call *c, uint64_t node, uint64_t heir, struct state_holding *holding)
 {
+    struct taking w = {.node = node, .heir = heir, .holding = holding};
     size_t count = holding ? holding->count : 0;
-    struct held *held = mem_calloc(count + 1, sizeof *held);
-    for (size_t i = 0; i < count; i++)
-        held[i] = (struct held){holding->refs[i], i};
-    if (count)
-        qsort(held, count, sizeof *held, compare_held);
-    struct taking w = {.node = node, .heir = heir, .held = held, .held_count = count, .holding = holding};
-    sq_lease_each(c, 0, take_one, &w);
-    sq_list_sort(&w.stops);
-    if (w.stops.count) {
-        holding->stops = sq_out(c, w.stops.count, sizeof *holding->stops);
-        if (holding->stops)
-            memcpy(holding->stops, w.stops.ids, w.stops.count * sizeof *holding->stops);
-        holding->stop_count = holding->stops ? w.stops.count : 0;
+    struct held *held = sort_held(holding, count);
+    uint64_t leases = leases_of(c, node);
+    if (keep_held(c, &w, held, count) != leases) { // all that is leased has to be looked at
+        struct returning r = {node, held, count};
+        sq_lease_each(c, 0, return_one, &r);
     }
-    sq_list_free(&w.stops);
+    give_stops(c, &w.stops, holding);
     free(held);
 }
 

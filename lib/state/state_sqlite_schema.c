@@ -140,6 +140,7 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
                         "VALUES(?,?,?,?,?,?,?,?) RETURNING id",
     [SQL_NODE_GET] = "SELECT " NODE_COLUMNS " FROM node WHERE id = ? AND incarnation = ?",
     [SQL_NODE_SESSION] = "SELECT session FROM node WHERE id = ?",
+    [SQL_NODE_RUNNING] = "SELECT running FROM node WHERE id = ?",
     [SQL_NODE_OF_SESSION] = "SELECT id, incarnation FROM node WHERE session = ? AND session <> 0",
     [SQL_NODE_UPDATE] = "UPDATE node SET running = running + ?2, settled = settled + ?3 WHERE id = ?1",
     [SQL_NODE_RENEW] = "UPDATE node SET lease_until = max(lease_until, ?2) "

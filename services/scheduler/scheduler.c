@@ -15,6 +15,7 @@
 #include "dtf/v1/node.nrpc.h"
 #include "versions.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,8 @@ enum {
     JUMP_MS = 2000,
     REBASES = 2,
     REBASE_AGAIN_MS = 3000,
+    SWEEP_US = 50000, // of a step
+    NAMED_MAX = 8,    // nodes in a line of the log
 };
 
 struct call_mail {
@@ -511,10 +514,45 @@ static void sweep_again(struct scheduler *s, int64_t now_ms, const char *what, c
         trouble_say(s->env->trouble, st, "scheduler: cannot %s", what);
 }
 
+// Of many that are lost together one line tells.
+static void say_lost(const struct scheduler *s, const uint64_t *ids, size_t count)
+{
+    char some[200] = "";
+    size_t named = count < NAMED_MAX ? count : NAMED_MAX, at = 0;
+    for (size_t i = 0; i < named; i++)
+        at += (size_t)snprintf(some + at, sizeof some - at, "%s%llu", i ? ", " : "",
+                               (unsigned long long)ids[i]);
+    if (count)
+        log_warn("%zu node%s not heard of for %lld ms: what %s held is dispatched again (%s%s)", count,
+                 count > 1 ? "s were" : " was", (long long)s->env->node_lease_ms, count > 1 ? "they" : "it",
+                 some, named < count ? ", ..." : "");
+}
+
+// A call of the store looks for some only.
+static int sweep_all(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
+{
+    int64_t until_us = clock_mono_us() + SWEEP_US;
+    uint64_t *lost, *all = NULL;
+    size_t count, total = 0, capacity = 0;
+    int code;
+    do {
+        code =
+            s->env->state->ops->sweep(s->env->state, now_ms, &s->arena, &lost, &count, &s->next_sweep_ms, st);
+        for (size_t i = 0; code == NRPC_OK && i < count; i++) {
+            struct node *n = node_table_find(&s->nodes, lost[i]);
+            if (n)
+                exchange_drop_node(s, n, "its lease has ended");
+            mem_grow(&all, &capacity, total + 1, sizeof *all);
+            all[total++] = lost[i];
+        }
+    } while (code == NRPC_OK && s->next_sweep_ms <= now_ms && clock_mono_us() < until_us);
+    say_lost(s, all, total);
+    free(all);
+    return code;
+}
+
 static void sweep(struct scheduler *s, int64_t now_ms)
 {
-    uint64_t *lost;
-    size_t count = 0;
     struct nrpc_status st;
     s->next_sweep_ms = now_ms + s->env->node_lease_ms / 4;
     if (lead(s, now_ms, &st) == NRPC_OK && !s->leads)
@@ -529,20 +567,10 @@ static void sweep(struct scheduler *s, int64_t now_ms)
     }
     if (llabs(s->env->now_ms() - now_ms) > JUMP_MS)
         return; // it has just jumped: the next step notices
-    if (!s->leads ||
-        s->env->state->ops->sweep(s->env->state, now_ms, &s->arena, &lost, &count, &s->next_sweep_ms, &st)) {
+    if (!s->leads || sweep_all(s, now_ms, &st))
         sweep_again(s, now_ms, "look for lost nodes", &st);
-        return;
-    }
-    if (s->next_sweep_ms > now_ms + s->env->node_lease_ms / 4)
+    else if (s->next_sweep_ms > now_ms + s->env->node_lease_ms / 4)
         s->next_sweep_ms = now_ms + s->env->node_lease_ms / 4;
-    for (size_t i = 0; i < count; i++) {
-        struct node *n = node_table_find(&s->nodes, lost[i]);
-        log_warn("node %llu was not heard of for %lld ms: what it held is dispatched again",
-                 (unsigned long long)lost[i], (long long)s->env->node_lease_ms);
-        if (n)
-            exchange_drop_node(s, n, "its lease has ended");
-    }
 }
 
 static int64_t answer_overdue(struct scheduler *s, int64_t now_ms)

@@ -35,4 +35,7 @@ local epoch = string.format('%.0f', math.max(microseconds(), (whole(row[2]) or 0
 call('HSET', P .. 'meta', 'run_id', run_id, 'epoch', epoch, 'format', 2)
 call('ZUNIONSTORE', P .. 'nodes_past', 2, P .. 'nodes_past', P .. 'nodes', 'AGGREGATE', 'MAX')
 call('DEL', P .. 'nodes')
+-- Numbers of the reserve may have been given since.
+call('HSET', P .. 'meta', 'last_node', string.format('%.0f', math.max(meta_number('last_node'), meta_number('node_reserve'))))
+call('HDEL', P .. 'meta', 'node_reserve')
 return done(epoch)

@@ -95,7 +95,7 @@ end
 
 -- A number of `meta`. What is none there, or is so large that it leaves little room for more, is not known, and comes
 -- again from the records.
-local META_MOST = {last_task = 2 ^ 52, last_event = 2 ^ 52, last_node = 2 ^ 31}
+local META_MOST = {last_task = 2 ^ 52, last_event = 2 ^ 52, last_node = 2 ^ 32, node_reserve = 2 ^ 32}
 
 local function meta_number(name)
     return whole(call('HGET', P .. 'meta', name), META_MOST[name]) or 0

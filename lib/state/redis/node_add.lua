@@ -1,20 +1,36 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- node_add.lua: registers a node, and gives it what it has of its former number.
--- arguments: id (0: the shard's next), 1 if it must be just that, session, former id, former session, name, host, types,
+-- arguments: id that it must have, or 0; whether the shard numbers by itself; first and last number of a new reserve, or 0,
+--   0; session, former id, former session, name, host, types,
 --   pid, slots, until, what it holds (as in node_return)
--- returns: id, or 0: a number up to the next answer was given before, take a higher one; the highest that was given;
+-- returns: id, or 0: the reserve is used up, a new one above the next answer is wanted; the highest number that was given;
 --   masks of what it keeps; tasks of that that are stopping
-local id, must, session, former, former_session = number(), number(), text(), number(), text()
+local id, alone, first, reserve = number(), number(), number(), number()
+local session, former, former_session = text(), number(), text()
 local name, host, types, pid, slots, until_ms = text(), text(), text(), text(), text(), number()
 local held, last = holding_read(), meta_number('last_node')
 local known = session ~= '0' and whole(call('HGET', P .. 'sessions', session)) or 0
 local known_here = known ~= 0 and call('ZSCORE', P .. 'nodes', known)
-if must == 0 and known_here then
-    id = known -- the answer to this call was lost
-elseif must == 0 and id == 0 then
-    id = last + 1
-elseif must == 0 and id <= last then
-    return done('0', string.format('%.0f', last), {}, {})
+
+-- The next one of the reserve, which the newest replaces if it lies above; nil: there is none.
+local function next_number()
+    local upto = meta_number('node_reserve')
+    if alone == 1 then
+        return last + 1
+    end
+    if reserve > upto and reserve > last then
+        upto, last = reserve, math.max(last, first - 1)
+        call('HSET', P .. 'meta', 'node_reserve', string.format('%.0f', upto), 'last_node', string.format('%.0f', last))
+    end
+    return last < upto and last + 1 or nil
+end
+
+if id == 0 then
+    make_room()
+    id = known_here and known or next_number() -- known: the answer to this call was lost
+    if not id then
+        return done('0', string.format('%.0f', last), {}, {})
+    end
 end
 make_room()
 local new, gone = not (known_here and known == id), {}
