@@ -60,7 +60,7 @@ static const struct {
     enum state_hint_kind hint;
     enum mail_kind mail;
 } hint_mails[] = {
-    {STATE_HINT_CLOSED, MAIL_CLOSED}, {STATE_HINT_GENERATE, MAIL_ROOM}, {STATE_HINT_RESULTS, MAIL_RESULTS},
+    {STATE_HINT_CLOSED, MAIL_CLOSED}, {STATE_HINT_GENERATE, MAIL_ROOM},   {STATE_HINT_RESULTS, MAIL_RESULTS},
     {STATE_HINT_GONE, MAIL_GONE},     {STATE_HINT_DAMAGED, MAIL_DAMAGED}, {STATE_HINT_RESYNC, MAIL_RESYNC},
 };
 
@@ -87,12 +87,12 @@ void manager_signal(struct manager *m, uint64_t task, unsigned signals, int64_t 
     run_all(m, parked_take(&m->parked, task, signals), now_ms);
 }
 
-void manager_announce(struct manager *m, const Dtf__V1__Event *event, int64_t now_ms)
+void manager_announce(struct manager *m, const Dtf__V1__Event *event)
 {
     struct nrpc_status st;
     if (m->env->events && nrpc_publish(m->env->events, "task", event->sequence, &event->base, &st))
         log_debug("an event was not published: %s", st.text); // its number tells who listens what to read
-    manager_signal(m, 0, PARKED_EVENT, now_ms);
+    events_note(m, event->sequence);
 }
 
 // ---- the end of tasks
@@ -188,7 +188,7 @@ static void announce_end(struct manager *m, const struct records_change *c, int6
         e.status = (Dtf__V1__TaskStatus)c->status;
         e.message = (char *)(c->message ? c->message : "");
         e.time_ms = wall_ms(&m->wall, now_ms);
-        manager_announce(m, &e, now_ms);
+        manager_announce(m, &e);
     }
     repair_forget(m, c->task);
     manager_signal(m, c->task, PARKED_END, now_ms);
@@ -435,7 +435,7 @@ static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_
     case MAIL_GONE: // perhaps another manager has recorded its end
         repair_forget(m, h->task);
         manager_signal(m, h->task, PARKED_END, now_ms);
-        manager_signal(m, 0, PARKED_EVENT, now_ms);
+        events_note(m, 0);
         break;
     case MAIL_DAMAGED: // who comes to lead repairs all
         if (m->leads)
@@ -485,7 +485,7 @@ static int64_t answer_overdue(struct manager *m, int64_t now_ms)
 static void look_around(struct manager *m, int64_t now_ms)
 {
     m->next_look_ms = now_ms + LOOK_MS;
-    manager_signal(m, 0, PARKED_EVENT, now_ms);
+    events_note(m, 0);
 }
 
 // What the other witnesses say: the date, and the numbers that were given. An embedded store is its own.
@@ -538,7 +538,9 @@ int64_t manager_step(void *self, int64_t now_ms)
         look_around(m, now_ms);
     int64_t next_ms = answer_overdue(m, now_ms), doubt_ms = finds_tick(&m->finds, now_ms);
     requests_feed_all(m);
+    events_tell(m, now_ms);
     next_ms = doubt_ms < next_ms ? doubt_ms : next_ms;
+    m->events.last = NULL;
     arena_reset(&m->arena);
     bool repairs = m->leads || m->repair_asked;
     int64_t times[] = {

@@ -15,10 +15,29 @@ struct creation {
     const Dtf__V1__TaskParam *param;
 };
 
+struct events_read { // of the records; in the arena of the step
+    uint64_t after, task, first_kept;
+    size_t max, count;
+    struct records_event *events;
+};
+
+struct answers;
+
+struct events {               // requests_events.c
+    bool is_known;            // what the newest is
+    uint64_t tail;            // all up to this one was told to those who wait
+    uint64_t noted;           // the newest that is known
+    bool look;                // there may be more
+    bool is_telling;          // who is asked again is answered on the pool
+    struct events_read *last; // of this step; NULL: none that still holds
+    struct answers *answers;  // gathered
+};
+
 struct manager {
     const struct env *env;
     struct loop loop;
     struct parked parked;
+    struct events events;
     struct arena arena; // of the step
     // gathered in a step, done together at its end
     struct creation *creations;
@@ -36,9 +55,9 @@ struct manager {
     bool look_for_closed; // there may be some
     bool excused;         // the state did not answer: what is found next was told of, perhaps
     struct finds finds;
-    bool repair_asked;        // by what failed here, whoever leads
-    bool compare_asked;       // one of the stores has gone back in time: look at all that the state has
-    struct fed *fed;          // calls of Feed that were done, and are to be answered at the end of the step
+    bool repair_asked;  // by what failed here, whoever leads
+    bool compare_asked; // one of the stores has gone back in time: look at all that the state has
+    struct fed *fed;    // calls of Feed that were done, and are to be answered at the end of the step
     size_t fed_count, fed_capacity;
     bool numbers_known;       // which were given: until then none is
     struct model_marks marks; // the highest numbers that either store has given
@@ -54,7 +73,7 @@ struct manager {
 
 // Runs the requests that waited for this.
 void manager_signal(struct manager *m, uint64_t task, unsigned signals, int64_t now_ms);
-void manager_announce(struct manager *m, const Dtf__V1__Event *event, int64_t now_ms);
+void manager_announce(struct manager *m, const Dtf__V1__Event *event);
 // A walk through what is recorded, and what the state has.
 struct repair {
     struct manager *m;
@@ -115,5 +134,10 @@ void requests_admit_met(struct manager *m, uint64_t task);
 void requests_admit_damaged(struct manager *m, uint64_t task, int64_t now_ms);
 void requests_feed(struct manager *m, struct request *r, int64_t now_ms, bool last);
 void requests_results(struct manager *m, struct request *r, int64_t now_ms, bool last);
+void requests_events(struct manager *m, struct request *r, int64_t now_ms, bool last);
+
+// An event was recorded (0: perhaps, elsewhere); tells those who wait for events, at the end of a step.
+void events_note(struct manager *m, uint64_t sequence);
+void events_tell(struct manager *m, int64_t now_ms);
 
 #endif

@@ -36,12 +36,14 @@ void parked_add(struct parked *p, struct request *r, uint64_t task, unsigned sig
     *t->last = r;
     t->last = &r->next;
     heap_put(&p->waits, &r->wait, r->until_ms);
+    p->event_readers += (signals & PARKED_EVENT) != 0;
 }
 
 static void take_out(struct parked *p, struct request *r)
 {
     struct parked_task *t = find(p, r->task);
     heap_remove(&p->waits, &r->wait);
+    p->event_readers -= (r->signals & PARKED_EVENT) != 0;
     *r->prev = r->next;
     if (r->next)
         r->next->prev = r->prev;

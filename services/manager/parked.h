@@ -28,13 +28,14 @@ enum parked_signal {    // what a parked request waits for
     PARKED_END = 1,     // of the task
     PARKED_ROOM = 2,    // in its queue
     PARKED_RESULTS = 4, // to be read
-    PARKED_EVENT = 8,   // of any task: parked under 0
+    PARKED_EVENT = 8,   // of the task, or of any: parked under 0
 };
 
 struct parked_task;
 struct parked {
     struct parked_task *tasks; // hash by task
     struct heap waits;
+    size_t event_readers; // that wait for an event
 };
 
 void parked_add(struct parked *p, struct request *r, uint64_t task, unsigned signals);

@@ -4,9 +4,10 @@
 // A task that is recorded as unfinished and not in the state is admitted again, from its newest point: the
 // points of tasks under way are recorded as they come (repair_points), after the failures that they count.
 // What clients fed is recorded, too, and fed again. So is one that the state took out as damaged; what cannot
-// be admitted, or is damaged time and again, fails with the reason. A state that loses nothing has no points, and nothing fed
-// is recorded. A state that began anew may be older than its records: what it has of a task is given up then
-// if the recorded point is ahead of it (and in compare.c, if the record says otherwise of it).
+// be admitted, or is damaged time and again, fails with the reason. A state that loses nothing has no points,
+// and nothing fed is recorded. A state that began anew may be older than its records: what it has of a task
+// is given up then if the recorded point is ahead of it (and in compare.c, if the record says otherwise of
+// it).
 #include "base/log.h"
 #include "dtf/v1/task.pb-c.h"
 #include "manager_internal.h"
@@ -266,7 +267,7 @@ static int repair_one(struct manager *m, const struct records_task *t, struct st
         return repair_drop(m, t->id, why, st);
     if (!progress->found)
         code = admit_missing(m, t, p, progress, resume, a, st);
-    if (code == NRPC_OK)
+    if (code == NRPC_OK && p)
         feeders_begin(m, t->id, p, m->now_ms);
     if (code == NRPC_OK)
         code = agree_on_pause(m, t, progress->paused, a, st);

@@ -132,7 +132,7 @@ static void answer_created(struct manager *m, const struct creation *c, const st
         e.task_id = t->id;
         e.status = DTF__V1__TASK_STATUS__TASK_RUNNING;
         e.time_ms = wall_ms(&m->wall, now_ms);
-        manager_announce(m, &e, now_ms);
+        manager_announce(m, &e);
     }
     Dtf__V1__CreateResponse response = DTF__V1__CREATE_RESPONSE__INIT;
     response.task_id = t->id;
@@ -289,7 +289,7 @@ static int set_paused(struct manager *m, uint64_t task, bool paused, int64_t now
         e.task_id = task;
         e.status = (Dtf__V1__TaskStatus)change.status;
         e.time_ms = wall_ms(&m->wall, now_ms);
-        manager_announce(m, &e, now_ms);
+        manager_announce(m, &e);
     }
     code = m->env->state->ops->pause(m->env->state, task, paused, st);
     if (code == NRPC_NOT_FOUND) // it is just ending, or not admitted yet
@@ -381,42 +381,6 @@ static void requests_cancel(struct manager *m, struct request *r, int64_t now_ms
         nrpc_reply_status(r->call, &st);
     else
         dtf_v1_task_service_cancel_reply(r->call, &response);
-}
-
-// ---- Events
-
-static void requests_events(struct manager *m, struct request *r, int64_t now_ms, bool last)
-{
-    const Dtf__V1__EventsRequest *q = r->message;
-    Dtf__V1__EventsResponse response = DTF__V1__EVENTS_RESPONSE__INIT;
-    struct records_event *events;
-    struct nrpc_status st;
-    size_t count;
-    if (m->env->records->ops->events(m->env->records, q->after, q->task_id,
-                                     (size_t)requests_page(q->limit, LIST_DEFAULT, LIST_MAX), &m->arena,
-                                     &events, &count, &response.first_kept, &st)) {
-        nrpc_reply_status(r->call, &st);
-        return;
-    }
-    if (!count && requests_park(m, r, 0, PARKED_EVENT, q->wait_ms, now_ms, last))
-        return;
-    struct budget room = budget_of_message();
-    response.events = arena_alloc(&m->arena, (count + 1) * sizeof *response.events);
-    for (size_t i = 0; i < count; i++) {
-        const struct records_event *in = &events[i];
-        Dtf__V1__Event *e = arena_alloc(&m->arena, sizeof *e);
-        dtf__v1__event__init(e);
-        e->sequence = in->sequence;
-        e->kind = DTF__V1__EVENT_KIND__EVENT_STATUS;
-        e->task_id = in->task;
-        e->status = (Dtf__V1__TaskStatus)in->status;
-        e->message = (char *)(in->message ? in->message : "");
-        e->time_ms = in->time_ms;
-        if (!budget_take(&room, dtf__v1__event__get_packed_size(e)))
-            break;
-        response.events[response.n_events++] = e;
-    }
-    dtf_v1_task_service_events_reply(r->call, &response);
 }
 
 // ---- the table

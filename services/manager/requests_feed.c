@@ -99,8 +99,8 @@ void requests_feed(struct manager *m, struct request *r, int64_t now_ms, bool la
     if (code == NRPC_OK) {
         mem_grow(&m->fed, &m->fed_capacity, m->fed_count + 1, sizeof *m->fed);
         m->fed[m->fed_count++] = (struct fed){r->call, fed};
-    } else if (code != NRPC_RESOURCE_EXHAUSTED ||
-             !requests_park(m, r, q->task_id, PARKED_ROOM | PARKED_END, MANAGER_WAIT_MAX_MS, now_ms, last)) {
+    } else if (code != NRPC_RESOURCE_EXHAUSTED || !requests_park(m, r, q->task_id, PARKED_ROOM | PARKED_END,
+                                                                 MANAGER_WAIT_MAX_MS, now_ms, last)) {
         nrpc_reply_status(r->call, &st);
     }
 }

@@ -9,6 +9,7 @@
 // for lost.
 #include "base/clock.h"
 #include "dtf.h"
+#include "dtf/v1/task_service.nrpc.h"
 #include "load/nodes.h"
 #include "servers/servers.h"
 #include "system/daemon.h"
@@ -17,6 +18,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,12 +251,10 @@ static void print_work(const struct cost *a, const struct cost *b)
 {
     double seconds = (double)(b->us - a->us) / 1e6, count = (double)(b->settled - a->settled);
     double ideal = (double)options.nodes * options.slots / options.run_ms * 1000;
-    double p99 = 0, p50 = 0;
-    p99 = load_nodes_latency_ms(site.nodes, 0.99);
+    double p99 = load_nodes_latency_ms(site.nodes, 0.99);
     size_t slow;
     printf("  settled                       %8.0f /s of %.0f that the slots could\n", count / seconds, ideal);
     printf("  exchange with results, p99    %8.1f ms\n", p99);
-    (void)p50;
     printf("  coordinator                   %8.1f %% of a core, %.1f us a subtask\n",
            (b->cpu - a->cpu) / seconds * 100, (b->cpu - a->cpu) * 1e6 / count);
     if (site.redis) {
@@ -357,10 +357,93 @@ static void lose(void)
            options.nodes - options.nodes / 10);
 }
 
+// ---- readers of events
+
+enum { READERS = 1000, CREATIONS = 300, READER_CHANNELS = 10 };
+
+struct reader {
+    struct nrpc_channel *channel;
+    uint64_t after;
+};
+static _Atomic uint64_t events_read;
+static _Atomic bool readers_stop;
+
+static void read_on(struct reader *r);
+
+static void events_came(void *user, const struct nrpc_status *st, const Dtf__V1__EventsResponse *r)
+{
+    struct reader *reader = user;
+    if (st->code || atomic_load(&readers_stop))
+        return;
+    events_read += r->n_events;
+    if (r->n_events)
+        reader->after = r->events[r->n_events - 1]->sequence;
+    read_on(reader);
+}
+
+static void read_on(struct reader *r)
+{
+    Dtf__V1__EventsRequest q = DTF__V1__EVENTS_REQUEST__INIT;
+    q.after = r->after;
+    q.wait_ms = 30000;
+    dtf_v1_task_service_events_async(r->channel, &(struct nrpc_call_options){.timeout_ms = 60000}, &q,
+                                     events_came, r);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+// One after the other, with a pause in which those who were told can ask again.
+static void create_slowly(const char *what)
+{
+    static double ms[CREATIONS];
+    struct nrpc_status st;
+    uint64_t one = 1, id;
+    struct dtf_task_param p = {.type = "noop", .type_param = &one, .type_param_bytes = sizeof one};
+    for (int i = 0; i < CREATIONS; i++) {
+        poll(NULL, 0, 100);
+        int64_t start_us = clock_mono_us();
+        if (dtf_task_create(site.client, &p, &id, &st))
+            die("create", &st);
+        ms[i] = (double)(clock_mono_us() - start_us) / 1000;
+    }
+    qsort(ms, CREATIONS, sizeof *ms, by_value);
+    printf("  creation, %-20s p50 %.2f, p99 %.2f, max %.2f ms\n", what, ms[CREATIONS / 2],
+           ms[CREATIONS * 99 / 100], ms[CREATIONS - 1]);
+}
+
+static void readers(void)
+{
+    static struct reader all[READERS];
+    struct nrpc_channel *channels[READER_CHANNELS];
+    struct nrpc_status st;
+    create_slowly("no readers:");
+    for (int i = 0; i < READER_CHANNELS; i++)
+        if (nrpc_channel_open(site.listen, NULL, &channels[i], &st))
+            die("channel", &st);
+    double cpu = cpu_s(site.coordinator.pid);
+    for (int i = 0; i < READERS; i++) {
+        all[i].channel = channels[i % READER_CHANNELS];
+        read_on(&all[i]);
+    }
+    poll(NULL, 0, 2000);
+    uint64_t before = events_read;
+    create_slowly("1,000 readers:");
+    poll(NULL, 0, 1000);
+    printf("  events read %.1f times each, coordinator %.2f s of CPU\n",
+           (double)(events_read - before) / CREATIONS, cpu_s(site.coordinator.pid) - cpu);
+    readers_stop = true;
+    for (int i = 0; i < READER_CHANNELS; i++)
+        nrpc_channel_close(channels[i]);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
-} scenarios[] = {{"idle", idle}, {"work", work}, {"restart", restart}, {"lose", lose}};
+} scenarios[] = {{"idle", idle}, {"work", work}, {"restart", restart}, {"lose", lose}, {"readers", readers}};
 
 static const struct option longs[] = {
     {"cluster", no_argument, NULL, 'c'},
@@ -379,7 +462,7 @@ static const struct option longs[] = {
 static void usage(void)
 {
     fputs("usage: dtf_load [OPTION]... [SCENARIO]...\n\n"
-          "scenarios: idle, work, restart, lose; default: all\n\n"
+          "scenarios: idle, work, restart, lose, readers; default: all\n\n"
           "  --cluster      on a Redis and a MariaDB of its own; default: the embedded store\n"
           "  --nodes N      default: 10000\n"
           "  --slots N      of each; default: 2\n"
