@@ -143,6 +143,7 @@ int pending_prepare(struct pending *p, const struct nrpc_call_options *o, const 
         *p->outcome = (struct nrpc_outcome){0};
     int64_t now_us = clock_mono_us(), timeout_us = timeout_us_of(o);
     p->deadline_us = timeout_us == INT64_MAX ? CLOCK_NEVER : now_us + timeout_us;
+    p->quiet_ms = o->quiet_ms > 0 ? o->quiet_ms : 0;
     p->connect_by_us = o->wait_for_ready ? CLOCK_NEVER : now_us + ch->options.connect_timeout_ms * 1000;
     if (timeout_us == 0)
         return status_set(&p->st, NRPC_DEADLINE_EXCEEDED, "%s: the deadline had passed before the call began",

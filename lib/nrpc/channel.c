@@ -58,7 +58,7 @@ void channel_pump(struct nrpc_channel *ch)
         if (p->kind != PENDING_BLOCKING)
             channel_arm(ch, p->deadline_us);
         if (ch->options.keepalive_ms > 0)
-            channel_arm(ch, connection_heard_us(c) + ch->options.keepalive_ms * 1000);
+            channel_arm(ch, connection_heard_us(c) + connection_keepalive_ms(c) * 1000);
     }
 }
 

@@ -47,6 +47,7 @@ struct pending {          // a call that has not ended
     nng_msg *reply; // the RESPONSE
     struct nrpc_status st;
     int64_t deadline_us, connect_by_us; // CLOCK_NEVER: none
+    int64_t quiet_ms;                   // 0: it does not wait quietly
     int64_t rest_until_us;              // before a retry
     unsigned attempts;
     bool refused;                  // by a server that drains, once at least: it was sent again
@@ -100,8 +101,10 @@ struct connection {
     size_t slot_count, slot_capacity;
     uint32_t free_slot, last_free_slot; // a queue: slot + 1; 0: none
     unsigned outstanding;
-    bool resolved; // comes from a name
-    bool leaving;  // the server closes this connection: no more calls; it is made anew afterwards
+    unsigned quiet;   // of those, that wait quietly
+    int64_t quiet_ms; // the shortest of the quiet ones since there were none
+    bool resolved;    // comes from a name
+    bool leaving;     // the server closes this connection: no more calls; it is made anew afterwards
     // For good: it gets no more calls, and is removed when the last has ended. Its server drains, and another
     // connection to the same address is made beside it (`replace`), or its name no longer leads there.
     bool going, replace;
@@ -197,6 +200,7 @@ void connection_release(struct connection *c, struct pending *p); // the call is
 void connection_fail_all(struct connection *c, int code, const char *text);
 int64_t connection_tick(struct connection *c, int64_t now_us); // keepalive; when to call again
 int64_t connection_heard_us(const struct connection *c);       // silence before it had calls does not count
+int64_t connection_keepalive_ms(const struct connection *c);   // after which silence it is asked
 void connection_say_goodbye(struct connection *c);
 
 // ---- call.c; without the mutex

@@ -123,6 +123,10 @@ void connection_place(struct connection *c, struct pending *p)
     c->slots[p->slot].wire_id = p->wire_id;
     if (c->outstanding++ == 0)
         c->busy_since_us = clock_mono_us(); // the silence before does not count
+    if (p->quiet_ms) {
+        c->quiet_ms = !c->quiet || p->quiet_ms < c->quiet_ms ? p->quiet_ms : c->quiet_ms;
+        c->quiet++;
+    }
     write_timeout(p, p->msg);
     keep_request(c, p);
     if (p->kind == PENDING_STREAM)
@@ -136,6 +140,7 @@ void connection_release(struct connection *c, struct pending *p)
 {
     give_slot_back(c, p->slot);
     c->outstanding--;
+    c->quiet -= p->quiet_ms != 0;
     p->connection = NULL;
     if (p->kind == PENDING_STREAM)
         flow_disconnect(&((struct nrpc_stream *)p)->flow);
@@ -375,6 +380,12 @@ int64_t connection_heard_us(const struct connection *c)
     return heard_us > c->busy_since_us ? heard_us : c->busy_since_us;
 }
 
+int64_t connection_keepalive_ms(const struct connection *c)
+{
+    bool is_quiet = c->quiet && c->quiet == c->outstanding && c->quiet_ms > c->channel->options.keepalive_ms;
+    return is_quiet ? c->quiet_ms : c->channel->options.keepalive_ms;
+}
+
 int64_t connection_tick(struct connection *c, int64_t now_us)
 {
     const struct nrpc_channel_options *o = &c->channel->options;
@@ -384,15 +395,14 @@ int64_t connection_tick(struct connection *c, int64_t now_us)
         return c->pipe && now_us < c->goodbye_by_us ? c->goodbye_by_us : CLOCK_NEVER;
     if (o->keepalive_ms <= 0 || !c->outstanding)
         return CLOCK_NEVER;
-    int64_t heard_us = connection_heard_us(c);
-    int64_t ask_us = heard_us + o->keepalive_ms * 1000, end_us = ask_us + o->keepalive_timeout_ms * 1000;
+    int64_t heard_us = connection_heard_us(c), ask_us = heard_us + connection_keepalive_ms(c) * 1000;
     if (now_us < ask_us)
         return ask_us;
     if (c->asked_us <= heard_us) {
         c->asked_us = now_us;
         link_say(&c->link, FRAME_PING);
-        return end_us;
     }
+    int64_t end_us = c->asked_us + o->keepalive_timeout_ms * 1000;
     if (now_us < end_us)
         return end_us;
     connection_fail_all(c, NRPC_UNAVAILABLE, "the server gives no sign of life");

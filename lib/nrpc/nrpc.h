@@ -361,6 +361,9 @@ struct nrpc_call_options {
     // travels with the call.
     int64_t timeout_ms;
     bool wait_for_ready; // wait for a connection until the deadline, instead of failing UNAVAILABLE
+    // While all calls on the connection say so, the server is asked for a sign of life only after this long, the
+    // shortest of theirs, instead of the channel's keepalive_ms; 0: they do not.
+    int64_t quiet_ms;
     const struct nrpc_metadata *metadata;
     size_t metadata_count; // at most 64, 8 KiB in all
     // The call of whose handler this one is a part: this one ends when that one is cancelled, has at most the

@@ -227,6 +227,12 @@ struct state_node {
     uint64_t running, settled; // running: leases it holds
 };
 
+struct state_renewal { // of a node's lease
+    uint64_t node;
+    int64_t until_ms;
+    bool exactly;
+};
+
 // What a node says it has, and what the store says to that.
 struct state_holding {
     const struct state_ref *refs;
@@ -473,8 +479,9 @@ struct state_ops {
     // node must register again.
     int (*node_get)(struct state *s, struct state_holder who, struct arena *a, struct state_node *out,
                     struct nrpc_status *st);
-    // Extends leases (never shortens one); *lost: those of ids that are not registered.
-    int (*node_renew)(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
+    // Leases end then; unless `exactly`, none earlier than before. *lost: those of ids that are not
+    // registered.
+    int (*node_renew)(struct state *s, const struct state_renewal *renewals, size_t count, struct arena *a,
                       uint64_t **lost, size_t *lost_count, struct nrpc_status *st);
     // All nodes get at least until until_ms: nobody could have renewed while no coordinator ran.
     int (*node_grace)(struct state *s, int64_t until_ms, struct nrpc_status *st);

@@ -100,7 +100,10 @@ struct adding {
     uint64_t first, last; // a new reserve; 0: none
 };
 
-enum { NUMBERS = 1000 }; // in a reserve
+enum {
+    NUMBERS = 1000, // in a reserve
+    RENEWALS = 500, // in a script
+};
 
 static int add_to(struct rs_shard *shard, struct adding *w, struct nrpc_status *st)
 {
@@ -192,23 +195,34 @@ int rs_node_add(struct state *s, const struct state_node *node, struct state_hol
     return end_holding(holding, &w.stops, code, a, st);
 }
 
-int rs_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
+static void renew_some(struct rs_round *round, const struct state_renewal *renewals, size_t count,
+                       struct rs_ids *gone)
+{
+    for (struct rs_shard *shard; (shard = rs_next(round));) {
+        struct rs_call c;
+        rs_begin(&c, shard, RS_SEEN, NULL, round->st);
+        rs_u64(&c, count);
+        for (size_t k = 0; k < count; k++) {
+            rs_u64(&c, renewals[k].node);
+            rs_time(&c, renewals[k].until_ms);
+            rs_u64(&c, renewals[k].exactly);
+        }
+        if (rs_do(&c, SCRIPT_node_renew) == NRPC_OK)
+            rs_ids_add(gone, &c, RS_REPLY);
+        rs_note(round, rs_end(&c));
+    }
+}
+
+int rs_node_renew(struct state *s, const struct state_renewal *renewals, size_t count, struct arena *a,
                   uint64_t **lost, size_t *lost_count, struct nrpc_status *st)
 {
-    struct rs_round round = rs_round(s, st);
     struct rs_ids gone = {0};
-    for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        struct rs_call c;
-        rs_begin(&c, shard, RS_SEEN, NULL, st);
-        rs_time(&c, until_ms);
-        rs_u64(&c, count);
-        for (size_t k = 0; k < count; k++)
-            rs_u64(&c, ids[k]);
-        if (rs_do(&c, SCRIPT_node_renew) == NRPC_OK)
-            rs_ids_add(&gone, &c, RS_REPLY);
-        rs_note(&round, rs_end(&c));
+    int code = NRPC_OK;
+    for (size_t at = 0; at < count && !code; at += RENEWALS) {
+        struct rs_round round = rs_round(s, st);
+        renew_some(&round, renewals + at, count - at < RENEWALS ? count - at : RENEWALS, &gone);
+        code = rs_round_end(&round);
     }
-    int code = rs_round_end(&round);
     return rs_ids_give(&gone, code, SIZE_MAX, a, lost, lost_count, st);
 }
 

@@ -71,8 +71,9 @@ static void read_items(struct rs_call *c, const char *key, uint64_t task, const 
         read_item(c, rs_at(items, i), first + i, &(*out)[i]);
     if (c->code == NRPC_DATA_LOSS) { // as a script answers that has found it
         rs_ruin(c->shard, task, key, "an entry is no result");
-        c->code = status_set(c->st, NRPC_NOT_FOUND, "task %llu is not under way: what was here of it is damaged",
-                             (unsigned long long)task);
+        c->code =
+            status_set(c->st, NRPC_NOT_FOUND, "task %llu is not under way: what was here of it is damaged",
+                       (unsigned long long)task);
     }
 }
 

@@ -407,7 +407,7 @@ int sq_node_add(struct state *s, const struct state_node *node, struct state_hol
                 struct arena *a, uint64_t *id, struct nrpc_status *st);
 int sq_node_get(struct state *s, struct state_holder who, struct arena *a, struct state_node *out,
                 struct nrpc_status *st);
-int sq_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
+int sq_node_renew(struct state *s, const struct state_renewal *renewals, size_t count, struct arena *a,
                   uint64_t **lost, size_t *lost_count, struct nrpc_status *st);
 int sq_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st);
 int sq_node_reconcile(struct state *s, struct state_holder who, struct state_holding *holding,

@@ -97,7 +97,7 @@ int64_t sq_node_next_ms(struct sq_call *c)
 
 // ---- leases
 
-int sq_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t until_ms, struct arena *a,
+int sq_node_renew(struct state *s, const struct state_renewal *renewals, size_t count, struct arena *a,
                   uint64_t **lost, size_t *lost_count, struct nrpc_status *st)
 {
     struct sq_call c;
@@ -106,9 +106,11 @@ int sq_node_renew(struct state *s, const uint64_t *ids, size_t count, int64_t un
     if (code)
         return code;
     for (size_t i = 0; i < count && !c.code; i++) {
-        sq_run(&c, sq_bind(&c, SQL_NODE_RENEW, "uiu", ids[i], until_ms, c.store->incarnation));
+        const struct state_renewal *r = &renewals[i];
+        sq_run(&c, sq_bind(&c, SQL_NODE_RENEW, "uiui", r->node, r->until_ms, c.store->incarnation,
+                           (int64_t)r->exactly));
         if (!db_changes(c.store->sql.db))
-            sq_list_add(&list, ids[i]);
+            sq_list_add(&list, r->node);
     }
     sq_list_out(&c, &list, lost, lost_count);
     return sq_end(&c);

@@ -143,7 +143,7 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_NODE_RUNNING] = "SELECT running FROM node WHERE id = ?",
     [SQL_NODE_OF_SESSION] = "SELECT id, incarnation FROM node WHERE session = ? AND session <> 0",
     [SQL_NODE_UPDATE] = "UPDATE node SET running = running + ?2, settled = settled + ?3 WHERE id = ?1",
-    [SQL_NODE_RENEW] = "UPDATE node SET lease_until = max(lease_until, ?2) "
+    [SQL_NODE_RENEW] = "UPDATE node SET lease_until = iif(?4, ?2, max(lease_until, ?2)) "
                        "WHERE id = ?1 AND incarnation = ?3",
     [SQL_NODE_GRACE] = "UPDATE node SET lease_until = max(lease_until, ?)",
     [SQL_NODE_REBASE] = "UPDATE node SET lease_until = ?",

@@ -31,7 +31,8 @@
 enum {
     HELD_BYTES_MAX = 64 << 20,
     REPORT_BYTES_MAX = BUDGET_BATCH_BYTES,
-    CALL_SLACK_MS = 5000, // beyond a poll's wait
+    CALL_SLACK_MS = 5000,  // beyond a poll's wait
+    IDLE_QUIET_MS = 10000, // how long the coordinator may be silent, while there is no work to lose
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 1000,
     LATER_FIRST_MS = 100, // before results that could not be taken are handed in again; then twice as long
@@ -63,7 +64,7 @@ struct executor {
     uint64_t node_id, session;          // as whom it is registered
     uint64_t former_id, former_session; // as whom it was, while it registers again; 0: nobody
     uint64_t next_session;              // of the registration under way; 0: none is
-    int64_t poll_ms;
+    int64_t poll_ms, idle_poll_ms;
     struct flight flights[EXCHANGE_KINDS];
     bool resync;          // an answer was lost
     int64_t resync_at_ms; // once more; CLOCK_NEVER: no
@@ -286,6 +287,7 @@ static void registered(void *user, const struct nrpc_status *st, const Dtf__V1__
         e->session = r->session;
         e->former_id = e->former_session = e->next_session = 0;
         e->poll_ms = r->poll_ms >= 10 ? (int64_t)r->poll_ms : 10;
+        e->idle_poll_ms = r->idle_poll_ms > r->poll_ms ? (int64_t)r->idle_poll_ms : e->poll_ms;
         log_info("node %llu: registered as %s with %u slots", (unsigned long long)r->node_id, e->options.name,
                  e->options.slots);
         take_over(e, r);
@@ -355,7 +357,8 @@ static void send_register(struct executor *e, uint64_t session, uint64_t former_
 
 static void send_exchange(struct executor *e, struct flight *f, struct draft *d, int64_t wait_ms)
 {
-    struct nrpc_call_options o = {.timeout_ms = wait_ms + CALL_SLACK_MS};
+    struct nrpc_call_options o = {.timeout_ms = wait_ms + CALL_SLACK_MS,
+                                  .quiet_ms = wait_ms > e->poll_ms ? IDLE_QUIET_MS : 0};
     dtf_v1_node_service_exchange_async(e->channel, &o, &d->request, exchanged, f);
     free(d->refs);
     arena_fini(&d->arena);
@@ -456,6 +459,15 @@ static const struct {
     [ACT_RESYNC] = {REPORT, prepare_resync, false},
 };
 
+// Nothing here depends on this node's lease.
+static bool is_idle(struct executor *e)
+{
+    struct slots_load l;
+    slots_load(e->slots, &l);
+    return !(l.queued + l.running + l.done + l.later + l.unrun + e->give_back.count) &&
+           !e->flights[REPORT].out && !e->draining;
+}
+
 static void exchange(struct executor *e, enum act act)
 {
     struct flight *f = &e->flights[exchanges[act].flight];
@@ -465,7 +477,7 @@ static void exchange(struct executor *e, enum act act)
     exchanges[act].prepare(e, f, &d);
     f->out = true;
     f->session = e->session;
-    int64_t wait_ms = exchanges[act].waits ? e->poll_ms : 0;
+    int64_t wait_ms = !exchanges[act].waits ? 0 : is_idle(e) ? e->idle_poll_ms : e->poll_ms;
     d.request.node_id = e->node_id;
     d.request.session = e->session;
     d.request.want = f->want;

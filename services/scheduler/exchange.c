@@ -14,7 +14,9 @@ enum {
     PICKS_MAX = 256,
     TAKERS_MAX = 512, // in one call of the store
     WAIT_MAX_MS = 60000,
-    KEPT_MAX = 100000, // results that a node may say it has
+    CALL_SPARE_MS = 2500, // of a call's time, in which its answer travels
+    WAIT_ON_MS = 100,     // less is not worth it
+    KEPT_MAX = 100000,    // results that a node may say it has
 };
 
 // ---- answering a node
@@ -72,6 +74,18 @@ void exchange_doubt(struct scheduler *s, struct node *n, const char *why)
     if (n->parked)
         nrpc_reply_error(node_unpark(&s->nodes, n)->call, NRPC_ABORTED,
                          "node %llu is to say what it holds: %s", (unsigned long long)n->id, why);
+}
+
+// The caller gives a call longer than it asks it to wait.
+bool exchange_wait_on(struct scheduler *s, struct node *n, int64_t now_ms)
+{
+    int64_t until_ms = n->heard_ms + scheduler_poll_ms(s);
+    int64_t most_ms = now_ms + nrpc_call_remaining_ms(n->parked->call) - CALL_SPARE_MS;
+    until_ms = until_ms < most_ms ? until_ms : most_ms;
+    if (until_ms < now_ms + WAIT_ON_MS)
+        return false;
+    heap_put(&s->nodes.waits, &n->wait, until_ms);
+    return true;
 }
 
 // ---- dispatch
@@ -259,6 +273,22 @@ static void note_outcome(struct scheduler *s, struct offer *o, const struct nrpc
     }
 }
 
+// Who was silent for long, having no work, may not be so with some.
+static void shorten_leases(struct scheduler *s, const struct offers *all, int64_t now_ms)
+{
+    struct state_renewal *renewals = arena_alloc(&s->arena, (all->count + 1) * sizeof *renewals);
+    int64_t until_ms = now_ms + s->env->node_lease_ms;
+    size_t count = 0;
+    for (const struct offer *o = all->first; o; o = o->next) {
+        struct node *n = node_table_find(&s->nodes, o->node);
+        if (!o->taker.pick_count || !n || n->leased_until_ms <= until_ms)
+            continue;
+        n->leased_until_ms = until_ms;
+        renewals[count++] = (struct state_renewal){n->id, until_ms, true};
+    }
+    (void)scheduler_renew(s, renewals, count);
+}
+
 // Leases what was decided, many nodes in one call of the store.
 static void lease(struct scheduler *s, struct offers *all, int64_t now_ms)
 {
@@ -360,6 +390,7 @@ void exchange_dispatch(struct scheduler *s, int64_t now_ms)
     offer_to_reports(s, &all, now_ms);
     offer_to_hungry(s, &all, true, now_ms);
     offer_to_hungry(s, &all, false, now_ms);
+    shorten_leases(s, &all, now_ms);
     lease(s, &all, now_ms);
     for (struct offer *o = all.first; o; o = o->next)
         (o->report ? answer_report : answer_offer)(s, o);
@@ -456,6 +487,7 @@ void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms)
         return;
     }
     n->seen = true;
+    n->heard_ms = now_ms;
     n->full = false;
     n->kept_results = r->kept_results < KEPT_MAX ? r->kept_results : KEPT_MAX;
     if (n->doubted) {

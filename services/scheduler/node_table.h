@@ -30,6 +30,8 @@ struct node {
     struct node_kind *kind;
     uint32_t slots;
     bool seen;               // since its lease was renewed last
+    int64_t heard_ms;        // when; of this process
+    int64_t leased_until_ms; // its lease, as far as this process has renewed it
     bool doubted;            // it must say what it holds
     uint32_t kept_results;   // it has, as it said last
     bool full;               // it holds, or will be given, all that it may: nothing more until it is heard of

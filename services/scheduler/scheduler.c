@@ -23,6 +23,7 @@ enum {
     REFRESH_MS = 5000, // hints are hints: everything is read again this often
     STOPPING_PAGE = 1000,
     JUMP_MS = 2000,
+    IDLE_LEASES = 6, // that a node without work may be silent for
     REBASES = 2,
     REBASE_AGAIN_MS = 3000,
     SWEEP_US = 50000, // of a step
@@ -199,7 +200,8 @@ static void answer_registered(struct scheduler *s, const struct call_mail *m, st
     response.session = who.session;
     response.protocol = VERSION_NODE_PROTOCOL;
     response.lease_ms = (uint64_t)s->env->node_lease_ms;
-    response.poll_ms = (uint64_t)s->env->node_lease_ms / 3;
+    response.poll_ms = (uint64_t)scheduler_poll_ms(s);
+    response.idle_poll_ms = (uint64_t)s->env->node_lease_ms * IDLE_LEASES;
     response.dropped = answer_dropped(&s->arena, r->holding, h->kept, h->count, &response.n_dropped);
     response.cancel_tasks = h->stops;
     response.n_cancel_tasks = h->stop_count;
@@ -236,7 +238,7 @@ static void take_register(struct scheduler *s, const struct call_mail *m, int64_
     if (known)
         exchange_drop_node(s, known, "it registered again");
     struct state_holder who = {id, r->session};
-    node_table_add(&s->nodes, who, n.types, n.slots);
+    node_table_add(&s->nodes, who, n.types, n.slots)->leased_until_ms = n.lease_until_ms;
     log_info("node %llu (%s, %u slots) registered", (unsigned long long)id, r->name, r->slots);
     answer_registered(s, m, who, &h);
 }
@@ -313,8 +315,10 @@ static void take_vetted(struct scheduler *s, struct vet *v, int64_t now_ms)
     if (n)
         node_add_slots(&s->nodes, n, v->declined);
     bool goes = n && v->count && may_go(s, v);
-    if (n && v->count && !goes)
+    if (n && v->count && !goes) {
         give_back(s, v, now_ms);
+        node_add_slots(&s->nodes, n, v->count);
+    }
     if (!goes) { // or its node is gone, and its lease with it; or all was declined
         vet_destroy(v);
         return;
@@ -433,28 +437,60 @@ static void refresh(struct scheduler *s, int64_t now_ms)
     }
 }
 
+// When it must be heard of again, at the latest: a call that waits here says nothing meanwhile.
+static int64_t lease_until(const struct scheduler *s, const struct node *n, int64_t now_ms)
+{
+    int64_t waits_ms = n->parked ? n->wait.key - now_ms - scheduler_poll_ms(s) : 0;
+    return now_ms + s->env->node_lease_ms + (waits_ms > 0 ? waits_ms : 0);
+}
+
+// Those that were heard of; and those whose call has ended without us: they have no longer than others then.
+static size_t list_renewals(struct scheduler *s, struct state_renewal *out, int64_t now_ms)
+{
+    size_t count = 0;
+    for (struct node *n = s->nodes.all; n; n = n->hh.next) {
+        bool hung_up = n->parked && nrpc_call_is_cancelled(n->parked->call);
+        if (hung_up)
+            exchange_answer_parked(s, n, NULL, 0);
+        int64_t until_ms = lease_until(s, n, now_ms);
+        if (!n->seen && !(hung_up && n->leased_until_ms > until_ms))
+            continue;
+        n->leased_until_ms = until_ms;
+        out[count++] = (struct state_renewal){n->id, until_ms, hung_up};
+    }
+    return count;
+}
+
 static void renew(struct scheduler *s, int64_t now_ms)
 {
     s->next_renew_ms = now_ms + s->env->node_lease_ms / 5;
-    uint64_t *ids = arena_alloc(&s->arena, (HASH_COUNT(s->nodes.all) + 1) * sizeof *ids), *lost;
-    size_t count = 0, lost_count = 0;
-    for (struct node *n = s->nodes.all; n; n = n->hh.next)
-        if (n->seen)
-            ids[count++] = n->id;
-    struct nrpc_status st;
-    if (count && s->env->state->ops->node_renew(s->env->state, ids, count, now_ms + s->env->node_lease_ms,
-                                                &s->arena, &lost, &lost_count, &st)) {
-        trouble_say(s->env->trouble, &st, "scheduler: cannot renew the nodes' leases");
+    struct state_renewal *renewals =
+        arena_alloc(&s->arena, (HASH_COUNT(s->nodes.all) + 1) * sizeof *renewals);
+    size_t count = list_renewals(s, renewals, now_ms);
+    if (scheduler_renew(s, renewals, count)) {
         s->next_renew_ms = now_ms + ENV_STORE_RETRY_MS;
         return;
     }
     for (struct node *n = s->nodes.all; n; n = n->hh.next)
         n->seen = false;
+}
+
+int scheduler_renew(struct scheduler *s, const struct state_renewal *renewals, size_t count)
+{
+    uint64_t *lost;
+    size_t lost_count = 0;
+    struct nrpc_status st;
+    int code = count ? s->env->state->ops->node_renew(s->env->state, renewals, count, &s->arena, &lost,
+                                                      &lost_count, &st)
+                     : NRPC_OK;
+    if (code)
+        trouble_say(s->env->trouble, &st, "scheduler: cannot renew the nodes' leases");
     for (size_t i = 0; i < lost_count; i++) {
         struct node *n = node_table_find(&s->nodes, lost[i]);
         if (n)
             exchange_drop_node(s, n, "its lease has ended");
     }
+    return code;
 }
 
 // The one that sweeps; when it is new, or was stopped for longer than it leads, the nodes get time to be
@@ -577,7 +613,8 @@ static int64_t answer_overdue(struct scheduler *s, int64_t now_ms)
 {
     struct node *n;
     while ((n = (struct node *)heap_top(&s->nodes.waits)) && n->wait.key <= now_ms)
-        exchange_answer_parked(s, n, NULL, 0);
+        if (!exchange_wait_on(s, n, now_ms))
+            exchange_answer_parked(s, n, NULL, 0);
     return n ? n->wait.key : CLOCK_NEVER;
 }
 

@@ -64,6 +64,14 @@ struct scheduler {
     int64_t next_dispatch_ms; // not before: the state did not answer
 };
 
+// How long a node that has work lets a call wait: so often is it heard of.
+static inline int64_t scheduler_poll_ms(const struct scheduler *s)
+{
+    return s->env->node_lease_ms / 3;
+}
+// Renews leases; drops the nodes that have none.
+int scheduler_renew(struct scheduler *s, const struct state_renewal *renewals, size_t count);
+
 // A node's call arrived: does what it says, then answers or parks it.
 void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms);
 // Answers the step's reports, and gives what is ready to them and to the nodes whose parked calls want it.
@@ -75,6 +83,9 @@ void exchange_answer_parked(struct scheduler *s, struct node *n, const struct st
 void exchange_doubt(struct scheduler *s, struct node *n, const char *why);
 // Forgets a node; its parked call, if any, is answered NOT_FOUND.
 void exchange_drop_node(struct scheduler *s, struct node *n, const char *why);
+// Its parked call's time is up; but it was heard of by another call, so that it may wait on. false: it must
+// not.
+bool exchange_wait_on(struct scheduler *s, struct node *n, int64_t now_ms);
 void exchange_free_outbox(struct node *n);
 struct state_ref *exchange_refs(struct arena *a, Dtf__V1__SubtaskRef *const *in, size_t count);
 

@@ -217,13 +217,14 @@ void both_node_add(struct walk *w, struct store *s, dice *d)
 
 void both_node_renew(struct walk *w, struct store *s, dice *d)
 {
-    uint64_t ids[2] = {any_node(s, d), any_node(s, d)}, *lost;
+    uint64_t *lost;
     size_t count;
     int64_t until_ms = w->now_ms + (int64_t)roll(d, 6000);
+    struct state_renewal r[2] = {{any_node(s, d), until_ms, false}, {any_node(s, d), until_ms, !roll(d, 3)}};
     if (!roll(d, 20))
         succeeds(s, s->ops->node_grace(s->s, until_ms, &s->st));
-    else if (succeeds(s, s->ops->node_renew(s->s, ids, ids[0] == ids[1] ? 1 : 2, until_ms, &s->arena, &lost,
-                                            &count, &s->st)))
+    else if (succeeds(s, s->ops->node_renew(s->s, r, r[0].node == r[1].node ? 1 : 2, &s->arena, &lost, &count,
+                                            &s->st)))
         both_say(s, " lost %zu", count);
 }
 

@@ -33,14 +33,20 @@ static void test_node_renew(void **state)
     struct state_node *n;
     uint64_t *lost, a = node_make(f, f->now_ms + 10), b = node_make(f, f->now_ms + 500);
     size_t count;
-    uint64_t ids[3] = {a, b + 9, b};
-    must(f, f->ops->node_renew(f->s, ids, 3, f->now_ms + 100, &f->arena, &lost, &count, &f->st));
+    int64_t until_ms = f->now_ms + 100;
+    struct state_renewal r[3] = {{a, until_ms, false}, {b + 9, until_ms, false}, {b, until_ms, false}};
+    must(f, f->ops->node_renew(f->s, r, 3, &f->arena, &lost, &count, &f->st));
     assert_true(count == 1 && lost[0] == b + 9);
     node_list(f, &n);
     assert_true(n[0].lease_until_ms == f->now_ms + 100 && n[1].lease_until_ms == f->now_ms + 500);
     must(f, f->ops->node_grace(f->s, f->now_ms + 300, &f->st));
     node_list(f, &n);
     assert_true(n[0].lease_until_ms == f->now_ms + 300 && n[1].lease_until_ms == f->now_ms + 500);
+    r[0].exactly = r[1].exactly = true;
+    must(f, f->ops->node_renew(f->s, r, 3, &f->arena, &lost, &count, &f->st));
+    assert_true(count == 1 && lost[0] == b + 9);
+    node_list(f, &n);
+    assert_true(n[0].lease_until_ms == f->now_ms + 100 && n[1].lease_until_ms == f->now_ms + 500);
 }
 
 static void test_sweep_lost_node(void **state)

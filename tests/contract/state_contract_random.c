@@ -424,8 +424,8 @@ static void do_node_renew(struct walk *w)
     uint64_t *lost, i = roll(w, NODES);
     size_t count;
     int64_t until_ms = w->f->now_ms + 3000;
-    must(w->f, w->f->ops->node_renew(w->f->s, &w->nodes[i].id, 1, until_ms, &w->f->arena, &lost, &count,
-                                     &w->f->st));
+    must(w->f, w->f->ops->node_renew(w->f->s, &(struct state_renewal){w->nodes[i].id, until_ms, false}, 1,
+                                     &w->f->arena, &lost, &count, &w->f->st));
     assert_int_equal(count, !w->nodes[i].id);
     if (w->nodes[i].until_ms < until_ms)
         w->nodes[i].until_ms = until_ms;

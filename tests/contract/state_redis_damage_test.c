@@ -197,8 +197,8 @@ static void drive(struct place *p, uint64_t task)
         if (i == ROUNDS)
             fail_msg("task %llu does not end", (unsigned long long)task);
         p->now_ms += LATER_MS;
-        (void)p->ops->node_renew(p->s, &p->node.node, 1, p->now_ms + 2 * LATER_MS, &p->a, &(uint64_t *){NULL},
-                                 &(size_t){0}, &p->st);
+        (void)p->ops->node_renew(p->s, &(struct state_renewal){p->node.node, p->now_ms + 2 * LATER_MS, false},
+                                 1, &p->a, &(uint64_t *){NULL}, &(size_t){0}, &p->st);
         look_around(p);
         generate(p, MADE, true);
         run(p, task, MADE, MODEL_SUCCESS);

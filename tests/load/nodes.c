@@ -18,7 +18,8 @@
 #include <uthash.h>
 
 enum {
-    SLACK_MS = 5000, // as services/executor/executor.c: beyond a poll's wait; pauses after failures
+    SLACK_MS = 5000, // as services/executor/executor.c: beyond a poll's wait; silence; pauses after failures
+    QUIET_MS = 10000,
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 1000,
     LATENCIES_MAX = 1 << 17, // kept at the most
@@ -39,7 +40,7 @@ struct answer {
     struct call *call;
     int code;
     uint64_t node_id, session;
-    int64_t poll_ms;
+    int64_t poll_ms, idle_poll_ms;
     uint32_t carried;
     struct item_list work;
     struct state_ref_like {
@@ -54,7 +55,7 @@ struct node {
     struct load_nodes *owner;
     struct nrpc_channel *channel;
     uint64_t id, session, former_id, former_session;
-    int64_t poll_ms, backoff_ms, backoff_until_ms;
+    int64_t poll_ms, idle_poll_ms, backoff_ms, backoff_until_ms;
     bool dead, resync;
     struct call calls[CALLS];
     struct item_list queued, running, done; // running: what ends first in front
@@ -144,6 +145,7 @@ static void registered(void *user, const struct nrpc_status *st, const Dtf__V1__
         a->node_id = r->node_id;
         a->session = r->session;
         a->poll_ms = (int64_t)r->poll_ms;
+        a->idle_poll_ms = r->idle_poll_ms ? (int64_t)r->idle_poll_ms : a->poll_ms;
     }
     post(a, user);
 }
@@ -218,7 +220,8 @@ static void send_exchange(struct node *n, enum call_kind kind)
 {
     struct draft d = {0};
     struct call *c = &n->calls[kind], *other = &n->calls[kind == CALL_POLL ? CALL_REPORT : CALL_POLL];
-    int64_t wait_ms = kind == CALL_POLL ? n->poll_ms : 0;
+    bool is_idle = !(n->queued.count + n->running.count + n->done.count) && !other->out;
+    int64_t wait_ms = kind != CALL_POLL ? 0 : is_idle ? n->idle_poll_ms : n->poll_ms;
     arena_init(&d.arena, 0);
     dtf__v1__exchange_request__init(&d.request);
     d.request.node_id = n->id;
@@ -237,7 +240,8 @@ static void send_exchange(struct node *n, enum call_kind kind)
             item_list_append(&c->results, &n->done);
         draft_results(&d, &c->results);
     }
-    struct nrpc_call_options o = {.timeout_ms = wait_ms + SLACK_MS};
+    struct nrpc_call_options o = {.timeout_ms = wait_ms + SLACK_MS,
+                                  .quiet_ms = wait_ms > n->poll_ms ? QUIET_MS : 0};
     dtf_v1_node_service_exchange_async(n->channel, &o, &d.request, exchanged, begin(n, kind));
     draft_free(&d);
 }
@@ -339,6 +343,7 @@ static void succeeded(struct node *n, struct call *c, struct answer *a)
         n->id = a->node_id;
         n->session = a->session;
         n->poll_ms = a->poll_ms;
+        n->idle_poll_ms = a->idle_poll_ms;
         n->former_id = n->former_session = 0;
         n->owner->registered++;
     } else if (c == &n->calls[CALL_REPORT]) {
