@@ -349,7 +349,7 @@ int dtf_task_list(struct dtf_client *c, int status, uint64_t before_id, struct d
                   size_t *count, struct nrpc_status *st);
 
 // Appends subtasks to a task made with `fed`; `at` is how many were fed before. Waits while the task's queue
-// is full.
+// is full. What it says OK to is on the disk: hand in many at a time.
 int dtf_task_feed(struct dtf_client *c, uint64_t task_id, uint64_t at,
                   const struct dtf_subtask_spec *subtasks, size_t count, bool finish, struct nrpc_status *st);
 

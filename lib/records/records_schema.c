@@ -122,29 +122,72 @@ static const char mysql_3[] =
     "  task_type, time_cost, task_status, resource_group, priority, message,"                                \
     "  generated, succeeded, failed, timed_out, cancelled, retried, redispatched, idempotency_key"
 
-// After the year 9999 it is the end of that year. Six digits, since what rounds depends on the SQL mode, and is not
-// allowed in MariaDB.
+// After the year 9999 it is the end of that year. Six digits, since what rounds depends on the SQL mode, and
+// is not allowed in MariaDB.
 #define DATE_OF(column)                                                                                      \
     "DATETIME(6) GENERATED ALWAYS AS (TIMESTAMPADD(MICROSECOND,"                                             \
-    "  LEAST(GREATEST(NULLIF(" column ", 0), 0), 253402300799999) * 1000, TIMESTAMP'1970-01-01 00:00:00')) STORED"
+    "  LEAST(GREATEST(NULLIF(" column                                                                        \
+    ", 0), 0), 253402300799999) * 1000, TIMESTAMP'1970-01-01 00:00:00')) STORED"
 
 static const char mysql_4[] =
     "ALTER TABLE tbl_task ADD COLUMN start_at " DATE_OF("start_time") ", ADD COLUMN finish_at " DATE_OF(
         "finish_time") ", ADD COLUMN next_check_at " DATE_OF("next_check_time") ","
-    "  ADD COLUMN deadline_at " DATE_OF("deadline") ","
-    "  ADD KEY task_uid(uid), ADD KEY task_times(start_at, finish_at), ADD KEY task_check(next_check_at);"
-    "CREATE SQL SECURITY INVOKER VIEW v_task AS SELECT id, name, description, uid, creator,"
-    "  start_at AS start_time, finish_at AS finish_time, next_check_at AS next_check_time,"
-    "  deadline_at AS deadline," SAME_COLUMNS " FROM tbl_task";
+                                                                                "  ADD COLUMN "
+                                                                                "deadline_at " DATE_OF(
+                                                                                    "deadline") ","
+                                                                                                "  ADD KEY "
+                                                                                                "task_uid("
+                                                                                                "uid), ADD "
+                                                                                                "KEY "
+                                                                                                "task_times("
+                                                                                                "start_at, "
+                                                                                                "finish_at), "
+                                                                                                "ADD KEY "
+                                                                                                "task_check("
+                                                                                                "next_check_"
+                                                                                                "at);"
+                                                                                                "CREATE SQL "
+                                                                                                "SECURITY "
+                                                                                                "INVOKER "
+                                                                                                "VIEW v_task "
+                                                                                                "AS SELECT "
+                                                                                                "id, name, "
+                                                                                                "description,"
+                                                                                                " uid, "
+                                                                                                "creator,"
+                                                                                                "  start_at "
+                                                                                                "AS "
+                                                                                                "start_time, "
+                                                                                                "finish_at "
+                                                                                                "AS "
+                                                                                                "finish_time,"
+                                                                                                " next_check_"
+                                                                                                "at AS "
+                                                                                                "next_check_"
+                                                                                                "time,"
+                                                                                                "  "
+                                                                                                "deadline_at "
+                                                                                                "AS "
+                                                                                                "deadline"
+                                                                                                "," SAME_COLUMNS
+                                                                                                " FROM "
+                                                                                                "tbl_task";
 
 #define TEXT_OF(column)                                                                                      \
-    "strftime('%Y-%m-%d %H:%M:%f', min(max(nullif(" column ", 0), 0), 253402300799999) / 1000.0, 'unixepoch')"
+    "strftime('%Y-%m-%d %H:%M:%f', min(max(nullif(" column ", 0), 0), 253402300799999) / 1000.0, "           \
+                                                           "'unixepoch')"
 
-static const char sqlite_4[] =
-    "CREATE INDEX task_uid ON tbl_task(uid);"
-    "CREATE VIEW v_task AS SELECT id, name, description, uid, creator," TEXT_OF("start_time") " AS start_time,"
-    TEXT_OF("finish_time") " AS finish_time," TEXT_OF("next_check_time") " AS next_check_time,"
-    TEXT_OF("deadline") " AS deadline," SAME_COLUMNS " FROM tbl_task";
+static const char
+    sqlite_4[] =
+        "CREATE INDEX task_uid ON tbl_task(uid);"
+        "CREATE VIEW v_task AS SELECT id, name, description, uid, creator," TEXT_OF(
+            "start_time") " AS start_time," TEXT_OF("finish_time") " AS finish_time," TEXT_OF("next_check_"
+                                                                                              "time") " AS "
+                                                                                                      "next_"
+                                                                                                      "check_"
+                                                                                                      "time"
+                                                                                                      "," TEXT_OF("deadline") " AS deadline," SAME_COLUMNS
+                                                                                                                              " FROM tbl_task";
 
 // number, what it brings, SQLite's text, MySQL's text
 #define MIGRATIONS(M)                                                                                        \

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// features_damage_test.c: what lies in Redis is damaged while tasks run: two coordinators, two nodes. No process dies,
-// other tasks end as if nothing had been, damaged ones go on from their records and end with exact counts, or fail with
-// the reason.
+// features_damage_test.c: what lies in Redis is damaged while tasks run: two coordinators, two nodes. No
+// process dies, other tasks end as if nothing had been, damaged ones go on from their records and end with
+// exact counts, or fail with the reason.
 #include "servers/servers.h"
 #include "system/cluster.h"
 #include "system/ledger.h"
@@ -25,10 +25,21 @@ static struct daemon second; // coordinator
 
 static void start_coordinator(struct daemon *d)
 {
-    const char *args[] = {"--role",    "coordinator",       "--listen", "tcp://127.0.0.1:0",
-                          "--redis",   server_url(redis),   "--mysql",  server_url(mariadb),
-                          "--plugin",  c.ledger,            "--log",    "error",
-                          "--node-lease", "2000", NULL};
+    const char *args[] = {"--role",
+                          "coordinator",
+                          "--listen",
+                          "tcp://127.0.0.1:0",
+                          "--redis",
+                          server_url(redis),
+                          "--mysql",
+                          server_url(mariadb),
+                          "--plugin",
+                          c.ledger,
+                          "--log",
+                          "error",
+                          "--node-lease",
+                          "2000",
+                          NULL};
     assert_true(daemon_start(d, "dtfd", args));
 }
 
@@ -103,8 +114,9 @@ static void assert_completed(uint64_t task)
 {
     struct dtf_task_info info = cluster_wait(&c, task);
     if (info.status != DTF_TASK_COMPLETED || info.succeeded != ALL || info.generated != ALL)
-        fail_msg("task %llu: status %d, %llu of %llu succeeded: %s", (unsigned long long)task, (int)info.status,
-                 (unsigned long long)info.succeeded, (unsigned long long)info.generated, info.message);
+        fail_msg("task %llu: status %d, %llu of %llu succeeded: %s", (unsigned long long)task,
+                 (int)info.status, (unsigned long long)info.succeeded, (unsigned long long)info.generated,
+                 info.message);
 }
 
 static void assert_all_alive(void)
@@ -118,9 +130,11 @@ static void assert_all_alive(void)
 static const char *const ways[] = {"HDEL %s %s", "HSET %s %s text", "HSET %s %s 99999999999999999999",
                                    "HSET %s %s 7"};
 enum { WAYS = sizeof ways / sizeof *ways };
-static const char *const values[WAYS] = {"", ", 'text'", ", '99999999999999999999'", ", '7'"}; // the same, in Lua
+static const char *const values[WAYS] = {"", ", 'text'", ", '99999999999999999999'",
+                                         ", '7'"}; // the same, in Lua
 
-// Every field of every task's hash, one task a damage, all at the same time; and two tasks that nothing happens to.
+// Every field of every task's hash, one task a damage, all at the same time; and two tasks that nothing
+// happens to.
 static void test_fields(void **state)
 {
     (void)state;
@@ -143,7 +157,8 @@ static void test_fields(void **state)
     assert_all_alive();
 }
 
-// Tiles, of which something runs or which wait, what they are to execute, segments, checkpoints; and whole keys.
+// Tiles, of which something runs or which wait, what they are to execute, segments, checkpoints; and whole
+// keys.
 static void test_tiles(void **state)
 {
     (void)state;
@@ -156,7 +171,8 @@ static void test_tiles(void **state)
     for (int i = 0; i < HURT; i++)
         WAIT_FOR(runs(hurt[i]), PATIENCE_MS);
     for (int i = 0; i < TILES; i++) {
-        ask("EVAL \"local all = redis.call('HKEYS', KEYS[1]); table.sort(all); if all[1] then redis.call('%s', "
+        ask("EVAL \"local all = redis.call('HKEYS', KEYS[1]); table.sort(all); if all[1] then "
+            "redis.call('%s', "
             "KEYS[1], all[%s]%s) end\" 1 dtf:{0}:%c:%llu",
             i % WAYS ? "HSET" : "HDEL", i / WAYS % 2 ? "#all" : "1", values[i % WAYS], kinds[i / WAYS / 2],
             (unsigned long long)hurt[i]);
@@ -174,14 +190,15 @@ static void test_tiles(void **state)
 static void test_nodes(void **state)
 {
     (void)state;
-    static const char *const fields[] = {"name", "host", "types", "pid", "slots", "running", "settled", "session"};
+    static const char *const fields[] = {"name",  "host",    "types",   "pid",
+                                         "slots", "running", "settled", "session"};
     for (size_t i = 0; i < sizeof fields / sizeof *fields * WAYS; i++) {
         uint64_t task = create(5000);
         WAIT_FOR(runs(task), PATIENCE_MS);
-        ask("EVAL \"for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('%s', 'dtf:{0}:n:' .. id, "
+        ask("EVAL \"for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('%s', "
+            "'dtf:{0}:n:' .. id, "
             "'%s'%s) end\" 1 dtf:{0}:nodes",
-            i % WAYS ? "HSET" : "HDEL", fields[i / WAYS],
-            values[i % WAYS]);
+            i % WAYS ? "HSET" : "HDEL", fields[i / WAYS], values[i % WAYS]);
         assert_completed(task);
     }
     assert_all_alive();

@@ -188,7 +188,8 @@ static void test_intents(void **state)
     (void)state;
     struct nrpc_status st;
     struct gate_param g = {.count = 10, .quiet = 1};
-    uint64_t cancelled = cluster_create_gate(&c, "gate", &g, NULL), paused = cluster_create_gate(&c, "gate", &g, NULL);
+    uint64_t cancelled = cluster_create_gate(&c, "gate", &g, NULL),
+             paused = cluster_create_gate(&c, "gate", &g, NULL);
     assert_int_equal(dtf_task_cancel(c.client, cancelled, "enough", &st), NRPC_OK);
     cut_power();
     struct dtf_task_info info = cluster_wait(&c, cancelled);

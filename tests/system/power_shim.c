@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// power_shim.c: preloaded into dtfd: keeps of each database file what has reached the disk, beside it as <file>.kept.
-// What is there is what a power failure leaves in the worst case: nothing that no fsync has waited for.
+// power_shim.c: preloaded into dtfd: keeps of each database file what has reached the disk, beside it as
+// <file>.kept. What is there is what a power failure leaves in the worst case: nothing that no fsync has
+// waited for.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// dates_test.c: the view `v_task`: queries with dates, as users of tbl_task write them, give the right rows and use keys;
-// in MySQL whatever the session's time zone is, and over a table that was filled before the migration.
+// dates_test.c: the view `v_task`: queries with dates, as users of tbl_task write them, give the right rows
+// and use keys; in MySQL whatever the session's time zone is, and over a table that was filled before the
+// migration.
 #include "admin.h"
 #include "contract/records_fixture.h"
 #include "embedded/db.h"
@@ -58,8 +59,9 @@ static const struct {
     {"start_time BETWEEN '2025-03-01 00:00:00' AND '2025-03-31 23:59:59'", 31, "task_times"},
     {"start_time = '2024-01-02 12:00:00.000'", 1, "task_times"},
     {"start_time >= '2024-12-31 12:00:00.001' AND start_time < '2025-01-02 12:00:00.001'", 2, "task_times"},
-    {"start_time > '2025-03-01 00:00:00' AND start_time < '2025-03-11' AND finish_time < '2025-03-05 12:01:30.500'", 4,
-     "task_times"},
+    {"start_time > '2025-03-01 00:00:00' AND start_time < '2025-03-11' AND finish_time < '2025-03-05 "
+     "12:01:30.500'",
+     4, "task_times"},
     {"finish_time = '2024-01-01 12:01:30.500'", 1, NULL},
     {"finish_time IS NULL", 10, NULL},
     {"next_check_time < '2026-01-01 00:00:00'", 0, "task_check"}, // those that have ended need none
@@ -143,7 +145,8 @@ static void queries_of_an_older_database(void **state)
     struct records_new_task t = records_seed_task("more", NULL, NOON_2024);
     t.created_ms = NOON_2024;
     must(older->ops->create(older, &t, 1, &st));
-    assert_int_equal(admin_number(server, "SELECT COUNT(*) FROM dtf.v_task WHERE start_time = '2024-01-01 12:00:00'"), 2);
+    assert_int_equal(
+        admin_number(server, "SELECT COUNT(*) FROM dtf.v_task WHERE start_time = '2024-01-01 12:00:00'"), 2);
     older->ops->close(older);
 }
 
@@ -160,7 +163,8 @@ static void times_beyond_all_dates(void **state)
         must(r->ops->create(r, &t, 1, &st));
     }
     assert_int_equal(
-        admin_number(server, "SELECT COUNT(*) FROM dtf.v_task WHERE start_time = '9999-12-31 23:59:59.999'"), 2);
+        admin_number(server, "SELECT COUNT(*) FROM dtf.v_task WHERE start_time = '9999-12-31 23:59:59.999'"),
+        2);
     assert_int_equal(admin_number(server, "SELECT COUNT(*) FROM dtf.v_task WHERE start_time IS NULL"), 1);
     r->ops->close(r);
 }
