@@ -119,75 +119,43 @@ static const char mysql_3[] =
     "ALTER TABLE tbl_task_failure ADD COLUMN point BIGINT UNSIGNED NOT NULL DEFAULT 0";
 
 #define SAME_COLUMNS                                                                                         \
-    "  task_type, time_cost, task_status, resource_group, priority, message,"                                \
-    "  generated, succeeded, failed, timed_out, cancelled, retried, redispatched, idempotency_key"
+    "  task_type, time_cost, task_status, resource_group, priority, message, generated, succeeded, failed,"  \
+    "  timed_out, cancelled, retried, redispatched, idempotency_key FROM tbl_task"
 
-// After the year 9999 it is the end of that year. Six digits, since what rounds depends on the SQL mode, and
-// is not allowed in MariaDB.
-#define DATE_OF(column)                                                                                      \
-    "DATETIME(6) GENERATED ALWAYS AS (TIMESTAMPADD(MICROSECOND,"                                             \
-    "  LEAST(GREATEST(NULLIF(" column                                                                        \
-    ", 0), 0), 253402300799999) * 1000, TIMESTAMP'1970-01-01 00:00:00')) STORED"
+// After the year 9999 it is the end of that year.
+#define DATE_MS(column) "LEAST(GREATEST(NULLIF(" column ", 0), 0), 253402300799999)"
 
+// Six digits, since what rounds depends on the SQL mode, and is not allowed in MariaDB.
+#define ADD_DATE(name, column)                                                                               \
+    " ADD COLUMN " name " DATETIME(6) GENERATED ALWAYS AS"                                                   \
+    " (TIMESTAMPADD(MICROSECOND, " DATE_MS(column) " * 1000, TIMESTAMP'1970-01-01 00:00:00')) STORED,"
+
+// clang-format off
 static const char mysql_4[] =
-    "ALTER TABLE tbl_task ADD COLUMN start_at " DATE_OF("start_time") ", ADD COLUMN finish_at " DATE_OF(
-        "finish_time") ", ADD COLUMN next_check_at " DATE_OF("next_check_time") ","
-                                                                                "  ADD COLUMN "
-                                                                                "deadline_at " DATE_OF(
-                                                                                    "deadline") ","
-                                                                                                "  ADD KEY "
-                                                                                                "task_uid("
-                                                                                                "uid), ADD "
-                                                                                                "KEY "
-                                                                                                "task_times("
-                                                                                                "start_at, "
-                                                                                                "finish_at), "
-                                                                                                "ADD KEY "
-                                                                                                "task_check("
-                                                                                                "next_check_"
-                                                                                                "at);"
-                                                                                                "CREATE SQL "
-                                                                                                "SECURITY "
-                                                                                                "INVOKER "
-                                                                                                "VIEW v_task "
-                                                                                                "AS SELECT "
-                                                                                                "id, name, "
-                                                                                                "description,"
-                                                                                                " uid, "
-                                                                                                "creator,"
-                                                                                                "  start_at "
-                                                                                                "AS "
-                                                                                                "start_time, "
-                                                                                                "finish_at "
-                                                                                                "AS "
-                                                                                                "finish_time,"
-                                                                                                " next_check_"
-                                                                                                "at AS "
-                                                                                                "next_check_"
-                                                                                                "time,"
-                                                                                                "  "
-                                                                                                "deadline_at "
-                                                                                                "AS "
-                                                                                                "deadline"
-                                                                                                "," SAME_COLUMNS
-                                                                                                " FROM "
-                                                                                                "tbl_task";
+    "ALTER TABLE tbl_task"
+    ADD_DATE("start_at", "start_time")
+    ADD_DATE("finish_at", "finish_time")
+    ADD_DATE("next_check_at", "next_check_time")
+    ADD_DATE("deadline_at", "deadline")
+    " ADD KEY task_uid(uid), ADD KEY task_times(start_at, finish_at), ADD KEY task_check(next_check_at);"
+    "CREATE SQL SECURITY INVOKER VIEW v_task AS SELECT id, name, description, uid, creator,"
+    "  start_at AS start_time, finish_at AS finish_time, next_check_at AS next_check_time,"
+    "  deadline_at AS deadline,"
+    SAME_COLUMNS;
 
-#define TEXT_OF(column)                                                                                      \
-    "strftime('%Y-%m-%d %H:%M:%f', min(max(nullif(" column ", 0), 0), 253402300799999) / 1000.0, "           \
-                                                           "'unixepoch')"
+#define TEXT_AS(column)                                                                                      \
+    " strftime('%Y-%m-%d %H:%M:%f', min(max(nullif(" column ", 0), 0), 253402300799999) / 1000.0,"           \
+    " 'unixepoch') AS " column ","
 
-static const char
-    sqlite_4[] =
-        "CREATE INDEX task_uid ON tbl_task(uid);"
-        "CREATE VIEW v_task AS SELECT id, name, description, uid, creator," TEXT_OF(
-            "start_time") " AS start_time," TEXT_OF("finish_time") " AS finish_time," TEXT_OF("next_check_"
-                                                                                              "time") " AS "
-                                                                                                      "next_"
-                                                                                                      "check_"
-                                                                                                      "time"
-                                                                                                      "," TEXT_OF("deadline") " AS deadline," SAME_COLUMNS
-                                                                                                                              " FROM tbl_task";
+static const char sqlite_4[] =
+    "CREATE INDEX task_uid ON tbl_task(uid);"
+    "CREATE VIEW v_task AS SELECT id, name, description, uid, creator,"
+    TEXT_AS("start_time")
+    TEXT_AS("finish_time")
+    TEXT_AS("next_check_time")
+    TEXT_AS("deadline")
+    SAME_COLUMNS;
+// clang-format on
 
 // number, what it brings, SQLite's text, MySQL's text
 #define MIGRATIONS(M)                                                                                        \
