@@ -95,6 +95,12 @@ static int send_all(int fd, struct iovec *parts, size_t count, const int *fds, s
     return 0;
 }
 
+// What sending to a process that has ended gives.
+static bool is_gone(int error)
+{
+    return error == EPIPE || error == ECONNRESET;
+}
+
 static void send_order(const struct reaper_run *r, struct keeper_order o)
 {
     struct iovec part = {&o, sizeof o};
@@ -103,33 +109,43 @@ static void send_order(const struct reaper_run *r, struct keeper_order o)
 
 // ---- keepers (mu is held)
 
-static int make_keeper(struct reaper_run **out)
+// Gives the root the channel of a new keeper; a root that somebody has ended is followed by another.
+static int send_channel(int channel)
 {
-    int fds[2];
-    char byte = 0;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
-        return errno;
     int error = start_root();
     for (int tries = 2; !error && tries-- > 0;) {
+        char byte = 0;
         struct iovec part = {&byte, 1};
-        error = send_all(root_fd, &part, 1, &fds[1], 1);
-        if (error != EPIPE && error != ECONNRESET)
+        error = send_all(root_fd, &part, 1, &channel, 1);
+        if (!is_gone(error))
             break;
-        close(root_fd); // somebody has ended it
+        close(root_fd);
         root_fd = -1;
         error = tries ? start_root() : error;
     }
-    close(fds[1]);
-    if (error) {
-        close(fds[0]);
-        return error;
+    return error;
+}
+
+// NULL: *error says why.
+static struct reaper_run *make_keeper(int *error)
+{
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)) {
+        *error = errno;
+        return NULL;
     }
-    struct reaper_run *r = *out = mem_alloc(sizeof *r);
+    *error = send_channel(fds[1]);
+    close(fds[1]);
+    if (*error) {
+        close(fds[0]);
+        return NULL;
+    }
+    struct reaper_run *r = mem_alloc(sizeof *r);
     *r = (struct reaper_run){.fd = fds[0], .next = keepers, .prev = &keepers};
     if (r->next)
         r->next->prev = &r->next;
     keepers = r;
-    return 0;
+    return r;
 }
 
 static void dismiss(struct reaper_run *r)
@@ -141,17 +157,16 @@ static void dismiss(struct reaper_run *r)
     free(r);
 }
 
-static int acquire(struct reaper_run **out)
+static struct reaper_run *acquire(int *error)
 {
-    int error = 0;
     pthread_mutex_lock(&mu);
-    *out = idle;
-    if (idle)
-        idle = idle->next_idle;
+    struct reaper_run *r = idle;
+    if (r)
+        idle = r->next_idle;
     else
-        error = make_keeper(out);
+        r = make_keeper(error);
     pthread_mutex_unlock(&mu);
-    return error;
+    return r;
 }
 
 void reaper_release(struct reaper_run *r, bool whole)
@@ -171,18 +186,19 @@ void reaper_release(struct reaper_run *r, bool whole)
 int reaper_run(const struct reaper_program *p, struct reaper_run **out, int *fd)
 {
     for (;;) {
-        int error = acquire(out);
-        if (error)
+        int error = 0;
+        struct reaper_run *r = *out = acquire(&error);
+        if (!r)
             return error;
         struct keeper_order o = {.kind = KEEPER_RUN, .argc = p->argc, .envc = p->envc, .bytes = p->bytes};
         struct iovec parts[] = {{&o, sizeof o}, {(void *)p->texts, p->bytes}};
         const int fds[] = {p->out, p->err, p->in};
-        error = send_all((*out)->fd, parts, 2, fds, p->in >= 0 ? 3 : 2);
-        *fd = (*out)->fd;
+        error = send_all(r->fd, parts, 2, fds, p->in >= 0 ? 3 : 2);
+        *fd = r->fd;
         if (!error)
             return 0;
-        reaper_release(*out, false);
-        if (error != EPIPE && error != ECONNRESET)
+        reaper_release(r, false);
+        if (!is_gone(error))
             return error;
         // it was ended while it waited: another one
     }
