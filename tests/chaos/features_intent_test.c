@@ -21,7 +21,7 @@
 
 #include <cmocka.h>
 
-enum { PATIENCE_MS = 30000, LONG_US = 25000000, TOLD_MS = 8000 };
+enum { PATIENCE_MS = 30000, LONG_US = 25000000, TOLD_MS = 8000, FEEDER_LEASE_MS = 5000 };
 
 static struct server *mariadb;
 static struct site site;
@@ -153,12 +153,42 @@ static void a_creation_that_was_only_recorded(void **state)
     }
 }
 
+// Tells one coordinator for a while that the feeder is there.
+static void keep(unsigned at, uint64_t task, int64_t ms)
+{
+    struct nrpc_status st;
+    for (int64_t until_us = clock_mono_us() + ms * 1000; clock_mono_us() < until_us; (void)poll(NULL, 0, 500))
+        (void)dtf_task_keep(clients[at], task, 1000, &st);
+}
+
+// Whichever coordinator hears of a feeder, whichever leads, and though that one dies: its task goes on until
+// it has been silent for its lease.
+static void a_feeder_is_heard_of_by_any(void **state)
+{
+    (void)state;
+    for (unsigned dies = 0; dies < 2; dies++) {
+        struct nrpc_status st;
+        uint64_t task;
+        unsigned stays = 1 - dies;
+        const struct dtf_task_param p = {.type = "command", .fed = true, .feeder_lease_ms = FEEDER_LEASE_MS};
+        assert_int_equal(dtf_task_create(clients[stays], &p, &task, &st), NRPC_OK);
+        keep(stays, task, FEEDER_LEASE_MS + 2000);
+        (void)program_end(&site.coordinators[dies], SIGKILL);
+        keep(stays, task, FEEDER_LEASE_MS + 2000);
+        assert_int_equal(status(stays, task).status, DTF_TASK_RUNNING);
+        WAIT_FOR_MS(status(stays, task).status == DTF_TASK_CANCELLED, FEEDER_LEASE_MS + TOLD_MS);
+        assert_string_equal(status(stays, task).message, "its feeder has not been heard of for 5 s");
+        restart(dies);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cancel_reaches_nodes_between_coordinators),
         cmocka_unit_test(a_timeout_reaches_nodes_between_coordinators),
         cmocka_unit_test(a_creation_that_was_only_recorded),
+        cmocka_unit_test(a_feeder_is_heard_of_by_any),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
