@@ -413,7 +413,7 @@ struct state_ops {
     // stopping or further. NOT_FOUND if it is not here.
     int (*feeder)(struct state *s, uint64_t task, int64_t lease_ms, int64_t heard_ms, struct nrpc_status *st);
     // Up to max tasks, ids rising, that are not stopping yet and whose feeders have been silent for their
-    // lease.
+    // lease. UNAVAILABLE if a server does not answer: its tasks' feeders cannot be heard of then.
     int (*feeders_overdue)(struct state *s, int64_t now_ms, size_t max, struct arena *a,
                            struct state_feeder **out, size_t *count, struct nrpc_status *st);
 

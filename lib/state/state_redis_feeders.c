@@ -21,6 +21,9 @@ int rs_feeders_overdue(struct state *s, int64_t now_ms, size_t max, struct arena
     struct rs_round round = rs_round(s, st);
     struct state_feeder *all = NULL;
     size_t n = 0, capacity = 0;
+    for (size_t i = 0; i < round.store->shard_count; i++)
+        if (rs_is_down(&round.store->shards[i])) // its feeders cannot be heard of
+            return rs_fail_down(&round.store->shards[i], st);
     for (struct rs_shard *shard; n < max && (shard = rs_next(&round));) {
         struct rs_call c;
         rs_begin(&c, shard, RS_SEEN, NULL, st);
@@ -39,5 +42,5 @@ int rs_feeders_overdue(struct state *s, int64_t now_ms, size_t max, struct arena
     *count = n;
     *out = arena_dup(a, all, n * sizeof *all);
     free(all);
-    return rs_round_any(&round);
+    return rs_round_end(&round);
 }
