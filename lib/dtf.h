@@ -255,8 +255,10 @@ struct dtf_service_options {
 
 struct dtf_service;
 
-// Starts the roles (an OR of enum dtf_role) and returns when they work. Several services may run in one
-// process. UNAVAILABLE: Redis or MySQL cannot be reached; to be called again.
+// Starts the roles (an OR of enum dtf_role) and returns when they work. An executor's commands are started by
+// child processes of this one, forked at the first start of an executor, when the program has few threads and
+// little memory at best; they stay until the process ends, and then end what runs below them. Several
+// services may run in one process. UNAVAILABLE: Redis or MySQL cannot be reached; to be called again.
 int dtf_service_start(unsigned roles, const struct dtf_service_options *options, struct dtf_service **out,
                       struct nrpc_status *st);
 // The url (with the real port) of listener `index`, NULL past the last; lives as long as the service.
@@ -313,8 +315,8 @@ struct dtf_task_param { // zero is a good default for all but `type`; proto/dtf/
     int64_t tolerated_failures; // -1: any number
     uint32_t max_running;
     bool keep_results, fed;
-    uint32_t
-        feeder_lease_ms; // fed: how long the feeder may stay silent before the task is cancelled, 5,000 or more; 0: it stays
+    uint32_t feeder_lease_ms; // fed: how long the feeder may stay silent before the task is cancelled, 5,000
+                              // or more; 0: it stays
 };
 
 struct dtf_task_info {

@@ -327,8 +327,10 @@ static void follow(struct run *r, struct dtf_execution *x)
             break;
         if (fds[0].revents)
             read_news(r);
-        drain(&r->out);
-        drain(&r->err);
+        if (fds[1].revents)
+            drain(&r->out);
+        if (fds[2].revents)
+            drain(&r->err);
         if (fds[3].revents)
             feed(r);
         if (fds[4].revents) {

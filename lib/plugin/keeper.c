@@ -336,8 +336,8 @@ static _Noreturn void keeper_main(int channel)
     prctl(PR_SET_NAME, "dtf-keeper");
     prctl(PR_SET_PDEATHSIG, SIGCONT); // whoever stopped us: then the node's end must be noticed
     for (bool told = true; told;) {
-        struct pollfd fds[] = {{channel, POLLIN, 0}, {k.signals, POLLIN, 0}};
-        int ready = poll(fds, 2, k.again_ms);
+        struct pollfd fds[] = {{channel, POLLIN, POLLIN}, {k.signals, POLLIN, 0}};
+        int ready = k.busy ? poll(fds, 2, k.again_ms) : 1; // while nothing runs, only an order can come
         if (ready == 0) {
             signal_children(SIGKILL, false);
             k.again_ms = longer(k.again_ms);
