@@ -234,11 +234,33 @@ static void test_patience(void **state)
     assert_true(says("list.err", "could not be reached"));
     assert_int_equal(run("$dtf --server $server wait 1 --patience 100ms 2>wait.err"), 3);
     WAIT_FOR(says("map.err", "trying for 1 m 00 s"), PATIENCE_MS);
+    int64_t start_ms = cluster_now_ms();
+    assert_int_equal(run("$dtf --server $server --patience 1s wait 1 2>wait.err"), 3);
+    assert_in_range(cluster_now_ms() - start_ms, 1000, 15000);
     cluster_start_coordinator(&c);
     assert_int_equal(end_of(submit), 0);
     assert_int_equal(end_of(map), 0);
     assert_int_equal(run("seq 5 | cmp - map.out"), 0);
     assert_int_equal(run("$dtf --server $server list -q | wc -l | grep -qx 2"), 0); // none was made twice
+}
+
+// Who waits learns that the server has gone, and not that the task has failed; or waits on.
+static void test_waiting_in_an_outage(void **state)
+{
+    (void)state;
+    assert_int_equal(run("$dtf --server $server submit -- sh -c 'exec env " MARK_NAME "=$0 sleep 4' $mark"),
+                     0);
+    WAIT_FOR(marked_count(mark) == 1, PATIENCE_MS);
+    pid_t impatient = start("exec $dtf --server $server wait 1 --patience 500ms 2>impatient.err");
+    pid_t patient = start("exec $dtf --server $server wait 1 -q");
+    int64_t until_ms = cluster_now_ms() + 500; // they are waiting
+    while (cluster_now_ms() < until_ms)
+        cluster_pause();
+    daemon_kill(&c.coordinator, SIGKILL);
+    assert_int_equal(end_of(impatient), 3);
+    assert_true(says("impatient.err", "could not be reached"));
+    cluster_start_coordinator(&c);
+    assert_int_equal(end_of(patient), 0);
 }
 
 static void test_exit_codes(void **state)
@@ -283,6 +305,7 @@ int main(void)
         CLUSTER_TEST(interrupted_in_an_outage),
         CLUSTER_TEST(interrupted_twice),
         CLUSTER_TEST(patience),
+        CLUSTER_TEST(waiting_in_an_outage),
         CLUSTER_TEST(exit_codes),
         CLUSTER_TEST(results),
     };
