@@ -29,6 +29,7 @@ enum {
     ARGS_MAX = 10000,
     TERM_PATIENCE_MS = 1000, // between SIGTERM and SIGKILL
     LINGER_MS = 1000,        // between the program's end, and that of what it left running
+    STUCK_MS = 5000,         // after which what does not end by SIGKILL is left to its keeper
     READS_MAX = 64,          // in a row, of one stream
     EXIT_NOT_FOUND = 127,
     EXIT_NOT_EXECUTABLE = 126,
@@ -45,7 +46,13 @@ struct output { // one captured stream
     bool cut;
 };
 
-enum stage { RUNS, HAS_ENDED, IS_EMPTY, IS_GONE }; // IS_EMPTY: nothing of it is left; IS_GONE: nor its keeper
+enum stage {
+    RUNS,
+    HAS_ENDED, // the program
+    IS_EMPTY,  // nothing of it is left
+    IS_GONE,   // nor its keeper
+    IS_STUCK,  // the program has ended, what it left running cannot be killed
+};
 
 struct run {
     struct reaper_run *keeper;
@@ -311,7 +318,7 @@ static void kill_rest(struct run *r)
 // hold of, when all of the command was killed, or did not begin.
 static bool is_over(const struct run *r, bool killed)
 {
-    return r->stage == IS_GONE || (r->stage == IS_EMPTY && (killed || is_silent(r) || r->error));
+    return r->stage >= IS_GONE || (r->stage == IS_EMPTY && (killed || is_silent(r) || r->error));
 }
 
 static void follow(struct run *r, struct dtf_execution *x)
@@ -335,10 +342,14 @@ static void follow(struct run *r, struct dtf_execution *x)
             feed(r);
         if (fds[4].revents) {
             cancel(r);
+        } else if (mono_ms() >= r->kill_at_ms && killed) {
+            r->stage = IS_STUCK;
         } else if (mono_ms() >= r->kill_at_ms) {
             kill_rest(r);
             killed = true;
         }
+        if (killed && r->stage == HAS_ENDED && r->kill_at_ms == CLOCK_NEVER)
+            r->kill_at_ms = mono_ms() + STUCK_MS;
     }
 }
 
@@ -410,7 +421,9 @@ static int settle(struct run *r, struct dtf_execution *x, struct nrpc_status *st
     int code = WIFSIGNALED(r->status) ? 128 + number : WEXITSTATUS(r->status);
     dtf_execution_set_code(x, code);
     x->killed = was_stopped(code);
-    if (r->late)
+    if (r->stage == IS_STUCK)
+        x->note = "what it left running cannot be killed";
+    else if (r->late)
         x->note = "what it left running was killed " LINGER_TEXT " later, and its output may not be whole";
     set_body(x, r);
     free(r->out.data);

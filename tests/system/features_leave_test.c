@@ -142,6 +142,13 @@ static void test_ended_with_a_daemon(void **state)
     assert_string_equal(read_results(task).message, "");
 }
 
+static bool is_there(const char *file)
+{
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%ld", file_number(&c, file));
+    return access(path, F_OK) == 0;
+}
+
 static pid_t one_below(const char *name)
 {
     pid_t pid = 0;
@@ -162,6 +169,22 @@ static void test_killed_keeper(void **state)
     struct dtf_task_info info = cluster_wait(&c, task);
     assert_int_equal(info.status, DTF_TASK_COMPLETED);
     assert_int_equal(info.failed + info.retried, 0);
+    WAIT_FOR(marked_count(mark) == 0, GONE_MS);
+}
+
+// What the program left cannot be killed: here, as who would do it stands still. The slot does not wait for
+// it.
+static void test_stuck(void **state)
+{
+    (void)state;
+    uint64_t task = create("echo $$ >pid; setsid sleep 1000 >/dev/null 2>&1 </dev/null & sleep 0.1", 1);
+    WAIT_FOR(file_number(&c, "pid") && !is_there("pid"), PATIENCE_MS);
+    pid_t keeper = one_below("dtf-keeper");
+    assert_int_equal(kill(keeper, SIGSTOP), 0);
+    assert_int_equal(cluster_wait(&c, task).succeeded, 1);
+    assert_string_equal(read_results(task).message, "what it left running cannot be killed");
+    assert_int_equal(marked_count(mark), 1);
+    assert_int_equal(kill(keeper, SIGCONT), 0);
     WAIT_FOR(marked_count(mark) == 0, GONE_MS);
 }
 
@@ -191,7 +214,7 @@ int main(void)
         TEST(killed_node),   TEST(killed_node_with_stopped_helpers),
         TEST(cancelled),     TEST(ended),
         TEST(killed_keeper), TEST(ended_with_a_daemon),
-        TEST(killed_reaper),
+        TEST(killed_reaper), TEST(stuck),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
