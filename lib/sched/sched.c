@@ -66,12 +66,14 @@ struct sched {
     int64_t now;          // virtual time of the group picked last
     uint64_t ready;
     uint64_t news;
+    uint32_t turn, turn_left;
+    struct task *keeps; // the turn, while something is left of it; NULL: nobody
 };
 
 struct sched *sched_create(void)
 {
     struct sched *s = mem_calloc(1, sizeof *s);
-    s->news = 1;
+    s->news = s->turn = 1;
     return s;
 }
 
@@ -197,6 +199,7 @@ void sched_remove_task(struct sched *s, uint64_t id)
     t->ready = 0;
     place(s, t);
     struct group *g = t->group;
+    s->keeps = s->keeps == t ? NULL : s->keeps;
     HASH_DEL(s->tasks, t);
     free(t);
     if (--g->tasks == 0 && !g->configured)
@@ -264,8 +267,14 @@ static uint32_t turn_size(const struct task *t, uint32_t want)
 // Takes up to n subtasks of a task, and moves it back in the order.
 static void take(struct sched *s, struct task *t, uint32_t n)
 {
-    s->now = t->group->vtime;
-    t->group->now = t->vtime;
+    if (t == s->keeps) { // it has gone ahead of those who wait
+        s->turn_left -= n < s->turn_left ? n : s->turn_left;
+    } else {
+        s->now = t->group->vtime;
+        t->group->now = t->vtime;
+        s->turn_left = n < s->turn ? s->turn - n : 0;
+        s->keeps = t;
+    }
     if (s->now > rebase_at)
         rebase_groups(s);
     if (t->group->now > rebase_at)
@@ -294,16 +303,27 @@ static uint32_t turn_within(const struct task *t, uint32_t want, int64_t wait_us
     return turn_size(t, fit < want ? (uint32_t)fit : want);
 }
 
+static struct task *whose_turn(struct sched *s)
+{
+    if (s->keeps && s->turn_left && s->keeps->node.place)
+        return s->keeps;
+    s->keeps = NULL;
+    struct group *g = (struct group *)heap_top(&s->runnable);
+    return g ? (struct task *)heap_top(&g->runnable) : NULL;
+}
+
 static size_t pick(struct sched *s, uint32_t want, int64_t wait_us, sched_fits_fn fits, void *user,
                    struct sched_pick *out, size_t max)
 {
-    struct task *unfit = NULL;
-    struct group *g;
+    struct task *unfit = NULL, *t;
     size_t count = 0;
-    while (want && (g = (struct group *)heap_top(&s->runnable))) {
-        struct task *t = (struct task *)heap_top(&g->runnable);
+    while (want && (t = whose_turn(s))) {
         bool same = count && out[count - 1].task == t->id;
         if (!same && fits && !fits(user, t->id)) {
+            if (t == s->keeps) {
+                s->keeps = NULL;
+                continue;
+            }
             set_aside(s, t);
             t->next_unfit = unfit;
             unfit = t;
@@ -337,6 +357,12 @@ size_t sched_pick_ahead(struct sched *s, uint32_t want, int64_t wait_us, sched_f
                         struct sched_pick *out, size_t max)
 {
     return pick(s, want, clamp(wait_us, 0, charge_max_us), fits, user, out, max);
+}
+
+void sched_set_turn(struct sched *s, uint32_t turn)
+{
+    s->turn = turn ? turn : 1;
+    s->keeps = NULL;
 }
 
 void sched_unpick(struct sched *s, uint64_t task, uint32_t count, uint32_t ready)

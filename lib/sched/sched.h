@@ -45,6 +45,10 @@ typedef bool (*sched_fits_fn)(void *user, uint64_t task);
 size_t sched_pick(struct sched *s, uint32_t want, sched_fits_fn fits, void *user, struct sched_pick *out,
                   size_t max);
 
+// In the picks that follow whose turn it is keeps it for up to `turn` subtasks, over several picks: what is
+// decided together comes of fewer tasks. Nobody loses by it: all of it is charged. At first 1.
+void sched_set_turn(struct sched *s, uint32_t turn);
+
 // Likewise on up to `want` subtasks that are to wait at a node until a slot is free: as long as their slot
 // time, as far as results have told what a subtask of theirs takes, fits into wait_us. Whose turn it is, but
 // whose cost is not known or too much, ends it: nobody goes ahead of it.

@@ -130,6 +130,7 @@ struct state_claim { // a generator's ownership of a task
     uint64_t generated;                  // by the generator so far (follow-ups not counted)
     uint64_t queued;
     int64_t deadline_ms;
+    bool is_due; // a claim of somebody's, or the time that it was released until, has run out: no hint tells
 };
 
 struct state_subtask { // to be queued

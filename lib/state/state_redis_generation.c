@@ -12,9 +12,10 @@ static void read_claim(struct rs_call *c, const redisReply *row, struct state_cl
                                 .generated = rs_u64_at(c, row, 2, "made"),
                                 .queued = rs_u64_at(c, row, 3, "queued"),
                                 .deadline_ms = rs_time_at(c, row, 4, "deadline"),
-                                .param = rs_blob_at(c, row, 5, "param")};
-    if (!rs_is_nil(rs_at(row, 6)))
-        out->checkpoint = rs_blob_at(c, row, 6, "checkpoint");
+                                .is_due = rs_small_at(c, row, 5, "due", 0, 1),
+                                .param = rs_blob_at(c, row, 6, "param")};
+    if (!rs_is_nil(rs_at(row, 7)))
+        out->checkpoint = rs_blob_at(c, row, 7, "checkpoint");
 }
 
 int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max, struct arena *a,

@@ -9,6 +9,7 @@ static void claim_one(struct sq_call *c, uint64_t task, uint64_t owner, int64_t 
     struct sq_task *t = sq_task_find(c, task);
     if (!t)
         return;
+    bool is_due = t->owner || t->owner_until_ms;
     t->changed = true;
     t->owner = owner;
     t->owner_until_ms = until_ms;
@@ -17,7 +18,8 @@ static void claim_one(struct sq_call *c, uint64_t task, uint64_t owner, int64_t 
                                 .fence = t->fence,
                                 .generated = t->made,
                                 .queued = sq_fresh(t),
-                                .deadline_ms = t->deadline_ms};
+                                .deadline_ms = t->deadline_ms,
+                                .is_due = is_due};
     sqlite3_stmt *stmt = sq_bind(c, SQL_TASK_BLOBS, "u", task);
     if (sq_step(c, stmt)) {
         sq_out_blob(c, stmt, 0, &out->param);

@@ -308,7 +308,7 @@ static void claim(struct generator *g, int64_t now_ms)
     }
     g->look = count == room;
     for (size_t i = 0; i < count; i++) {
-        if (!told)
+        if (!told && !claims[i].is_due)
             finds_unheard(&g->finds, claims[i].task, STATE_HINT_GENERATE, "it can be generated", now_ms);
         const struct work *w = take(g, &claims[i]);
         if (w && places_taken(g) > PLACES)

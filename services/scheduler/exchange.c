@@ -13,6 +13,8 @@ enum {
     GIVE_MAX = 2000, // subtasks in one answer
     PICKS_MAX = 256,
     TAKERS_MAX = 512, // in one call of the store
+    TURNS = 64,       // of tasks in a step, at least
+    TURN_MAX = 16,    // subtasks in one
     WAIT_MAX_MS = 60000,
     CALL_SPARE_MS = 2500, // of a call's time, in which its answer travels
     WAIT_ON_MS = 100,     // less is not worth it
@@ -382,11 +384,21 @@ static void offer_to_hungry(struct scheduler *s, struct offers *all, bool for_sl
     }
 }
 
+// Many slots are filled by some subtasks a task, not by one of each: the store touches fewer.
+static uint32_t turn_of(const struct scheduler *s)
+{
+    uint64_t slots = s->nodes.hungry_slots;
+    for (const struct report *r = s->reports; r; r = r->next)
+        slots += r->x->request->want;
+    return least(1 + slots / TURNS, TURN_MAX, UINT32_MAX);
+}
+
 // Free slots first, of those who have brought something before those who wait; then what may wait, of what
 // nobody has a free slot for.
 void exchange_dispatch(struct scheduler *s, int64_t now_ms)
 {
     struct offers all = {.last = &all.first};
+    sched_set_turn(s->views.sched, turn_of(s));
     offer_to_reports(s, &all, now_ms);
     offer_to_hungry(s, &all, true, now_ms);
     offer_to_hungry(s, &all, false, now_ms);

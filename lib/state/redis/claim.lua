@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- claim.lua: gives an owner tasks to generate.
 -- arguments: owner, until, max
--- returns: for each {task, fence, made, fresh, deadline, param, checkpoint or nil}; FAILED_PRECONDITION: not verified
+-- returns: for each {task, fence, made, fresh, deadline, whether it is due, param, checkpoint or nil}; FAILED_PRECONDITION: not verified
 if not is_verified() then
     return fail(FAILED_PRECONDITION, UNVERIFIED)
 end
@@ -13,9 +13,10 @@ local function claim(id)
     if not row[1] or (row[2] and row[2] ~= redis.sha1hex(row[1])) then
         damaged(id, 't:%s, field "param" is not what was stored', id)
     end
+    local is_due = (t.owner ~= '0' or t.owner_until > 0) and 1 or 0
     t.changed, t.owner, t.owner_until, t.fence = true, owner, until_ms, math.max(t.fence + 1, floor)
     rows[#rows + 1] = {id, string.format('%.0f', t.fence), string.format('%.0f', t.made), fresh(t),
-                       string.format('%.0f', t.deadline), row[1],
+                       string.format('%.0f', t.deadline), is_due, row[1],
                        t.checkpoint > 0 and checkpoint_load(t, t.checkpoint)}
 end
 for _, id in ipairs(run_out(P .. 'claims', max)) do
