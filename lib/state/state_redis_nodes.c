@@ -2,6 +2,7 @@
 // state_redis_nodes.c: the nodes there are, in every shard: each shard knows what it leased to whom.
 #include "state/state_redis_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -281,62 +282,97 @@ int rs_node_remove(struct state *s, struct state_holder who, struct nrpc_status 
 
 // ---- listing
 
+struct listed {             // what one server says of a node
+    struct state_node node; // first member: sorted by its id
+    size_t shard;
+};
+
 struct listing {
-    struct state_node *at;
+    struct listed *at;
     size_t count, capacity;
 };
 
-static struct state_node *find_listed(struct listing *l, uint64_t id)
+static void read_node(struct rs_call *c, struct listing *l, size_t shard, const redisReply *row)
 {
-    for (size_t i = 0; i < l->count; i++)
-        if (l->at[i].id == id)
-            return &l->at[i];
-    return NULL;
+    mem_grow(&l->at, &l->capacity, l->count + 1, sizeof *l->at);
+    l->at[l->count++] = (struct listed){.node = {.id = rs_u64_at(c, row, 0, "id"),
+                                                 .lease_until_ms = rs_time_at(c, row, 1, "lease"),
+                                                 .name = rs_text_at(c, row, 2, "name"),
+                                                 .host = rs_text_at(c, row, 3, "host"),
+                                                 .types = rs_text_at(c, row, 4, "types"),
+                                                 .pid = rs_u32_at(c, row, 5, "pid"),
+                                                 .slots = rs_u32_at(c, row, 6, "slots"),
+                                                 .running = rs_u64_at(c, row, 7, "running"),
+                                                 .settled = rs_u64_at(c, row, 8, "settled"),
+                                                 .session = rs_u64_at(c, row, 9, "session")},
+                                        .shard = shard};
+}
+
+static int compare_listed(const void *a, const void *b)
+{
+    const struct listed *x = a, *y = b;
+    if (x->node.id != y->node.id)
+        return x->node.id < y->node.id ? -1 : 1;
+    return x->shard < y->shard ? -1 : x->shard > y->shard;
 }
 
 // The first server asked tells about a node; of all, what it holds is added up, and the shortest lease
-// counts.
-static void read_node(struct rs_call *c, struct listing *l, bool is_first, const redisReply *row)
+// counts. Returns how many there are.
+static size_t merge_listed(struct listing *l)
 {
-    uint64_t id = rs_u64_at(c, row, 0, "id");
-    int64_t until_ms = rs_time_at(c, row, 1, "lease");
-    struct state_node *n = is_first ? NULL : find_listed(l, id);
-    if (!n) {
-        mem_grow(&l->at, &l->capacity, l->count + 1, sizeof *l->at);
-        n = &l->at[l->count++];
-        *n = (struct state_node){.id = id,
-                                 .lease_until_ms = until_ms,
-                                 .name = rs_text_at(c, row, 2, "name"),
-                                 .host = rs_text_at(c, row, 3, "host"),
-                                 .types = rs_text_at(c, row, 4, "types"),
-                                 .pid = rs_u32_at(c, row, 5, "pid"),
-                                 .slots = rs_u32_at(c, row, 6, "slots"),
-                                 .session = rs_u64_at(c, row, 9, "session")};
+    size_t count = 0, last = 0; // last: the one looked at before
+    if (l->count)
+        qsort(l->at, l->count, sizeof *l->at, compare_listed);
+    for (size_t i = 0; i < l->count; last = i++) {
+        struct state_node *sum = count ? &l->at[count - 1].node : NULL, *n = &l->at[i].node;
+        bool again = i && n->id == l->at[last].node.id;
+        if (!again) {
+            l->at[count++] = l->at[i];
+        } else if (l->at[i].shard != l->at[last].shard) {
+            sum->lease_until_ms =
+                n->lease_until_ms < sum->lease_until_ms ? n->lease_until_ms : sum->lease_until_ms;
+            sum->running += n->running;
+            sum->settled += n->settled;
+        }
     }
-    if (until_ms < n->lease_until_ms)
-        n->lease_until_ms = until_ms;
-    n->running += rs_u64_at(c, row, 7, "running");
-    n->settled += rs_u64_at(c, row, 8, "settled");
+    return count;
+}
+
+static int list_shard(struct rs_shard *shard, size_t number, struct listing *l, struct arena *a,
+                      struct nrpc_status *st)
+{
+    uint64_t stage = 0;
+    char cursor[24] = "0";
+    int code;
+    do {
+        struct rs_call c;
+        rs_begin(&c, shard, RS_SEEN, a, st);
+        rs_u64(&c, stage);
+        rs_text(&c, cursor);
+        if (rs_do(&c, SCRIPT_nodes) == NRPC_OK) {
+            const redisReply *rows = rs_array_at(&c, c.reply, RS_REPLY + 2, "nodes");
+            stage = rs_u64_at(&c, c.reply, RS_REPLY, "stage");
+            snprintf(cursor, sizeof cursor, "%llu",
+                     (unsigned long long)rs_u64_at(&c, c.reply, RS_REPLY + 1, "cursor"));
+            for (size_t k = 0; k < rs_size(rows) && !c.code; k++)
+                read_node(&c, l, number, rs_at(rows, k));
+        }
+        code = rs_end(&c);
+    } while (code == NRPC_OK && (stage || strcmp(cursor, "0") != 0));
+    return code;
 }
 
 int rs_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *count, struct nrpc_status *st)
 {
     struct rs_round round = rs_round(s, st);
     struct listing l = {0};
-    for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        struct rs_call c;
-        rs_begin(&c, shard, RS_SEEN, a, st);
-        rs_do(&c, SCRIPT_nodes);
-        const redisReply *rows = rs_at(c.reply, RS_REPLY);
-        for (size_t k = 0; k < rs_size(rows) && !c.code; k++)
-            read_node(&c, &l, round.asked == 1, rs_at(rows, k));
-        rs_note(&round, rs_end(&c));
-    }
+    for (struct rs_shard *shard; (shard = rs_next(&round));)
+        rs_note(&round, list_shard(shard, round.asked, &l, a, st));
     int code = rs_round_end(&round);
-    if (l.count)
-        qsort(l.at, l.count, sizeof *l.at, rs_compare_ids); // a node begins with its id
-    *count = code ? 0 : l.count;
-    *out = code ? NULL : arena_dup(a, l.at, l.count * sizeof *l.at);
+    *count = code ? 0 : merge_listed(&l);
+    *out = code ? NULL : arena_alloc(a, (*count + 1) * sizeof **out);
+    for (size_t i = 0; *out && i < *count; i++)
+        (*out)[i] = l.at[i].node;
     free(l.at);
     return code;
 }
@@ -352,12 +388,12 @@ int rs_node_get(struct state *s, struct state_holder who, struct arena *a, struc
         rs_u64(&c, who.node);
         rs_u64(&c, who.session);
         if (rs_do(&c, SCRIPT_node_get) == NRPC_OK)
-            read_node(&c, &l, round.asked == 1, rs_at(rs_at(c.reply, RS_REPLY), 0));
+            read_node(&c, &l, round.asked, rs_at(rs_at(c.reply, RS_REPLY), 0));
         rs_note(&round, rs_end(&c));
     }
     int code = rs_round_end(&round);
-    if (code == NRPC_OK && l.at)
-        *out = *l.at;
+    if (code == NRPC_OK && merge_listed(&l))
+        *out = l.at->node;
     else if (code == NRPC_OK)
         code = status_set(st, NRPC_UNAVAILABLE, "no Redis server says who node %llu is",
                           (unsigned long long)who.node);

@@ -349,7 +349,7 @@ static void lose(void)
     int64_t start_us = clock_mono_us();
     while (nodes_known() > options.nodes - options.nodes / 10 &&
            clock_mono_us() - start_us < PATIENCE_MS * 1000LL)
-        poll(NULL, 0, 100);
+        poll(NULL, 0, 500);
     printf("  %zu silent nodes noticed after %.2f s\n", options.nodes / 10,
            (double)(clock_mono_us() - start_us) / 1e6);
     check_tasks();
