@@ -104,8 +104,11 @@ struct nrpc_server_options {
     // nrpc_call_send or nrpc_call_receive, does not count: its thread waits, and another takes its place, up
     // to NRPC_WAITING_HANDLERS_MAX. Further ones do count.
     unsigned workers;
-    unsigned queue_max;  // requests that may wait for a worker; more are answered RESOURCE_EXHAUSTED; 0: 1024
-    unsigned parked_max; // requests received and not yet answered; more are RESOURCE_EXHAUSTED; 0: 65536
+    unsigned queue_max; // requests that may wait for a worker; more are answered RESOURCE_EXHAUSTED; 0: 1024
+    // Requests received and not yet answered: in all, of one connection, and the bytes that all of them take.
+    // More are RESOURCE_EXHAUSTED. 0: 65,536; 16,384; 256 MiB. One that is alone may take what a message may.
+    unsigned parked_max, parked_of_connection_max;
+    size_t parked_bytes_max;
     size_t max_message_bytes;   // of a request or response; 0: NRPC_DEFAULT_MAX_MESSAGE
     size_t stream_window_bytes; // of a stream's messages received and not yet read; 0: 256 KiB
     int64_t keepalive_ms; // a silent connection is asked for a sign of life after this; 0: 30000; <0: never
@@ -361,8 +364,8 @@ struct nrpc_call_options {
     // travels with the call.
     int64_t timeout_ms;
     bool wait_for_ready; // wait for a connection until the deadline, instead of failing UNAVAILABLE
-    // While all calls on the connection say so, the server is asked for a sign of life only after this long, the
-    // shortest of theirs, instead of the channel's keepalive_ms; 0: they do not.
+    // While all calls on the connection say so, the server is asked for a sign of life only after this long,
+    // the shortest of theirs, instead of the channel's keepalive_ms; 0: they do not.
     int64_t quiet_ms;
     const struct nrpc_metadata *metadata;
     size_t metadata_count; // at most 64, 8 KiB in all

@@ -145,6 +145,8 @@ struct nrpc_server *nrpc_server_create(const struct nrpc_server_options *options
     o->workers = o->workers ? (o->workers > 256 ? 256 : o->workers) : 4;
     o->queue_max = o->queue_max ? o->queue_max : 1024;
     o->parked_max = o->parked_max ? o->parked_max : 65536;
+    o->parked_of_connection_max = o->parked_of_connection_max ? o->parked_of_connection_max : 16384;
+    o->parked_bytes_max = o->parked_bytes_max ? o->parked_bytes_max : (size_t)256 << 20;
     o->max_message_bytes = o->max_message_bytes ? o->max_message_bytes : NRPC_DEFAULT_MAX_MESSAGE;
     o->stream_window_bytes = o->stream_window_bytes ? o->stream_window_bytes : 256 << 10;
     o->keepalive_ms = transport_option_ms(o->keepalive_ms, 30000);

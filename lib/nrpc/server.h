@@ -88,13 +88,15 @@ struct nrpc_call {
     uint32_t id, connection;
     struct nrpc_call *bucket_next, *previous, *next;
 
-    nng_msg *msg; // the request; frame points into it
+    nng_msg *msg; // the request; frame points into it. NULL: the frame has nothing of it any more
+    size_t bytes; // that it takes; counted in the server's parked_bytes
     struct frame frame;
     int64_t arrived_us, deadline_us; // monotonic; CLOCK_NEVER: none
     _Atomic bool cancelled;
     bool receive_closed, streams, headers_sent;
-    bool not_begun;     // the client may send it again elsewhere
-    size_t intercepted; // interceptors whose start was reached
+    bool not_begun;         // the client may send it again elsewhere
+    unsigned of_connection; // calls of its connection when it came
+    size_t intercepted;     // interceptors whose start was reached
     struct call_metadata metadata, headers, trailers;
     struct call_value *values;
     struct call_child *children;
@@ -143,6 +145,7 @@ struct nrpc_server {
     _Atomic bool draining; // takes new calls only of clients that may not know it yet
     _Atomic bool refusing; // takes none at all
     _Atomic unsigned queued, unanswered, full_links;
+    _Atomic size_t parked_bytes; // of unanswered calls
     _Atomic uint64_t started, answers, refused, bad_frames, connected, listener_restarts;
     _Atomic int64_t mean_run_us; // of pooled handlers
 };
@@ -174,6 +177,7 @@ struct peer *peer_find(struct nrpc_server *s, uint32_t id);
 
 // ---- server_calls.c: calls; all under the mutex
 struct nrpc_call *call_new(struct nrpc_server *s);
+void call_weigh(struct nrpc_call *c, size_t bytes); // it takes so many now
 void call_unref(struct nrpc_call *c);
 void call_insert(struct nrpc_call *c, struct peer *peer, uint32_t id);
 void call_detach(struct nrpc_call *c); // the client hears of it no more

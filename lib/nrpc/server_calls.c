@@ -33,6 +33,12 @@ struct nrpc_call *call_new(struct nrpc_server *s)
     return c;
 }
 
+void call_weigh(struct nrpc_call *c, size_t bytes)
+{
+    atomic_fetch_add(&c->server->parked_bytes, bytes - c->bytes);
+    c->bytes = bytes;
+}
+
 static void call_destroy(struct nrpc_call *c)
 {
     arena_fini(&c->arena);
@@ -61,6 +67,7 @@ void call_unref(struct nrpc_call *c)
     struct nrpc_server *s = c->server;
     if (--c->refs)
         return;
+    size_t bytes = c->bytes;
     call_detach(c);
     for (struct call_child *child = c->children; child; child = child->next)
         child->at = NULL;
@@ -75,6 +82,7 @@ void call_unref(struct nrpc_call *c)
         call_reset(c);
         call_destroy(c);
     }
+    atomic_fetch_sub(&s->parked_bytes, bytes);
     if (atomic_fetch_sub(&s->unanswered, 1) == 1)
         pthread_cond_broadcast(&s->answered);
 }

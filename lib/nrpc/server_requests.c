@@ -7,9 +7,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETRY_AFTER_MIN_MS = 10, RETRY_AFTER_MAX_MS = 10000, PRESSING_MAX = LINK_WINDOW + 16 };
+enum {
+    RETRY_AFTER_MIN_MS = 10,
+    RETRY_AFTER_MAX_MS = 10000,
+    PRESSING_MAX = LINK_WINDOW + 16,
+    MESSAGE_KEPT_BYTES = 16 * 1024,
+};
 
 // ---- running
+
+// The request is unpacked: a large one need not stay twice while its handler lets the call wait.
+static void drop_message(struct nrpc_call *c)
+{
+    size_t count, bytes = nng_msg_len(c->msg);
+    if (bytes >= MESSAGE_KEPT_BYTES) {
+        (void)nrpc_call_all_metadata(c, &count); // copies it
+        nng_msg_free(c->msg);
+        c->msg = NULL;
+        c->frame = (struct frame){.version = c->frame.version, .kind = c->frame.kind};
+        bytes = 0;
+    }
+    call_weigh(c, bytes + c->arena.used_bytes);
+}
 
 static void run(struct nrpc_call *c)
 {
@@ -31,9 +50,10 @@ static void run(struct nrpc_call *c)
     }
     ProtobufCMessage *request = protobuf_c_message_unpack(m->request, &c->arena.allocator,
                                                           c->frame.payload.size, c->frame.payload.data);
-    if (request)
+    if (request) {
+        drop_message(c);
         m->invoke(e->service->handlers, c, request, e->service->user);
-    else
+    } else
         nrpc_reply_error(c, NRPC_INVALID_ARGUMENT, "cannot read a %s from these %zu bytes", m->request->name,
                          c->frame.payload.size);
 }
@@ -166,6 +186,11 @@ static void admit(struct nrpc_call *c)
         nrpc_reply_error(c, NRPC_UNAVAILABLE, "the server is shutting down");
     } else if (atomic_load(&s->unanswered) > s->options.parked_max) {
         shed(c, "the server has too many calls under way");
+    } else if (c->of_connection > s->options.parked_of_connection_max) {
+        shed(c, "the connection has too many calls under way");
+    } else if (c->bytes < atomic_load(&s->parked_bytes) &&
+               atomic_load(&s->parked_bytes) > s->options.parked_bytes_max) {
+        shed(c, "the calls under way take too much memory");
     } else if (c->entry->max_running && atomic_load(&c->entry->running) > c->entry->max_running) {
         shed(c, "the method has too many calls under way");
     } else if (run_interceptors(c, &st)) {
@@ -238,6 +263,8 @@ static void begin(struct peer *p, nng_msg *msg, const struct frame *f, const str
     press(p);
     c->msg = msg;
     call_insert(c, p, id);
+    c->of_connection = p->running;
+    call_weigh(c, nng_msg_len(msg));
     int code = bad->code;
     if (f) {
         c->frame = *f;

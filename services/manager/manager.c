@@ -481,11 +481,15 @@ static int64_t answer_overdue(struct manager *m, int64_t now_ms)
     return next_ms;
 }
 
-// What other managers have done, and no hint told of.
+// What other managers have done, and no hint told of; and which callers have gone.
 static void look_around(struct manager *m, int64_t now_ms)
 {
     m->next_look_ms = now_ms + LOOK_MS;
     events_note(m, 0);
+    for (struct request *r = parked_take_left(&m->parked), *next; r; r = next) {
+        next = r->next;
+        nrpc_reply_error(r->call, NRPC_CANCELLED, "the caller does not wait any more");
+    }
 }
 
 // What the other witnesses say: the date, and the numbers that were given. An embedded store is its own.

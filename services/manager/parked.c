@@ -79,6 +79,24 @@ struct request *parked_take_all(struct parked *p)
     return taken;
 }
 
+struct request *parked_take_left(struct parked *p)
+{
+    struct request *taken = NULL, **tail = &taken;
+    struct parked_task *t, *tmp;
+    HASH_ITER(hh, p->tasks, t, tmp)
+    {
+        for (struct request *r = t->first, *next; r; r = next) {
+            next = r->next; // with the last one the task's list goes
+            if (!nrpc_call_is_cancelled(r->call))
+                continue;
+            take_out(p, r);
+            *tail = r;
+            tail = &r->next;
+        }
+    }
+    return taken;
+}
+
 struct request *parked_any(struct parked *p)
 {
     struct request *r = (struct request *)heap_top(&p->waits);

@@ -45,6 +45,8 @@ struct request *parked_take_all(struct parked *p); // likewise, everything
 // Takes out one whose time is up; NULL: none, and *next_ms is when the next will be.
 struct request *parked_overdue(struct parked *p, int64_t now_ms, int64_t *next_ms);
 struct request *parked_any(struct parked *p); // takes out any; NULL: there is none
-void parked_fini(struct parked *p);           // must be empty
+// Takes out those whose callers do not wait any more: a list by next.
+struct request *parked_take_left(struct parked *p);
+void parked_fini(struct parked *p); // must be empty
 
 #endif

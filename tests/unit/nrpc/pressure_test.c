@@ -247,6 +247,53 @@ static void test_parked_calls_are_all_answered(void **state)
     close_host(&h);
 }
 
+// One that is alone is served whatever it takes.
+static void call_alone(size_t request_bytes)
+{
+    struct host h;
+    open_host(&h, NRPC_INLINE, &(struct nrpc_server_options){.parked_bytes_max = 1000}, NULL, 0);
+    call_many(&h, 1, request_bytes, 0);
+    close_host(&h);
+}
+
+// What parked requests take is bounded, by their number on a connection and by their bytes; when they are
+// answered there is room again. One call more than fits is refused, and no other.
+static void park_until_refused(const struct nrpc_server_options *so, size_t request_bytes, int least,
+                               int most, const char *why)
+{
+    struct host h;
+    struct count c = {0};
+    struct nrpc_status st;
+    Soak__Item q = SOAK__ITEM__INIT, *r;
+    q.data = (ProtobufCBinaryData){request_bytes, data};
+    open_host(&h, NRPC_INLINE, so, NULL, 0);
+    for (int round = 0; round < 3; round++) {
+        c.ok = c.failed = 0;
+        for (int i = 0; i < 2 * most; i++)
+            soak_soak_park_async(h.channel, NULL, &q, done, &c);
+        WAIT_FOR(h.parked_count + c.failed == 2 * most);
+        assert_int_equal(c.last_code, NRPC_RESOURCE_EXHAUSTED);
+        assert_in_range(h.parked_count, least, most);
+        assert_int_equal(soak_soak_park(h.channel, NULL, &q, &r, &st), NRPC_RESOURCE_EXHAUSTED);
+        assert_non_null(strstr(st.text, why));
+        answer_parked(&h, 0);
+        WAIT_FOR(c.ok + c.failed == 2 * most);
+    }
+    close_host(&h);
+}
+
+static void test_parked_requests_are_bounded(void **state)
+{
+    (void)state;
+    park_until_refused(&(struct nrpc_server_options){.parked_bytes_max = 10 << 20}, 1 << 20, 9, 11,
+                       "take too much memory");
+    park_until_refused(&(struct nrpc_server_options){.parked_bytes_max = 1 << 20}, 3000, 100, 400,
+                       "take too much memory");
+    park_until_refused(&(struct nrpc_server_options){.parked_of_connection_max = 50}, 10, 50, 50,
+                       "the connection has too many");
+    call_alone(3 << 20);
+}
+
 // More credit in all than may wait for a connection: writers wait, and go on.
 static void test_streams_wait_for_room(void **state)
 {
@@ -532,6 +579,7 @@ int main(void)
         cmocka_unit_test(test_requests_wait_in_line_by_bytes),
         cmocka_unit_test(test_answers_wait_for_a_slow_client),
         cmocka_unit_test(test_parked_calls_are_all_answered),
+        cmocka_unit_test(test_parked_requests_are_bounded),
         cmocka_unit_test(test_streams_wait_for_room),
         cmocka_unit_test(test_requests_that_are_held),
         cmocka_unit_test(test_bytes_are_signs_of_life),
