@@ -244,6 +244,31 @@ size_t rs_put_tasks(struct rs_call *c, const uint64_t *tasks, size_t count)
     return n;
 }
 
+static int do_some(struct rs_shard *shard, enum redis_script_id script, const uint64_t *first, int64_t ms,
+                   const uint64_t *tasks, size_t count, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, shard, RS_SEEN, NULL, st);
+    if (first)
+        rs_u64(&c, *first);
+    rs_time(&c, ms);
+    return rs_put_tasks(&c, tasks, count) ? rs_finish(&c, script) : rs_end(&c);
+}
+
+int rs_do_tasks(struct state *s, enum redis_script_id script, const uint64_t *first, int64_t ms,
+                const uint64_t *tasks, size_t count, struct nrpc_status *st)
+{
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
+        int code = NRPC_OK;
+        for (size_t at = 0; at < count && code == NRPC_OK; at += RS_TASKS_MAX)
+            code = do_some(shard, script, first, ms, tasks + at,
+                           count - at < RS_TASKS_MAX ? count - at : RS_TASKS_MAX, st);
+        rs_note(&round, code);
+    }
+    return rs_round_end(&round);
+}
+
 // ---- all servers
 
 struct rs_round rs_round(struct state *s, struct nrpc_status *st)

@@ -52,15 +52,7 @@ int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, 
 int rs_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count, int64_t until_ms,
                     struct nrpc_status *st)
 {
-    struct rs_round round = rs_round(s, st);
-    for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        struct rs_call c;
-        rs_begin(&c, shard, RS_SEEN, NULL, st);
-        rs_u64(&c, owner);
-        rs_time(&c, until_ms);
-        rs_note(&round, rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_renew_claims) : rs_end(&c));
-    }
-    return rs_round_end(&round);
+    return rs_do_tasks(s, SCRIPT_renew_claims, &owner, until_ms, tasks, count, st);
 }
 
 int rs_release_claim(struct state *s, uint64_t task, uint64_t fence, int64_t not_before_ms,

@@ -88,6 +88,11 @@ void rs_bytes(struct rs_call *c, const void *data, size_t bytes);    // must liv
 void rs_optional(struct rs_call *c, const void *data, size_t bytes); // 0 or 1, and the bytes
 // Those of the tasks that are the shard's, after their number, which it returns.
 size_t rs_put_tasks(struct rs_call *c, const uint64_t *tasks, size_t count);
+// Calls a script without an answer for tasks of all shards, some at a time: with `first` (NULL: it takes
+// none), a time, and the tasks.
+enum { RS_TASKS_MAX = 200 };
+int rs_do_tasks(struct state *s, enum redis_script_id script, const uint64_t *first, int64_t ms,
+                const uint64_t *tasks, size_t count, struct nrpc_status *st);
 void rs_batch(struct rs_call *c, const struct state_subtask *subtasks, size_t count);
 void *rs_scratch(struct rs_call *c, size_t bytes);
 

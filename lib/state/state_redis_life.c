@@ -208,27 +208,13 @@ int rs_take(struct state *s, enum model_phase phase, int64_t now_ms, int64_t unt
 
 int rs_hold(struct state *s, const uint64_t *tasks, size_t count, int64_t until_ms, struct nrpc_status *st)
 {
-    struct rs_round round = rs_round(s, st);
-    for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        struct rs_call c;
-        rs_begin(&c, shard, RS_SEEN, NULL, st);
-        rs_time(&c, until_ms);
-        rs_note(&round, rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_hold) : rs_end(&c));
-    }
-    return rs_round_end(&round);
+    return rs_do_tasks(s, SCRIPT_hold, NULL, until_ms, tasks, count, st);
 }
 
 int rs_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,
               struct nrpc_status *st)
 {
-    struct rs_round round = rs_round(s, st);
-    for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        struct rs_call c;
-        rs_begin(&c, shard, RS_SEEN, NULL, st);
-        rs_time(&c, results_until_ms);
-        rs_note(&round, rs_put_tasks(&c, tasks, count) ? rs_finish(&c, SCRIPT_remove) : rs_end(&c));
-    }
-    return rs_round_end(&round);
+    return rs_do_tasks(s, SCRIPT_remove, NULL, results_until_ms, tasks, count, st);
 }
 
 int rs_expire_results(struct state *s, int64_t now_ms, struct nrpc_status *st)
@@ -274,8 +260,8 @@ static void read_progress(struct rs_call *c, const redisReply *row, struct state
     out->point_settled = rs_u64_at(c, row, 19, "point's settled");
 }
 
-static int progress_of(struct rs_shard *shard, const uint64_t *tasks, size_t count, struct arena *a,
-                       struct state_progress *out, struct nrpc_status *st)
+static int progress_some(struct rs_shard *shard, const uint64_t *tasks, size_t count, struct arena *a,
+                         struct state_progress *out, struct nrpc_status *st)
 {
     struct rs_call c;
     rs_begin(&c, shard, RS_SEEN, a, st);
@@ -287,6 +273,16 @@ static int progress_of(struct rs_shard *shard, const uint64_t *tasks, size_t cou
         if (rs_shard_of(shard->store, tasks[i]) == shard)
             read_progress(&c, rs_at(rows, row++), &out[i]);
     return rs_end(&c);
+}
+
+static int progress_of(struct rs_shard *shard, const uint64_t *tasks, size_t count, struct arena *a,
+                       struct state_progress *out, struct nrpc_status *st)
+{
+    int code = NRPC_OK;
+    for (size_t at = 0; at < count && code == NRPC_OK; at += RS_TASKS_MAX)
+        code = progress_some(shard, tasks + at, count - at < RS_TASKS_MAX ? count - at : RS_TASKS_MAX, a,
+                             out + at, st);
+    return code;
 }
 
 int rs_progress(struct state *s, const uint64_t *tasks, size_t count, struct arena *a,

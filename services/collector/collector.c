@@ -20,6 +20,7 @@
 
 enum {
     MESSAGE_MAX = 1024,
+    KNOW_MAX = 500, // tasks that are looked up in one call
     CLOSING_PAGE = 1000,
     TAKE_MS = 5000, // how long a closing task waits when its collector was killed
     LOOK_MS = TAKE_MS / 4,
@@ -145,34 +146,66 @@ static struct state_settle read_result(struct state_holder by, uint64_t task, co
     };
 }
 
+static struct known *known_find(struct collector *c, uint64_t task)
+{
+    struct known *k;
+    HASH_FIND(hh, c->known, &task, sizeof task, k);
+    return k;
+}
+
+static void know(struct collector *c, const struct state_progress *p)
+{
+    if (!p->found || known_find(c, p->task))
+        return;
+    const struct dtf_task_type *type = registry_find(p->type);
+    struct known *k = mem_calloc(1, sizeof *k);
+    k->task = p->task;
+    k->type = type && type->collector && type->collector->after_execution ? type : NULL;
+    HASH_ADD(hh, c->known, task, sizeof k->task, k);
+}
+
+// The tasks of all that arrived are looked up together; what cannot be found now is asked for one by one.
+static void know_all(struct collector *c, const struct mail *mails)
+{
+    struct nrpc_status st;
+    uint64_t *tasks = NULL;
+    size_t count = 0, capacity = 0;
+    for (const struct mail *m = mails; m; m = m->next) {
+        const Dtf__V1__ExchangeRequest *r = ((const struct exchange *)m)->request;
+        for (size_t i = 0; m->kind == MAIL_RESULTS && i < r->n_results && count < KNOW_MAX; i++)
+            if (!known_find(c, r->results[i]->task_id)) {
+                mem_grow(&tasks, &capacity, count + 1, sizeof *tasks);
+                tasks[count++] = r->results[i]->task_id;
+            }
+    }
+    struct state_progress *p = arena_alloc(&c->arena, (count + 1) * sizeof *p);
+    if (count > 1 && c->env->state->ops->progress(c->env->state, tasks, count, &c->arena, p, &st) == NRPC_OK)
+        for (size_t i = 0; i < count; i++)
+            know(c, &p[i]);
+    free(tasks);
+}
+
 // The type of a task, if it has a callback for results.
 static int type_of(struct collector *c, uint64_t task, const struct dtf_task_type **out,
                    struct nrpc_status *st)
 {
-    struct known *k;
-    HASH_FIND(hh, c->known, &task, sizeof task, k);
+    struct known *k = known_find(c, task);
+    *out = NULL;
     if (!k) {
         struct state_progress p;
         int code = c->env->state->ops->progress(c->env->state, &task, 1, &c->arena, &p, st);
         if (code)
             return code;
-        const struct dtf_task_type *type = p.found ? registry_find(p.type) : NULL;
-        *out = type && type->collector && type->collector->after_execution ? type : NULL;
-        if (!p.found)
-            return NRPC_OK; // its results are stale
-        k = mem_calloc(1, sizeof *k);
-        k->task = task;
-        k->type = *out;
-        HASH_ADD(hh, c->known, task, sizeof k->task, k);
+        know(c, &p);
+        k = known_find(c, task);
     }
-    *out = k->type;
+    *out = k ? k->type : NULL; // not found: its results are stale
     return NRPC_OK;
 }
 
 static void forget(struct collector *c, uint64_t task)
 {
-    struct known *k;
-    HASH_FIND(hh, c->known, &task, sizeof task, k);
+    struct known *k = known_find(c, task);
     if (!k)
         return;
     HASH_DEL(c->known, k);
@@ -485,7 +518,9 @@ static void take_hint(struct collector *c, const struct hint_mail *m, int64_t no
 
 static void take_mail(struct collector *c, int64_t now_ms)
 {
-    for (struct mail *m = loop_take(&c->loop), *next; m; m = next) {
+    struct mail *mails = loop_take(&c->loop);
+    know_all(c, mails);
+    for (struct mail *m = mails, *next; m; m = next) {
         next = m->next;
         if (m->kind == MAIL_RESULTS) {
             take_results(c, (struct exchange *)m, now_ms);

@@ -194,7 +194,8 @@ static void let_go(struct generator *g, struct work *w, int64_t not_before_ms)
 
 static void forget(struct generator *g, struct work *w)
 {
-    g->env->state->ops->release_claim(g->env->state, w->task, w->fence, w->not_before_ms, NULL);
+    if (!w->turn.is_done)
+        g->env->state->ops->release_claim(g->env->state, w->task, w->fence, w->not_before_ms, NULL);
     turn_fini(&w->turn);
     HASH_DEL(g->owned, w); // NOLINT(clang-analyzer-core.NullDereference): it is in the hash
     free(w);

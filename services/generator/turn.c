@@ -179,7 +179,7 @@ static enum turn_end push(struct turn *t)
         t->wait_ms = ENV_STORE_RETRY_MS;
         return TURN_NONE_NOW;
     }
-    bool done = b->done;
+    bool done = t->is_done = b->done;
     t->made += b->count;
     b->count = 0;
     b->taken = b->done = false;

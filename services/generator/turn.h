@@ -38,6 +38,7 @@ struct turn {
     uint64_t skip;           // subtasks to pass over: stored before, by a generator that saves no status
     void *state;             // the plugin's
     bool begun;
+    bool is_done;           // generation has ended: the claim went with it
     _Atomic bool cancelled; // the task is stopping; set by any thread
     _Atomic bool quit;      // the process is
     struct turn_batch batch;

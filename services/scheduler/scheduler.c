@@ -20,7 +20,9 @@
 #include <string.h>
 
 enum {
-    REFRESH_MS = 5000, // hints are hints: everything is read again this often
+    REFRESH_MS = 5000,  // hints are hints: everything is read again this long after the last time
+    REFRESH_US = 20000, // of a step, when it hurries
+    REFRESH_PAUSE = 9,  // times what a page took
     STOPPING_PAGE = 1000,
     JUMP_MS = 2000,
     IDLE_LEASES = 6, // that a node without work may be silent for
@@ -424,17 +426,31 @@ static void start(struct scheduler *s, int64_t now_ms)
     }
 }
 
+// Page by page, with pauses in which the store belongs to others; unless something may be unknown.
+static int64_t refresh_views(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
+{
+    int64_t start_us = clock_mono_us(), took_us = 0;
+    bool more = true, hurries = s->views.told || s->views.walk_told;
+    while (more && took_us < (hurries ? REFRESH_US : 1)) {
+        if (views_refresh(&s->views, now_ms, &more, st))
+            return now_ms + ENV_STORE_RETRY_MS;
+        took_us = clock_mono_us() - start_us;
+    }
+    return !more ? now_ms + REFRESH_MS : hurries ? now_ms : now_ms + 1 + took_us * REFRESH_PAUSE / 1000;
+}
+
 static void refresh(struct scheduler *s, int64_t now_ms)
 {
-    struct nrpc_status st;
-    s->next_refresh_ms = now_ms + REFRESH_MS;
-    groups_read(s);
+    struct nrpc_status st = {0};
+    if (!s->views.walks)
+        groups_read(s);
     if (!s->started)
         start(s, now_ms);
-    if (views_refresh(&s->views, now_ms, &st)) {
+    bool starts = s->started;
+    int64_t next_ms = refresh_views(s, now_ms, &st);
+    if (st.code)
         trouble_say(s->env->trouble, &st, "scheduler: cannot read the tasks");
-        s->next_refresh_ms = now_ms + ENV_STORE_RETRY_MS;
-    }
+    s->next_refresh_ms = starts ? next_ms : now_ms + ENV_STORE_RETRY_MS;
 }
 
 // When it must be heard of again, at the latest: a call that waits here says nothing meanwhile.

@@ -10,7 +10,7 @@
 #include <uthash.h>
 
 enum {
-    PAGE = 1000,
+    PAGE = 100,
     KEEP_VERSIONS_ROUNDS = 2,
     BEHIND_MAX = 2,     // then it is the news that was wrong: of a store that has lost its last moments
     DECLINED_MAX = 256, // in a row
@@ -53,6 +53,7 @@ static void drop(struct views *v, struct view *w)
 void views_reset(struct views *v)
 {
     v->told = true;
+    v->walks = v->walk_told = false;
     finds_excuse(&v->finds);
     struct view *w, *tmp;
     HASH_ITER(hh, v->all, w, tmp)
@@ -116,7 +117,7 @@ void views_take(struct views *v, const struct state_view *in)
 // retry that has just come due.
 static void compare(struct views *v, const struct view *w, const struct state_view *in, int64_t now_ms)
 {
-    if (v->told || !in->ready || sched_ready_of(v->sched, in->task) || w->forgotten)
+    if (v->told || v->walk_told || !in->ready || sched_ready_of(v->sched, in->task) || w->forgotten)
         return;
     if (in->version > w->version)
         finds_suspect(&v->finds, in->task, w->version, in->version, "subtasks are ready", now_ms);
@@ -191,37 +192,22 @@ static int64_t end_rests(struct views *v, int64_t now_ms)
     return r ? r->until.key : CLOCK_NEVER;
 }
 
-// ---- reading all
+// ---- reading all, a page at a time
 
-static int refresh_tasks(struct views *v, int64_t now_ms, struct arena *a, struct nrpc_status *st)
+static void begin_walk(struct views *v)
 {
-    uint64_t after = 0;
-    size_t count = PAGE;
-    while (count == PAGE) {
-        struct state_view *page;
-        arena_reset(a);
-        int code = v->env->state->ops->views(v->env->state, now_ms, after, PAGE, a, &page, &count, st);
-        if (code)
-            return code;
-        for (size_t i = 0; i < count; i++)
-            take_read(v, &page[i], now_ms);
-        if (count)
-            after = page[count - 1].task;
-    }
-    return NRPC_OK;
+    v->walks = true;
+    v->after = 0;
+    v->round++;
+    v->walk_told = v->told;
+    v->told = false;
 }
 
-int views_refresh(struct views *v, int64_t now_ms, struct nrpc_status *st)
+// Those that were not met are gone.
+static void end_walk(struct views *v)
 {
-    struct arena a;
-    arena_init(&a, 0);
-    v->round++;
-    int code = refresh_tasks(v, now_ms, &a, st);
-    arena_fini(&a);
-    v->told = code != NRPC_OK;
-    if (code)
-        return code;
     struct view *w, *tmp;
+    v->walks = v->walk_told = false;
     HASH_ITER(hh, v->all, w, tmp)
     {
         if (w->round == v->round)
@@ -230,7 +216,28 @@ int views_refresh(struct views *v, int64_t now_ms, struct nrpc_status *st)
         if (w->round + KEEP_VERSIONS_ROUNDS < v->round)
             drop(v, w);
     }
-    return NRPC_OK;
+}
+
+int views_refresh(struct views *v, int64_t now_ms, bool *more, struct nrpc_status *st)
+{
+    struct arena a;
+    struct state_view *page;
+    size_t count;
+    if (!v->walks)
+        begin_walk(v);
+    arena_init(&a, 0);
+    int code = v->env->state->ops->views(v->env->state, now_ms, v->after, PAGE, &a, &page, &count, st);
+    for (size_t i = 0; code == NRPC_OK && i < count; i++)
+        take_read(v, &page[i], now_ms);
+    if (code == NRPC_OK && count)
+        v->after = page[count - 1].task;
+    arena_fini(&a);
+    if (code)
+        v->told = true; // what comes next may be news that nobody told of
+    else if (count < PAGE)
+        end_walk(v);
+    *more = v->walks;
+    return code;
 }
 
 // `due` and below have ripened: read each again.

@@ -19,6 +19,9 @@ struct views {
     struct heap retries; // by the time when a subtask becomes ready
     struct heap rests;   // by the time when a task is to be asked again
     uint64_t round;      // of refreshing
+    bool walks;          // a round has begun,
+    uint64_t after;      // and has got so far
+    bool walk_told;      // told, when it began
     bool told;           // that there may be what no hint told of: at the start, after an outage
     struct finds finds;
 };
@@ -29,7 +32,8 @@ void views_fini(struct views *v);
 void views_take(struct views *v, const struct state_view *in); // news of one task; old news is ignored
 void views_drop(struct views *v, const struct state_view *in); // unless a newer one was told
 void views_forget(struct views *v, uint64_t task);             // it will dispatch nothing more
-int views_refresh(struct views *v, int64_t now_ms, struct nrpc_status *st); // reads all
+// Reads the next page of all; *more: these were not the last.
+int views_refresh(struct views *v, int64_t now_ms, bool *more, struct nrpc_status *st);
 // Reads the tasks again for which a retry became due; returns when the next will be.
 int64_t views_ripen(struct views *v, int64_t now_ms);
 const char *views_type(struct views *v, uint64_t task); // NULL: unknown

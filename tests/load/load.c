@@ -16,6 +16,7 @@
 
 #include <getopt.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -357,6 +358,106 @@ static void lose(void)
            options.nodes - options.nodes / 10);
 }
 
+// ---- waves: more than can be done
+
+enum { CREATORS = 64, WAVE = 20000, WAVES = 3 };
+
+static _Atomic uint64_t created;
+
+static void create_one(void)
+{
+    struct nrpc_status st;
+    uint64_t one = 1, id;
+    struct dtf_task_param p = {.type = "noop", .type_param = &one, .type_param_bytes = sizeof one};
+    if (dtf_task_create(site.client, &p, &id, &st))
+        die("create", &st);
+    created++;
+}
+
+static void *create_many(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < WAVE / CREATORS; i++)
+        create_one();
+    return NULL;
+}
+
+static uint64_t settled_by_nodes(void)
+{
+    struct nrpc_status st;
+    struct dtf_node_info nodes[16];
+    size_t count = 16;
+    uint64_t settled = 0;
+    if (dtf_nodes(site.client, nodes, &count, &st))
+        die("nodes", &st);
+    for (size_t i = 0; i < count; i++)
+        settled += nodes[i].settled;
+    return settled;
+}
+
+// What is created and done in each second, until all is done.
+static void watch_wave(const char *what, uint64_t until_created, uint64_t until_settled)
+{
+    uint64_t was_created = created, was_settled = settled_by_nodes();
+    int64_t last_us = clock_mono_us();
+    do {
+        poll(NULL, 0, 1000);
+        uint64_t settled = settled_by_nodes();
+        int64_t now_us = clock_mono_us();
+        double seconds = (double)(now_us - last_us) / 1e6;
+        printf("  %-8s created %6.0f /s, done %6.0f /s, waiting %llu\n", what,
+               (double)(created - was_created) / seconds, (double)(settled - was_settled) / seconds,
+               (unsigned long long)(created - settled));
+        was_created = created;
+        was_settled = settled;
+        last_us = now_us;
+    } while (was_created < until_created || was_settled < until_settled);
+}
+
+// How many tasks of one subtask, one after the other, are done in two seconds.
+static double calm_rate(void)
+{
+    struct nrpc_status st;
+    struct dtf_task_info info;
+    uint64_t one = 1, id, count = 0;
+    struct dtf_task_param p = {.type = "noop", .type_param = &one, .type_param_bytes = sizeof one};
+    int64_t start_us = clock_mono_us();
+    for (; clock_mono_us() - start_us < 2000000; count++) {
+        if (dtf_task_create(site.client, &p, &id, &st) ||
+            dtf_task_wait(site.client, id, PATIENCE_MS, &info, &st))
+            die("calm", &st);
+        created++;
+    }
+    return (double)count / ((double)(clock_mono_us() - start_us) / 1e6);
+}
+
+static void waves(void)
+{
+    char plugin[4200];
+    struct daemon node;
+    pthread_t threads[CREATORS];
+    daemon_path(plugin, sizeof plugin, "noop.so");
+    if (!daemon_start(&node, "dtfd",
+                      (const char *[]){"--role", "executor", "--join", site.listen, "--slots", "8",
+                                       "--plugin", plugin, "--log", "warn", NULL}))
+        die("no node", NULL);
+    double before = calm_rate();
+    for (int wave = 0; wave < WAVES; wave++) {
+        uint64_t begun = created;
+        for (int i = 0; i < CREATORS; i++)
+            pthread_create(&threads[i], NULL, create_many, NULL);
+        watch_wave("wave", begun + WAVE / CREATORS * CREATORS, 0);
+        for (int i = 0; i < CREATORS; i++)
+            pthread_join(threads[i], NULL);
+    }
+    watch_wave("after", 0, created);
+    printf("  one task after the other      %8.0f /s before, %.0f after\n", before, calm_rate());
+    size_t slow;
+    double ms = slowest_script_ms(&slow);
+    printf("  scripts over 20 ms            %8zu, slowest %.0f ms\n", slow, ms);
+    daemon_kill(&node, SIGTERM);
+}
+
 // ---- readers of events
 
 enum { READERS = 1000, CREATIONS = 300, READER_CHANNELS = 10 };
@@ -443,7 +544,8 @@ static void readers(void)
 static const struct {
     const char *name;
     void (*run)(void);
-} scenarios[] = {{"idle", idle}, {"work", work}, {"restart", restart}, {"lose", lose}, {"readers", readers}};
+} scenarios[] = {{"idle", idle}, {"work", work},       {"restart", restart},
+                 {"lose", lose}, {"readers", readers}, {"waves", waves}};
 
 static const struct option longs[] = {
     {"cluster", no_argument, NULL, 'c'},
@@ -462,7 +564,7 @@ static const struct option longs[] = {
 static void usage(void)
 {
     fputs("usage: dtf_load [OPTION]... [SCENARIO]...\n\n"
-          "scenarios: idle, work, restart, lose, readers; default: all\n\n"
+          "scenarios: idle, work, restart, lose, readers, waves; default: all\n\n"
           "  --cluster      on a Redis and a MariaDB of its own; default: the embedded store\n"
           "  --nodes N      default: 10000\n"
           "  --slots N      of each; default: 2\n"
