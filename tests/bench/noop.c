@@ -1,24 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// noop.c: the task type of the benchmarks, as a plugin: param is the number of subtasks; each does nothing.
+// noop.c: the task type of the benchmarks, as a plugin: param is the number of subtasks, and, if it is
+// longer, how large the parameter of each is (100 bytes); each does nothing.
 #include "dtf.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct counter {
     uint64_t made, total;
+    size_t bytes; // of a subtask's parameter
+};
+
+struct param { // the first field alone will do
+    uint64_t total, bytes;
 };
 
 static int begin(void *user, const struct dtf_task *task, const void *saved, size_t saved_bytes, void **state,
                  struct nrpc_status *st)
 {
     (void)user;
+    struct param param = {.bytes = 100};
+    bool fits = task->param_bytes == sizeof param.total || task->param_bytes == sizeof param;
+    if (fits)
+        memcpy(&param, task->param, task->param_bytes);
     struct counter *c = calloc(1, sizeof *c);
-    if (!c || task->param_bytes != sizeof c->total) {
+    if (!c || !fits || param.bytes > DTF_SUBTASK_PARAM_MAX) {
         free(c);
-        return status_set(st, NRPC_INVALID_ARGUMENT, "the parameter of noop is a 64-bit number");
+        return status_set(st, NRPC_INVALID_ARGUMENT,
+                          "the parameter of noop is a 64-bit number, or two: subtasks, bytes of each (%d)",
+                          DTF_SUBTASK_PARAM_MAX);
     }
-    memcpy(&c->total, task->param, sizeof c->total);
+    c->total = param.total;
+    c->bytes = (size_t)param.bytes;
     if (saved_bytes == sizeof c->made)
         memcpy(&c->made, saved, sizeof c->made);
     *state = c;
@@ -28,12 +42,12 @@ static int begin(void *user, const struct dtf_task *task, const void *saved, siz
 static enum dtf_next next(void *state, struct dtf_subtask_spec *out, struct nrpc_status *st)
 {
     (void)st;
-    static const char payload[100];
+    static const char payload[DTF_SUBTASK_PARAM_MAX];
     struct counter *c = state;
     if (c->made >= c->total)
         return DTF_NEXT_FINISHED;
     c->made++;
-    *out = (struct dtf_subtask_spec){.param = payload, .param_bytes = sizeof payload};
+    *out = (struct dtf_subtask_spec){.param = payload, .param_bytes = c->bytes};
     return c->made == c->total ? DTF_NEXT_LAST : DTF_NEXT_SUBTASK;
 }
 

@@ -31,11 +31,18 @@ enum { PATIENCE_MS = 600000, TASKS_MAX = 100000 };
 static struct {
     size_t nodes, tasks;
     uint64_t subtasks; // in all
+    uint64_t param;    // bytes of each
     unsigned slots, seconds, seed;
     double run_ms;
     bool cluster, uneven, pin;
-} options = {
-    .nodes = 10000, .tasks = 1000, .subtasks = 200000, .slots = 2, .seconds = 20, .seed = 1, .run_ms = 1000};
+} options = {.nodes = 10000,
+             .tasks = 1000,
+             .subtasks = 200000,
+             .param = 100,
+             .slots = 2,
+             .seconds = 20,
+             .seed = 1,
+             .run_ms = 1000};
 
 struct site {
     char folder[300], listen[200];
@@ -206,8 +213,8 @@ static void start_nodes(void)
 static void create_tasks(void)
 {
     struct nrpc_status st;
-    uint64_t each = options.subtasks / options.tasks;
-    struct dtf_task_param p = {.type = "noop", .type_param = &each, .type_param_bytes = sizeof each};
+    uint64_t each[] = {options.subtasks / options.tasks, options.param};
+    struct dtf_task_param p = {.type = "noop", .type_param = each, .type_param_bytes = sizeof each};
     for (size_t i = 0; i < options.tasks; i++)
         if (dtf_task_create(site.client, &p, &site.ids[i], &st))
             die("create", &st);
@@ -548,17 +555,12 @@ static const struct {
                  {"lose", lose}, {"readers", readers}, {"waves", waves}};
 
 static const struct option longs[] = {
-    {"cluster", no_argument, NULL, 'c'},
-    {"nodes", required_argument, NULL, 'n'},
-    {"tasks", required_argument, NULL, 't'},
-    {"subtasks", required_argument, NULL, 'u'},
-    {"slots", required_argument, NULL, 's'},
-    {"run", required_argument, NULL, 'r'},
-    {"seconds", required_argument, NULL, 'S'},
-    {"seed", required_argument, NULL, 'd'},
-    {"uneven", no_argument, NULL, 'v'},
-    {"pin", no_argument, NULL, 'p'},
-    {NULL, 0, NULL, 0},
+    {"cluster", no_argument, NULL, 'c'},     {"nodes", required_argument, NULL, 'n'},
+    {"tasks", required_argument, NULL, 't'}, {"subtasks", required_argument, NULL, 'u'},
+    {"param", required_argument, NULL, 'b'}, {"slots", required_argument, NULL, 's'},
+    {"run", required_argument, NULL, 'r'},   {"seconds", required_argument, NULL, 'S'},
+    {"seed", required_argument, NULL, 'd'},  {"uneven", no_argument, NULL, 'v'},
+    {"pin", no_argument, NULL, 'p'},         {NULL, 0, NULL, 0},
 };
 
 static void usage(void)
@@ -570,6 +572,7 @@ static void usage(void)
           "  --slots N      of each; default: 2\n"
           "  --tasks N      at the same time; default: 1000\n"
           "  --subtasks N   of all tasks together; default: 200000\n"
+          "  --param BYTES  of a subtask's parameter; default: 100\n"
           "  --run MS       how long one runs; default: 1000\n"
           "  --uneven       between a half and one and a half of that\n"
           "  --seconds N    how long idleness is watched; default: 20\n"
@@ -598,6 +601,9 @@ static void parse(int argc, char **argv)
         case 's':
             options.slots = (unsigned)strtoul(optarg, NULL, 10);
             break;
+        case 'b':
+            options.param = strtoull(optarg, NULL, 10);
+            break;
         case 'r':
             options.run_ms = strtod(optarg, NULL);
             break;
@@ -617,7 +623,7 @@ static void parse(int argc, char **argv)
             usage();
         }
     if (!options.nodes || !options.slots || options.run_ms <= 0 || !options.tasks ||
-        options.tasks > TASKS_MAX)
+        options.tasks > TASKS_MAX || options.param > DTF_SUBTASK_PARAM_MAX)
         usage();
     options.subtasks -= options.subtasks % options.tasks;
 }
@@ -631,11 +637,12 @@ int main(int argc, char **argv)
             wanted |= !strcmp(argv[k], scenarios[i].name);
         if (!wanted)
             continue;
-        printf("%s: %zu nodes of %u slots, %s%s; %zu tasks, %llu subtasks of %g ms%s; seed %u\n",
+        printf("%s: %zu nodes of %u slots, %s%s; %zu tasks, %llu subtasks of %g ms%s and %llu bytes; "
+               "seed %u\n",
                scenarios[i].name, options.nodes, options.slots,
                options.cluster ? "Redis and MariaDB" : "the embedded store", options.pin ? ", one core" : "",
                options.tasks, (unsigned long long)options.subtasks, options.run_ms,
-               options.uneven ? ", uneven" : "", options.seed);
+               options.uneven ? ", uneven" : "", (unsigned long long)options.param, options.seed);
         fflush(stdout);
         // Each in a process of its own: the nodes of one live until it ends.
         pid_t pid = fork();
