@@ -49,7 +49,9 @@
 
 enum {
     STATE_QUEUE_HIGH = 20000, // fresh subtasks at which a task's generation is to pause (feed refuses beyond)
-    STATE_QUEUE_LOW = 10000,  // at which it goes on
+    STATE_QUEUE_LOW = STATE_QUEUE_HIGH / 2, // at which it goes on
+    STATE_QUEUE_BYTES_HIGH = 64 << 20,      // of their params, at which it is to pause likewise
+    STATE_QUEUE_BYTES_LOW = STATE_QUEUE_BYTES_HIGH / 2,
     STATE_RESULTS_HIGH = 20000, // unread kept results at which a task's dispatch pauses
     // Params, or bodies and messages, after which a batch that is given out ends early.
     STATE_BATCH_BYTES = BUDGET_BATCH_BYTES,
@@ -124,11 +126,25 @@ struct state_progress {
     uint64_t point_made, point_settled;
 };
 
+struct state_queue {          // what of a task was never dispatched
+    uint64_t subtasks, bytes; // bytes: of their params
+};
+
+static inline bool state_queue_is_full(struct state_queue q)
+{
+    return q.subtasks >= STATE_QUEUE_HIGH || q.bytes >= STATE_QUEUE_BYTES_HIGH;
+}
+
+static inline bool state_queue_is_low(struct state_queue q)
+{
+    return q.subtasks <= STATE_QUEUE_LOW && q.bytes <= STATE_QUEUE_BYTES_LOW;
+}
+
 struct state_claim { // a generator's ownership of a task
     uint64_t task, fence;
     struct state_blob param, checkpoint; // checkpoint.data NULL: none yet
     uint64_t generated;                  // by the generator so far (follow-ups not counted)
-    uint64_t queued;
+    struct state_queue queue;
     int64_t deadline_ms;
     bool is_due; // a claim of somebody's, or the time that it was released until, has run out: no hint tells
 };
@@ -380,7 +396,7 @@ struct state_ops {
                            struct nrpc_status *st);
 
     // -- generation (the generator)
-    // Gives `owner` up to max tasks that are generating, not paused, not fed, below STATE_QUEUE_HIGH and
+    // Gives `owner` up to max tasks that are generating, not paused, not fed, whose queue is not full, and
     // owned by nobody whose lease still runs (until_ms > now_ms); raises their fence. Those that nobody has
     // owned, or that were released without a time, come first, by priority. FAILED_PRECONDITION:
     // some of the store is still to be verified; the claims given are of the rest.
@@ -390,19 +406,18 @@ struct state_ops {
     int (*renew_claims)(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count,
                         int64_t until_ms, struct nrpc_status *st);
     // Gives a task back, and this fence is old. Somebody may claim it immediately, or, unless 0, from
-    // not_before_ms on, or when its queue has emptied to STATE_QUEUE_LOW. Nothing happens under an old fence.
+    // not_before_ms on, or when its queue has become low. Nothing happens under an old fence.
     int (*release_claim)(struct state *s, uint64_t task, uint64_t fence, int64_t not_before_ms,
                          struct nrpc_status *st);
     // Queues subtasks, stores the checkpoint (data NULL: leaves the old) and, with done, ends generation, in
     // one step. `at`: how many were pushed before; the push that was done last may be repeated, to no effect.
     // ABORTED when the fence is old, `at` is another, or the task is paused or no longer generates;
-    // NOT_FOUND. *queued:
-    // fresh subtasks after it. progress_percent: as the generator estimates; -1: it cannot tell.
+    // NOT_FOUND. *queue: as it is after it. progress_percent: as the generator estimates; -1: it cannot tell.
     int (*push)(struct state *s, uint64_t task, uint64_t fence, uint64_t at,
                 const struct state_subtask *subtasks, size_t count, struct state_blob checkpoint, bool done,
-                int progress_percent, uint64_t *queued, struct nrpc_status *st);
+                int progress_percent, struct state_queue *queue, struct nrpc_status *st);
     // Queues what is new of subtasks `at`..at+count of a fed task; finish ends generation once.
-    // RESOURCE_EXHAUSTED, adding nothing, while the queue is at STATE_QUEUE_HIGH; OUT_OF_RANGE if `at` leaves
+    // RESOURCE_EXHAUSTED, adding nothing, while the queue is full; OUT_OF_RANGE if `at` leaves
     // a gap; FAILED_PRECONDITION if the task is not fed, or finished and this would add to it; ABORTED if it
     // is stopping or further. What was fed before may be fed again at any time, also the finish: nothing
     // happens, *fed says how many there are.

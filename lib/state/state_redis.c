@@ -205,9 +205,11 @@ void rs_batch(struct rs_call *c, const struct state_subtask *subtasks, size_t co
     rs_u64(c, count);
     if (!count)
         return;
-    size_t total = 0;
-    for (size_t i = 0; i < count; i++)
+    size_t total = 0, longest = 0;
+    for (size_t i = 0; i < count; i++) {
         total += subtasks[i].param.bytes;
+        longest = subtasks[i].param.bytes > longest ? subtasks[i].param.bytes : longest;
+    }
     uint32_t *timeouts = rs_scratch(c, count * 4), *lengths = rs_scratch(c, count * 4);
     uint32_t *sums = rs_scratch(c, (count + 1) * 4), sum = 0;
     char *bytes = rs_scratch(c, total);
@@ -226,6 +228,7 @@ void rs_batch(struct rs_call *c, const struct state_subtask *subtasks, size_t co
     rs_bytes(c, lengths, count * 4);
     rs_bytes(c, sums, (count + 1) * 4);
     rs_bytes(c, bytes, total);
+    rs_u64(c, longest);
 }
 
 size_t rs_put_tasks(struct rs_call *c, const uint64_t *tasks, size_t count)

@@ -10,7 +10,7 @@
 
 enum { STATE_REDIS_SHARDS_MAX = 64 };
 
-enum { STATE_REDIS_FORMAT = 2 }; // of what is in Redis; hello.lua knows it, too
+enum { STATE_REDIS_FORMAT = 3 }; // of what is in Redis; lib.lua knows it, too
 
 struct state_redis_options {
     // One a shard, always in the same order: redis://[user[:password]@]host[:port][/database],

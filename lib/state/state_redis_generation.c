@@ -5,17 +5,23 @@
 
 #include <stdlib.h>
 
+static struct state_queue read_queue(struct rs_call *c, const redisReply *row, size_t i)
+{
+    return (struct state_queue){.subtasks = rs_u64_at(c, row, i, "queued"),
+                                .bytes = rs_u64_at(c, row, i + 1, "bytes queued")};
+}
+
 static void read_claim(struct rs_call *c, const redisReply *row, struct state_claim *out)
 {
     *out = (struct state_claim){.task = rs_u64_at(c, row, 0, "task"),
                                 .fence = rs_u64_at(c, row, 1, "fence"),
                                 .generated = rs_u64_at(c, row, 2, "made"),
-                                .queued = rs_u64_at(c, row, 3, "queued"),
-                                .deadline_ms = rs_time_at(c, row, 4, "deadline"),
-                                .is_due = rs_small_at(c, row, 5, "due", 0, 1),
-                                .param = rs_blob_at(c, row, 6, "param")};
-    if (!rs_is_nil(rs_at(row, 7)))
-        out->checkpoint = rs_blob_at(c, row, 7, "checkpoint");
+                                .queue = read_queue(c, row, 3),
+                                .deadline_ms = rs_time_at(c, row, 5, "deadline"),
+                                .is_due = rs_small_at(c, row, 6, "due", 0, 1),
+                                .param = rs_blob_at(c, row, 7, "param")};
+    if (!rs_is_nil(rs_at(row, 8)))
+        out->checkpoint = rs_blob_at(c, row, 8, "checkpoint");
 }
 
 int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max, struct arena *a,
@@ -67,8 +73,8 @@ int rs_release_claim(struct state *s, uint64_t task, uint64_t fence, int64_t not
 }
 
 int rs_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const struct state_subtask *subtasks,
-            size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
-            struct nrpc_status *st)
+            size_t count, struct state_blob checkpoint, bool done, int progress_percent,
+            struct state_queue *queue, struct nrpc_status *st)
 {
     struct rs_call c;
     rs_begin(&c, rs_shard_of((struct rs_store *)s, task), RS_SEEN, NULL, st);
@@ -80,7 +86,7 @@ int rs_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const s
     rs_optional(&c, checkpoint.data, checkpoint.bytes);
     rs_batch(&c, subtasks, count);
     if (rs_do(&c, SCRIPT_push) == NRPC_OK)
-        *queued = rs_u64_at(&c, c.reply, RS_REPLY, "queued");
+        *queue = read_queue(&c, c.reply, RS_REPLY);
     return rs_end(&c);
 }
 

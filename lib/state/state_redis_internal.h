@@ -240,8 +240,8 @@ int rs_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size
 int rs_release_claim(struct state *s, uint64_t task, uint64_t fence, int64_t not_before_ms,
                      struct nrpc_status *st);
 int rs_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const struct state_subtask *subtasks,
-            size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
-            struct nrpc_status *st);
+            size_t count, struct state_blob checkpoint, bool done, int progress_percent,
+            struct state_queue *queue, struct nrpc_status *st);
 int rs_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subtask *subtasks, size_t count,
             bool finish, uint64_t *fed, struct nrpc_status *st);
 int rs_feeder(struct state *s, uint64_t task, int64_t lease_ms, int64_t heard_ms, struct nrpc_status *st);

@@ -17,7 +17,7 @@ static void claim_one(struct sq_call *c, uint64_t task, uint64_t owner, int64_t 
     *out = (struct state_claim){.task = task,
                                 .fence = t->fence,
                                 .generated = t->made,
-                                .queued = sq_fresh(t),
+                                .queue = sq_queue(t),
                                 .deadline_ms = t->deadline_ms,
                                 .is_due = is_due};
     sqlite3_stmt *stmt = sq_bind(c, SQL_TASK_BLOBS, "u", task);
@@ -76,7 +76,7 @@ int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, int64_t not
         t->changed = true;
         t->owner = 0;
         t->owner_until_ms = not_before_ms;
-        if (!not_before_ms && !t->paused && sq_fresh(t) < STATE_QUEUE_HIGH)
+        if (!not_before_ms && !t->paused && !state_queue_is_full(sq_queue(t)))
             t->hints |= SQ_HINT_GENERATE;
     }
     return sq_end(&c);
@@ -102,8 +102,8 @@ static bool may_push(struct sq_call *c, const struct sq_task *t, uint64_t fence,
 }
 
 int sq_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const struct state_subtask *subtasks,
-            size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
-            struct nrpc_status *st)
+            size_t count, struct state_blob checkpoint, bool done, int progress_percent,
+            struct state_queue *queue, struct nrpc_status *st)
 {
     struct sq_call c;
     int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
@@ -119,7 +119,7 @@ int sq_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const s
             sq_run(&c, sq_bind(&c, SQL_CHECKPOINT_PUT, "ub", task, checkpoint.data, checkpoint.bytes));
     }
     if (t)
-        *queued = sq_fresh(t);
+        *queue = sq_queue(t);
     return sq_end(&c);
 }
 
@@ -143,6 +143,9 @@ static bool may_feed(struct sq_call *c, const struct sq_task *t, uint64_t at, si
     if (fresh && sq_fresh(t) >= STATE_QUEUE_HIGH)
         return sq_fail(c, NRPC_RESOURCE_EXHAUSTED, "the queue of task %llu is full: %llu subtasks", id,
                        (unsigned long long)sq_fresh(t));
+    if (fresh && state_queue_is_full(sq_queue(t)))
+        return sq_fail(c, NRPC_RESOURCE_EXHAUSTED, "the queue of task %llu is full: %llu bytes of parameters",
+                       id, (unsigned long long)t->queued_bytes);
     return true;
 }
 

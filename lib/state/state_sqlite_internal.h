@@ -143,6 +143,7 @@ struct sq_task {
     struct model_counters counters;
     uint64_t made;                  // subtasks its generator pushed, or that were fed
     uint64_t cursor;                // the first subtask that was never dispatched
+    uint64_t queued_bytes;          // of the params from there on
     uint64_t results, results_read; // the last position; that less what is kept
     int progress_percent;           // as the generator said last; -1
 
@@ -153,7 +154,8 @@ struct sq_task {
     } stored;
     bool changed;   // in this call
     unsigned hints; // enum sq_hint
-    uint64_t fresh_before, used_count;
+    struct state_queue queue_before;
+    uint64_t used_count;
     int64_t used_us;
     const char *type_out; // `type` in the caller's arena
     struct state_view view;
@@ -259,6 +261,11 @@ void sq_task_view(struct sq_call *c, const struct sq_task *t, struct state_view 
 static inline uint64_t sq_fresh(const struct sq_task *t)
 {
     return t->counters.generated + 1 - t->cursor;
+}
+
+static inline struct state_queue sq_queue(const struct sq_task *t)
+{
+    return (struct state_queue){sq_fresh(t), t->queued_bytes};
 }
 
 static inline bool sq_task_is_live(const struct sq_task *t)
@@ -376,8 +383,8 @@ int sq_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size
 int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, int64_t not_before_ms,
                      struct nrpc_status *st);
 int sq_push(struct state *s, uint64_t task, uint64_t fence, uint64_t at, const struct state_subtask *subtasks,
-            size_t count, struct state_blob checkpoint, bool done, int progress_percent, uint64_t *queued,
-            struct nrpc_status *st);
+            size_t count, struct state_blob checkpoint, bool done, int progress_percent,
+            struct state_queue *queue, struct nrpc_status *st);
 int sq_feed(struct state *s, uint64_t task, uint64_t at, const struct state_subtask *subtasks, size_t count,
             bool finish, uint64_t *fed, struct nrpc_status *st);
 int sq_feeder(struct state *s, uint64_t task, int64_t lease_ms, int64_t heard_ms, struct nrpc_status *st);

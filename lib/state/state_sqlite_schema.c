@@ -61,7 +61,13 @@ static const char *const feeders =
     "CREATE TABLE feeder(task INTEGER PRIMARY KEY, lease INTEGER NOT NULL, until INTEGER NOT NULL);"
     "CREATE TRIGGER feeder_delete AFTER DELETE ON task BEGIN DELETE FROM feeder WHERE task = old.id; END";
 
-static const char *const steps[] = {tables, births, blames, feeders};
+// Of a row of params that is partly dispatched all counts, until the queue is empty once.
+static const char *const queued_bytes =
+    "ALTER TABLE task ADD COLUMN queued_bytes INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE task SET queued_bytes = (SELECT ifnull(sum(length(data) - 8 * count), 0) FROM params"
+    "  WHERE params.task = task.id AND first + count > cursor) WHERE phase <= 2 AND cursor <= generated";
+
+static const char *const steps[] = {tables, births, blames, feeders, queued_bytes};
 const struct db_migrations state_migrations = {"state", steps, sizeof steps / sizeof *steps};
 
 #define TASK_COLUMNS                                                                                         \
@@ -70,7 +76,7 @@ const struct db_migrations state_migrations = {"state", steps, sizeof steps / si
     "fed, closing_callback, phase, claim_at, owner, owner_until, fence, version, paused, outcome, message, " \
     "generated, succeeded, failed, timed_out, cancelled, retried, redispatched, running, queued, "           \
     "generation_done, "                                                                                      \
-    "made, cursor, results, results_read, progress, born"
+    "made, cursor, results, results_read, progress, born, queued_bytes"
 
 #define NODE_COLUMNS "id, name, host, types, pid, slots, lease_until, running, settled, session"
 
@@ -83,8 +89,8 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
         "UPDATE task SET owner_until = ?2, fence = ?3, version = ?4, paused = ?5, outcome = ?6, "
         "message = ?7, generated = ?8, succeeded = ?9, failed = ?10, timed_out = ?11, "
         "cancelled = ?12, retried = ?13, redispatched = ?14, running = ?15, queued = ?16, "
-        "generation_done = ?17, made = ?18, cursor = ?19, results = ?20, results_read = ?21, progress = ?22 "
-        "WHERE id = ?1",
+        "generation_done = ?17, made = ?18, cursor = ?19, results = ?20, results_read = ?21, progress = ?22, "
+        "queued_bytes = ?23 WHERE id = ?1",
     [SQL_TASK_PLACE] = "UPDATE task SET phase = ?2, claim_at = nullif(?3, 9223372036854775807), owner = ?4 "
                        "WHERE id = ?1",
     [SQL_TASK_DELETE] = "DELETE FROM task WHERE id = ?",

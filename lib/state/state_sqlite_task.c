@@ -42,10 +42,11 @@ struct sq_task *sq_task_row(sqlite3_stmt *stmt, struct arena *a)
     t->results_read = db_u64(stmt, i++);
     t->progress_percent = (int)db_i64(stmt, i++);
     t->born_ms = db_i64(stmt, i++);
+    t->queued_bytes = db_u64(stmt, i++);
     t->stored.phase = t->phase;
     t->stored.claim_at_ms = t->claim_at_ms;
     t->stored.owner = t->owner;
-    t->fresh_before = sq_fresh(t);
+    t->queue_before = sq_queue(t);
     return t;
 }
 
@@ -96,6 +97,7 @@ void sq_task_stop(struct sq_call *c, struct sq_task *t, enum model_outcome outco
     t->counters.cancelled += t->counters.queued;
     t->counters.queued = 0;
     t->cursor = t->counters.generated + 1;
+    t->queued_bytes = 0;
     t->hints |= SQ_HINT_STOP;
 }
 
@@ -130,7 +132,7 @@ static void task_advance(struct sq_call *c, struct sq_task *t)
 
 static int64_t claim_at(const struct sq_task *t)
 {
-    if (t->phase != MODEL_GENERATING || t->paused || t->fed || sq_fresh(t) >= STATE_QUEUE_HIGH)
+    if (t->phase != MODEL_GENERATING || t->paused || t->fed || state_queue_is_full(sq_queue(t)))
         return CLOCK_NEVER;
     return t->owner || t->owner_until_ms ? t->owner_until_ms : -(int64_t)t->priority;
 }
@@ -154,18 +156,19 @@ static void task_place(struct sq_call *c, struct sq_task *t)
 static void task_write(struct sq_call *c, const struct sq_task *t)
 {
     const struct model_counters *n = &t->counters;
-    sq_run(c, sq_bind(c, SQL_TASK_UPDATE, "uiuuiituuuuuuuuuiuuuui", t->id, t->owner_until_ms, t->fence,
+    sq_run(c, sq_bind(c, SQL_TASK_UPDATE, "uiuuiituuuuuuuuuiuuuuiu", t->id, t->owner_until_ms, t->fence,
                       t->version, (int64_t)t->paused, (int64_t)t->outcome, t->message, n->generated,
                       n->succeeded, n->failed, n->timed_out, n->cancelled, n->retried, n->redispatched,
                       n->running, n->queued, (int64_t)n->generation_done, t->made, t->cursor, t->results,
-                      t->results_read, (int64_t)t->progress_percent));
+                      t->results_read, (int64_t)t->progress_percent, t->queued_bytes));
 }
 
 void sq_task_flush(struct sq_call *c, struct sq_task *t)
 {
+    t->queued_bytes = sq_fresh(t) ? t->queued_bytes : 0;
     task_advance(c, t);
-    if (t->phase == MODEL_GENERATING && !t->paused && t->fresh_before > STATE_QUEUE_LOW &&
-        sq_fresh(t) <= STATE_QUEUE_LOW)
+    if (t->phase == MODEL_GENERATING && !t->paused && !state_queue_is_low(t->queue_before) &&
+        state_queue_is_low(sq_queue(t)))
         sq_claim_free(t);
     t->version++;
     task_place(c, t);
@@ -182,6 +185,8 @@ void sq_task_append(struct sq_call *c, struct sq_task *t, const struct state_sub
     sq_params_put(c, t->id, t->counters.generated + 1, subtasks, count);
     t->counters.generated += count;
     t->counters.queued += count;
+    for (size_t i = 0; i < count; i++)
+        t->queued_bytes += subtasks[i].param.bytes;
 }
 
 // ---- views

@@ -28,7 +28,7 @@ int turn_init(struct turn *t, const struct env *env, const struct state_claim *c
     *t = (struct turn){.env = env,
                        .task = claim->task,
                        .fence = claim->fence,
-                       .queued = claim->queued,
+                       .queue = claim->queue,
                        .made = claim->generated};
     arena_init(&t->arena, 0);
     arena_init(&t->batch.arena, 0);
@@ -170,7 +170,7 @@ static enum turn_end push(struct turn *t)
     struct state_blob checkpoint = {b->taken ? (b->checkpoint.data ? b->checkpoint.data : (void *)"") : NULL,
                                     b->checkpoint.size};
     int code = t->env->state->ops->push(t->env->state, t->task, t->fence, t->made, b->subtasks, b->count,
-                                        checkpoint, b->done, progress(t), &t->queued, &st);
+                                        checkpoint, b->done, progress(t), &t->queue, &st);
     if (code == NRPC_ABORTED || code == NRPC_NOT_FOUND)
         return TURN_OVER;
     if (code) {
@@ -184,7 +184,7 @@ static enum turn_end push(struct turn *t)
     b->count = 0;
     b->taken = b->done = false;
     arena_reset(&b->arena);
-    return done ? TURN_OVER : t->queued >= STATE_QUEUE_HIGH ? TURN_FULL : TURN_MORE;
+    return done ? TURN_OVER : state_queue_is_full(t->queue) ? TURN_FULL : TURN_MORE;
 }
 
 static int begin(struct turn *t, struct nrpc_status *st)

@@ -30,7 +30,8 @@ struct turn_batch { // generated, not stored yet
 struct turn {
     const struct env *env;
     const struct dtf_task_type *type; // NULL: unknown here
-    uint64_t task, fence, queued;
+    uint64_t task, fence;
+    struct state_queue queue;
     uint64_t made;        // subtasks that are stored
     struct dtf_task view; // what the plugin sees; in `arena`
     struct arena arena;

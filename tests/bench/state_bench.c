@@ -69,11 +69,11 @@ static void push(uint64_t task, uint64_t fence, uint64_t at, size_t count, bool 
 {
     static struct state_subtask subtasks[PUSH];
     struct nrpc_status st;
-    uint64_t queued;
+    struct state_queue queue;
     for (size_t i = 0; i < count; i++)
         subtasks[i] = (struct state_subtask){{param, sizeof param}, 300000};
-    struct state_blob checkpoint = {&queued, sizeof queued};
-    must(store->ops->push(store, task, fence, at, subtasks, count, checkpoint, done, -1, &queued, &st), &st);
+    struct state_blob checkpoint = {&queue, sizeof queue};
+    must(store->ops->push(store, task, fence, at, subtasks, count, checkpoint, done, -1, &queue, &st), &st);
 }
 
 static size_t lease(const struct state_pick *picks, size_t pick_count, struct arena *a,

@@ -99,8 +99,10 @@ struct state_subtask *any_subtasks(struct store *s, dice *d, uint64_t first, siz
 {
     struct state_subtask *out = arena_alloc(&s->arena, (count + 1) * sizeof *out);
     for (size_t i = 0; i < count; i++) {
-        char param[100];
-        int size = snprintf(param, sizeof param, "%llu %s", (unsigned long long)(first + i), any_word(d));
+        char param[LARGE];
+        int width = roll(d, 40) ? 0 : (int)roll(d, LARGE - 100); // some are large
+        int size = snprintf(param, sizeof param, "%llu %s%*s", (unsigned long long)(first + i), any_word(d),
+                            width, "");
         out[i] = (struct state_subtask){{arena_dup(&s->arena, param, (size_t)size), (size_t)size},
                                         (uint32_t)(1000 + first + i)};
     }

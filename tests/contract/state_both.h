@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { STORES = 3, SLOTS = 7, NODES = 4, HELD = 4000, MOST = 40, ALL = 1000000 };
+enum { STORES = 3, SLOTS = 7, NODES = 4, HELD = 4000, MOST = 40, ALL = 1000000, LARGE = 10000 };
 
 typedef uint64_t dice;
 

@@ -127,9 +127,10 @@ void both_claim(struct walk *w, struct store *s, dice *d)
     for (size_t i = 0; i < count; i++) {
         const struct state_claim *c = &claims[i];
         uint64_t *fence = &s->fences[slot_of(w, c->task)];
-        both_say(s, "task %llu generated %llu queued %llu until %lld rises %d", (unsigned long long)c->task,
-                 (unsigned long long)c->generated, (unsigned long long)c->queued, (long long)c->deadline_ms,
-                 c->fence > *fence);
+        both_say(s, "task %llu generated %llu queued %llu of %llu bytes until %lld rises %d",
+                 (unsigned long long)c->task, (unsigned long long)c->generated,
+                 (unsigned long long)c->queue.subtasks, (unsigned long long)c->queue.bytes,
+                 (long long)c->deadline_ms, c->fence > *fence);
         say_blob(s, c->param);
         say_blob(s, c->checkpoint);
         both_say(s, " %d\n", c->checkpoint.data != NULL);
@@ -177,7 +178,8 @@ void both_push(struct walk *w, struct store *s, dice *d)
 {
     size_t slot = roll(d, SLOTS), count = roll(d, 60);
     bool done = !roll(d, 15);
-    uint64_t queued = 0, fence = s->fences[slot] + !roll(d, 8), at = any_at(d, made_of(w, s, slot), count);
+    struct state_queue queue;
+    uint64_t fence = s->fences[slot] + !roll(d, 8), at = any_at(d, made_of(w, s, slot), count);
     struct state_subtask *new = any_subtasks(s, d, at + 1, count);
     struct state_blob checkpoint = {0};
     if (roll(d, 3))
@@ -186,8 +188,9 @@ void both_push(struct walk *w, struct store *s, dice *d)
     int percent = (int)roll(d, 102) - 1;
     for (uint64_t times = roll(d, 5) ? 1 : 2; times; times--)
         if (succeeds(s, s->ops->push(s->s, w->ids[slot], fence, at, new, count, checkpoint, done, percent,
-                                     &queued, &s->st)))
-            both_say(s, " queued %llu", (unsigned long long)queued);
+                                     &queue, &s->st)))
+            both_say(s, " queued %llu of %llu bytes", (unsigned long long)queue.subtasks,
+                     (unsigned long long)queue.bytes);
 }
 
 void both_feed(struct walk *w, struct store *s, dice *d)

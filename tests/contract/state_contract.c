@@ -11,6 +11,7 @@ int state_contract_run(const struct state_contract *contract)
     } groups[] = {
         {"life", state_life_tests, state_life_count},
         {"generation", state_generation_tests, state_generation_count},
+        {"queue", state_queue_tests, state_queue_count},
         {"dispatch", state_dispatch_tests, state_dispatch_count},
         {"results", state_result_tests, state_result_count},
         {"nodes", state_node_tests, state_node_count},

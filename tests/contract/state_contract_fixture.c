@@ -99,6 +99,13 @@ int fixture_teardown(void **state)
     return 0;
 }
 
+void store_reopen(struct fixture *f)
+{
+    f->s = f->contract->reopen(f->contract->user, f->s);
+    assert_non_null(f->s);
+    f->ops = f->s->ops;
+}
+
 struct state_task task_sample(uint64_t id)
 {
     return (struct state_task){
@@ -319,10 +326,10 @@ static uint64_t generated(struct fixture *f, uint64_t task)
 
 int push_raw(struct fixture *f, uint64_t task, uint64_t fence, size_t count, bool done)
 {
-    uint64_t queued;
+    struct state_queue queue;
     const struct state_subtask *s = subtasks(f, generated(f, task) + 1, count);
     int code = f->ops->push(f->s, task, fence, f->made[task], s, count, (struct state_blob){0}, done, -1,
-                            &queued, &f->st);
+                            &queue, &f->st);
     f->made[task] += code ? 0 : count;
     return code;
 }

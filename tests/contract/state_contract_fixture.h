@@ -34,6 +34,7 @@ struct fixture {
 
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
+void store_reopen(struct fixture *f);
 extern const struct state_contract *fixture_contract;
 
 struct state_task
@@ -92,10 +93,11 @@ struct swept sweep(struct fixture *f);
 
 // The groups of tests, one a file.
 struct CMUnitTest;
-extern const struct CMUnitTest state_life_tests[], state_generation_tests[], state_dispatch_tests[],
-    state_result_tests[], state_node_tests[], state_number_tests[], state_whole_tests[];
-extern const size_t state_life_count, state_generation_count, state_dispatch_count, state_result_count,
-    state_node_count, state_number_count, state_whole_count;
+extern const struct CMUnitTest state_life_tests[], state_generation_tests[], state_queue_tests[],
+    state_dispatch_tests[], state_result_tests[], state_node_tests[], state_number_tests[],
+    state_whole_tests[];
+extern const size_t state_life_count, state_generation_count, state_queue_count, state_dispatch_count,
+    state_result_count, state_node_count, state_number_count, state_whole_count;
 
 void state_random_test(void **state); // state_contract_random.c
 

@@ -25,7 +25,7 @@ static void test_claim(void **state)
         assert_int_equal(c[i].param.bytes, 5);
         assert_memory_equal(c[i].param.data, "param", 5);
         assert_null(c[i].checkpoint.data);
-        assert_true(c[i].generated == 0 && c[i].queued == 0);
+        assert_true(c[i].generated == 0 && c[i].queue.subtasks == 0);
     }
     f->now_ms += 999;
     assert_int_equal(claim_many(f, 60, 9, &more), 0);
@@ -141,15 +141,15 @@ static void test_push_of_a_paused_task(void **state)
 static void test_push(void **state)
 {
     struct fixture *f = *state;
-    uint64_t queued = 0;
+    struct state_queue queue = {0};
     admit(f, 1);
     admit(f, 2);
     uint64_t fence = claim(f, 1);
     char *others = snapshot_except(f, 1);
     told(f);
     must(f, f->ops->push(f->s, 1, fence, 0, subtasks(f, 1, 100), 100, (struct state_blob){"ck1", 3}, false,
-                         -1, &queued, &f->st));
-    assert_int_equal(queued, 100);
+                         -1, &queue, &f->st));
+    assert_true(queue.subtasks == 100 && queue.bytes == 9 * 2 + 90 * 3 + 4); // "p1" ... "p100"
     assert_told(f, "view:1");
     assert_look(f, 1, "generating gen=100 queued=100 ready=100");
     assert_string_equal(snapshot_except(f, 1), others);
@@ -160,11 +160,11 @@ static void test_push(void **state)
     assert_int_equal(claim_many(f, 9, 1, &c), 1);
     if (c->task != 1)
         assert_int_equal(claim_many(f, 9, 1, &c), 1);
-    assert_true(c->task == 1 && c->generated == 105 && c->queued == 105);
+    assert_true(c->task == 1 && c->generated == 105 && c->queue.subtasks == 105);
     assert_int_equal(c->checkpoint.bytes, 3);
     assert_memory_equal(c->checkpoint.data, "ck1", 3);
     told(f);
-    must(f, f->ops->push(f->s, 1, c->fence, 105, NULL, 0, (struct state_blob){0}, true, -1, &queued, &f->st));
+    must(f, f->ops->push(f->s, 1, c->fence, 105, NULL, 0, (struct state_blob){0}, true, -1, &queue, &f->st));
     assert_look(f, 1, "draining gen=105 queued=105 done ready=105");
     assert_told(f, "view:1");
 }
@@ -195,15 +195,15 @@ static void test_push_refused(void **state)
 static void test_push_repeated(void **state)
 {
     struct fixture *f = *state;
-    uint64_t queued = 0;
+    struct state_queue queue = {0};
     admit(f, 1);
     uint64_t fence = claim(f, 1);
     must(f, push_raw(f, 1, fence, 40, false));
     char *before = snapshot(f);
     f->made[1] = 0;
-    must(f, f->ops->push(f->s, 1, fence, 0, subtasks(f, 1, 40), 40, (struct state_blob){0}, false, -1,
-                         &queued, &f->st));
-    assert_int_equal(queued, 40);
+    must(f, f->ops->push(f->s, 1, fence, 0, subtasks(f, 1, 40), 40, (struct state_blob){0}, false, -1, &queue,
+                         &f->st));
+    assert_int_equal(queue.subtasks, 40);
     assert_unchanged(f, before);
 }
 
@@ -219,7 +219,7 @@ static void test_admit_at_point(void **state)
     admit_task(f, &task);
     assert_look(f, 1, "generating gen=70 ok=64 failed=6 retried=2");
     assert_int_equal(claim_many(f, 60, 9, &c), 1);
-    assert_true(c->generated == 60 && c->queued == 0 && c->checkpoint.bytes == 4);
+    assert_true(c->generated == 60 && c->queue.subtasks == 0 && c->checkpoint.bytes == 4);
     assert_memory_equal(c->checkpoint.data, "half", 4);
     f->made[1] = 60;
     must(f, push_raw(f, 1, c->fence, 40, true));
@@ -235,11 +235,11 @@ static void test_take_over(void **state)
 {
     struct fixture *f = *state;
     struct state_claim *c;
-    uint64_t queued;
+    struct state_queue queue;
     admit(f, 1);
     uint64_t old = claim(f, 1);
     must(f, f->ops->push(f->s, 1, old, 0, subtasks(f, 1, 10), 10, (struct state_blob){"ten", 3}, false, -1,
-                         &queued, &f->st));
+                         &queue, &f->st));
     f->made[1] = 10;
     f->now_ms += 10000;
     assert_int_equal(claim_many(f, 60, 9, &c), 1);
@@ -254,59 +254,6 @@ static void test_take_over(void **state)
     assert_int_equal(w.count, 20);
     for (size_t i = 0; i < w.count; i++)
         assert_int_equal(w.at[i].seq, i + 1);
-}
-
-static void test_big_params(void **state)
-{
-    struct fixture *f = *state;
-    enum { COUNT = 40, BYTES = 256 << 10 };
-    struct state_subtask s[COUNT];
-    uint64_t queued, node = node_make(f, CLOCK_NEVER);
-    admit(f, 1);
-    uint64_t fence = claim(f, 1);
-    for (int i = 0; i < COUNT; i++) {
-        size_t bytes = i % 3 == 0 ? 0 : i % 3 == 1 ? BYTES : 1;
-        char *data = arena_alloc(&f->arena, bytes + 1);
-        memset(data, 'a' + i % 26, bytes);
-        s[i] = (struct state_subtask){{data, bytes}, 1};
-    }
-    must(f, f->ops->push(f->s, 1, fence, 0, s, COUNT, (struct state_blob){0}, true, -1, &queued, &f->st));
-    for (size_t i = 0, calls = 0; i < COUNT; calls++) {
-        struct works w = lease(f, node, 1, COUNT);
-        size_t bytes = 0;
-        assert_true(w.count > 0);
-        for (size_t k = 0; k < w.count; k++, i++) {
-            assert_true(bytes < STATE_BATCH_BYTES); // a batch ends when it is large enough
-            bytes += w.at[k].param.bytes;
-            assert_int_equal(w.at[k].seq, i + 1);
-            assert_int_equal(w.at[k].param.bytes, s[i].param.bytes);
-            assert_memory_equal(w.at[k].param.data, s[i].param.data, s[i].param.bytes);
-        }
-        assert_true(calls < COUNT);
-    }
-}
-
-static void test_queue_limits(void **state)
-{
-    struct fixture *f = *state;
-    struct state_claim *c;
-    uint64_t node = node_make(f, CLOCK_NEVER);
-    admit(f, 1);
-    push(f, 1, STATE_QUEUE_HIGH - 1, false);
-    assert_int_equal(claim_many(f, 50, 9, &c), 1);
-    must(f, push_raw(f, 1, c->fence, 1, false));
-    must(f, f->ops->release_claim(f->s, 1, c->fence, 0, &f->st));
-    assert_int_equal(claim_many(f, 50, 9, &c), 0);
-    lease(f, node, 1, 1);
-    assert_int_equal(claim_many(f, 50, 9, &c), 1);
-    must(f, f->ops->release_claim(f->s, 1, c->fence, 0, &f->st));
-    told(f);
-    lease(f, node, 1, STATE_QUEUE_HIGH - STATE_QUEUE_LOW - 2);
-    assert_told(f, "view:1");
-    lease(f, node, 1, 1);
-    assert_told(f, "generate:1 view:1"); // the low mark was crossed
-    lease(f, node, 1, 1);
-    assert_told(f, "view:1");
 }
 
 static void test_feed(void **state)
@@ -393,8 +340,6 @@ const struct CMUnitTest state_generation_tests[] = {
     TEST(test_push_repeated),
     TEST(test_admit_at_point),
     TEST(test_take_over),
-    TEST(test_big_params),
-    TEST(test_queue_limits),
     TEST(test_feed),
     TEST(test_feed_full_and_stopped),
     TEST(test_feed_finish_of_empty),

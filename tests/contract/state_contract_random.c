@@ -59,6 +59,14 @@ static uint64_t fresh(const struct task *t)
     return t->n.generated + 1 - t->cursor;
 }
 
+static uint64_t fresh_bytes(const struct task *t)
+{
+    uint64_t bytes = 0;
+    for (uint64_t seq = t->cursor; seq <= t->n.generated; seq++)
+        bytes += (uint64_t)snprintf(NULL, 0, "p%llu", (unsigned long long)seq);
+    return bytes;
+}
+
 static struct task *any_task(struct walk *w)
 {
     return &w->tasks[roll(w, SLOTS)];
@@ -241,7 +249,8 @@ static void do_claim(struct walk *w)
         if (!t)
             return;
         assert_true(t->phase == MODEL_GENERATING && !t->paused && !t->as.fed);
-        assert_true(claims[i].generated == t->made && claims[i].queued == fresh(t));
+        assert_true(claims[i].generated == t->made && claims[i].queue.subtasks == fresh(t));
+        assert_int_equal(claims[i].queue.bytes, fresh_bytes(t));
         assert_true(claims[i].fence > t->fence);
         t->fence = claims[i].fence;
     }
@@ -252,13 +261,13 @@ static void do_push(struct walk *w)
     struct task *t = any_task(w);
     size_t count = roll(w, 80);
     bool done = !roll(w, 12);
-    uint64_t queued;
+    struct state_queue queue;
     if (!t->as.id || t->n.generated + count > SUBTASKS - 600)
         return;
     uint64_t fence = roll(w, 5) ? t->fence : t->fence + 1;
     bool legal = t->phase == MODEL_GENERATING && !t->paused && fence == t->fence && fence;
     int code = w->f->ops->push(w->f->s, t->as.id, fence, t->made, subtasks(w->f, t->n.generated + 1, count),
-                               count, (struct state_blob){"at", 2}, done, -1, &queued, &w->f->st);
+                               count, (struct state_blob){"at", 2}, done, -1, &queue, &w->f->st);
     assert_code(w->f, legal ? NRPC_OK : NRPC_ABORTED, code);
     if (!legal)
         return;
@@ -266,6 +275,7 @@ static void do_push(struct walk *w)
     t->made += count;
     t->n.generation_done = done;
     model_advance(t);
+    assert_true(queue.subtasks == fresh(t) && queue.bytes == fresh_bytes(t));
 }
 
 static void do_feed(struct walk *w)

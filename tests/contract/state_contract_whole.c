@@ -7,13 +7,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-static void reopen(struct fixture *f)
-{
-    f->s = f->contract->reopen(f->contract->user, f->s);
-    assert_non_null(f->s);
-    f->ops = f->s->ops;
-}
-
 // A store may have begun anew when it was opened: then the node's number is void, and it registers again.
 static uint64_t node_after_reopening(struct fixture *f, uint64_t node, const struct works *w)
 {
@@ -41,14 +34,15 @@ static uint64_t node_after_reopening(struct fixture *f, uint64_t node, const str
 static void test_reopen(void **state)
 {
     struct fixture *f = *state;
-    uint64_t node = node_make(f, f->now_ms + 100000), queued;
+    uint64_t node = node_make(f, f->now_ms + 100000);
+    struct state_queue queue;
     struct state_task task = task_sample(1);
     task.keep_results = true;
     task.max_running = 50;
     admit_task(f, &task);
     uint64_t fence = claim(f, 1);
     must(f, f->ops->push(f->s, 1, fence, 0, subtasks(f, 1, 100), 100, (struct state_blob){"here", 4}, false,
-                         -1, &queued, &f->st));
+                         -1, &queue, &f->st));
     f->made[1] = 100;
     struct works w = lease(f, node, 1, 40);
     settle(f, &w.at[0], MODEL_SUCCESS);
@@ -58,7 +52,7 @@ static void test_reopen(void **state)
     admit(f, 3);
     must(f, f->ops->pause(f->s, 3, true, &f->st));
     char *before = snapshot(f);
-    reopen(f);
+    store_reopen(f);
     assert_unchanged(f, before);
     node = node_after_reopening(f, node, &w);
     must(f, push_raw(f, 1, fence, 1, false)); // the generator goes on
@@ -69,7 +63,7 @@ static void test_reopen(void **state)
     assert_true(again.at[0].seq == 2 && again.at[0].attempt == 2);
     f->now_ms += 200000;
     assert_int_equal(sweep(f).count, 1);
-    reopen(f);
+    store_reopen(f);
     assert_look(f, 1, "generating gen=101 ok=2 retried=1 redispatched=38 queued=99 ready=99");
     assert_true(node_make(f, 0) > node);
 }

@@ -102,10 +102,11 @@ static void generate(struct place *p, size_t until, bool done)
     must(p, p->ops->claim(p->s, 7, p->now_ms, p->now_ms + 1000, 100, &p->a, &claims, &count, &p->st));
     for (size_t i = 0; i < count; i++) {
         static const struct state_subtask subtasks[MADE] = {[0 ... MADE - 1] = {{"abc", 3}, 1000}};
-        uint64_t queued, made = claims[i].generated;
+        struct state_queue queue;
+        uint64_t made = claims[i].generated;
         assert_memory_equal(claims[i].param.data, "some parameter", 14);
         int code = p->ops->push(p->s, claims[i].task, claims[i].fence, made, subtasks + made, until - made,
-                                (struct state_blob){"checkpoint", 10}, done, -1, &queued, &p->st);
+                                (struct state_blob){"checkpoint", 10}, done, -1, &queue, &p->st);
         if (may(p, code) && !done)
             must(p, p->ops->release_claim(p->s, claims[i].task, claims[i].fence, 0, &p->st));
     }

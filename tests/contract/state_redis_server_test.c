@@ -110,9 +110,9 @@ static int push(struct place *p, uint64_t task, uint64_t fence, uint64_t at, siz
     for (size_t i = 0; i < count; i++)
         subtasks[i] = (struct state_subtask){{param, sizeof param}, 1000};
     int n = snprintf(checkpoint, sizeof checkpoint, "after %llu", (unsigned long long)(at + count));
-    uint64_t queued;
+    struct state_queue queue;
     return p->ops->push(p->s, task, fence, at, subtasks, count, (struct state_blob){checkpoint, (size_t)n},
-                        done, -1, &queued, &p->st);
+                        done, -1, &queue, &p->st);
 }
 
 static size_t lease(struct place *p, uint64_t task, uint32_t count, struct state_work **works)

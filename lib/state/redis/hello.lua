@@ -14,8 +14,9 @@ local row = call('HMGET', P .. 'meta', 'run_id', 'epoch', 'format', 'installatio
 if held and held ~= shard then
     return fail(FAILED_PRECONDITION, 'this Redis holds shard %s, and is named as shard %s', held, shard)
 end
-if row[3] and row[3] ~= '1' and row[3] ~= '2' then
-    return fail(FAILED_PRECONDITION, 'the data in this Redis has format %s, this program knows format 2', row[3])
+local format = whole(row[3] or 0)
+if not format or format > tonumber(FORMAT) then
+    return fail(FAILED_PRECONDITION, 'the data in this Redis has format %s, this program knows format %s', row[3], FORMAT)
 end
 if row[4] and installation ~= '0' and row[4] ~= installation then
     return fail(FAILED_PRECONDITION, 'this holds the state of installation %s, the records are of installation %s: ' ..
@@ -28,11 +29,12 @@ end
 if not row[4] and installation ~= '0' then
     call('HSET', P .. 'meta', 'installation', installation)
 end
-if row[1] == run_id and row[3] == '2' then
+if row[1] == run_id and format >= 2 then
     return done(row[2])
 end
 local epoch = string.format('%.0f', math.max(microseconds(), (whole(row[2]) or 0) + 1))
-call('HSET', P .. 'meta', 'run_id', run_id, 'epoch', epoch, 'format', 2)
+-- Whoever was connected has lost it: from now on older programs can be refused by the format.
+call('HSET', P .. 'meta', 'run_id', run_id, 'epoch', epoch, 'format', math.max(format, 2), 'own', 1)
 call('ZUNIONSTORE', P .. 'nodes_past', 2, P .. 'nodes_past', P .. 'nodes', 'AGGREGATE', 'MAX')
 call('DEL', P .. 'nodes')
 -- Numbers of the reserve may have been given since.

@@ -13,10 +13,15 @@ local function lease(tile, g, mask, want)
     local t = tile.task
     local value = pieces_get(t, tile.n)
     mask = lowest(mask, want)
-    if #value > to.room then
-        mask = pieces_limit(value, mask, to.room)
+    if #value > to.room or t.own == 1 then
+        local fits = pieces_limit(value, mask, to.room)
+        mask = fits ~= 0 and fits or mask -- none: pieces_cut says what is wrong
     end
-    value = pieces_cut(t, tile.n, value, mask)
+    local bytes
+    value, bytes = pieces_cut(t, tile.n, value, mask)
+    if g.state == FRESH then
+        t.bytes = math.max(t.bytes - bytes, 0)
+    end
     local part, count = group_split(tile, g, mask), count_bits(mask)
     part.state, part.node, part.attempt, part.due = LEASED, to.node, g.attempt + 1, NOW + g.timeout + LEASE_SPARE_MS
     t.queued, t.running = t.queued - count, t.running + count

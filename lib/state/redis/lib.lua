@@ -16,6 +16,7 @@ local P, NOW = KEYS[1] .. ':', tonumber(ARGV[2])
 -- Numbers that C has too: base/status.h, model/task.h, state/state.h.
 local NOT_FOUND, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE = 5, 8, 9, 10, 11
 local GENERATING, DRAINING, STOPPING, CLOSING, CLOSED = 1, 2, 3, 4, 5
+local FORMAT = '3' -- STATE_REDIS_FORMAT
 local PHASES = {'generating', 'draining', 'stopping', 'closing', 'closed'}
 local OUTCOME_COMPLETED, OUTCOME_FAILED, OUTCOME_DROPPED = 1, 3, 5
 local SUCCESS, FAILURE, TIMEOUT, CANCELLED, LOST = 1, 2, 3, 4, 5
@@ -23,7 +24,10 @@ local FRESH, LEASED, WAITING = 0, 1, 2
 local HINT_SETTLED, HINT_VIEW, HINT_GENERATE, HINT_STOP, HINT_RESULTS, HINT_CLOSING, HINT_CLOSED, HINT_GONE, HINT_DAMAGED =
     1, 2, 4, 8, 16, 32, 64, 128, 256
 local QUEUE_HIGH, QUEUE_LOW, RESULTS_HIGH, LOSSES_MAX, BATCH_BYTES = 20000, 10000, 20000, 5, 2097152
+local QUEUE_BYTES_HIGH = 67108864
+local QUEUE_BYTES_LOW = QUEUE_BYTES_HIGH / 2
 local LEASE_SPARE_MS, READY_TILES = 30000, 32
+local LARGE_PARAM = 4096 -- bytes: it is a value of its own
 local ATTEMPTS_ANEW = 100000 -- apart, for each time that a task was damaged
 local SEGMENT_SUBTASKS, SEGMENT_MS, SEGMENTS_MAX = 500, 1000, 64
 
@@ -179,10 +183,13 @@ local MOVING = {'phase', 'paused', 'outcome', 'version', 'owner_until', 'fence',
                 'failed', 'timed_out', 'cancelled', 'retried', 'redispatched', 'running', 'queued', 'done', 'made',
                 'cursor', 'results', 'results_read', 'percent', 'segment', 'base', 'checkpoint', 'base_checkpoint', 'epoch'}
 local COUNTERS = {'generated', 'succeeded', 'failed', 'timed_out', 'cancelled', 'retried', 'redispatched'}
+-- A third, "queue": bytes of what is fresh, as of this cursor and this many generated; whether some of its parameters
+-- may be values of their own. Programs from before it leave it as it is; it does not count then.
+local QUEUE = {'bytes', 'bytes_cursor', 'bytes_generated', 'own'}
 
 -- What the numbers of a task or a segment must lie within; 0 and NEVER if not said.
 local LEAST = {tolerated = -1, percent = -1, phase = GENERATING, cursor = 1, segment = 1, base = 1}
-local MOST = {keep = 1, fed = 1, closing = 1, paused = 1, done = 1, phase = CLOSED, outcome = OUTCOME_DROPPED, percent = 100,
+local MOST = {keep = 1, fed = 1, closing = 1, paused = 1, done = 1, own = 1, phase = CLOSED, outcome = OUTCOME_DROPPED, percent = 100,
               priority = U32_MAX, max_retries = U32_MAX, backoff = U32_MAX, max_running = U32_MAX, segment = U32_MAX,
               generated = 1e14}
 
@@ -217,6 +224,14 @@ local function fresh(t)
     return t.generated + 1 - t.cursor
 end
 
+local function queue_full(t)
+    return fresh(t) >= QUEUE_HIGH or t.bytes >= QUEUE_BYTES_HIGH
+end
+
+local function queue_low(t)
+    return fresh(t) <= QUEUE_LOW and t.bytes <= QUEUE_BYTES_LOW
+end
+
 local function is_live(t)
     return t.phase == GENERATING or t.phase == DRAINING
 end
@@ -227,7 +242,7 @@ end
 
 -- When a generator may claim it: a time; below 0, the lower the sooner: whenever one has room; nil: not in this state.
 local function claim_at(t)
-    if t.phase ~= GENERATING or t.paused == 1 or t.fed == 1 or fresh(t) >= QUEUE_HIGH then
+    if t.phase ~= GENERATING or t.paused == 1 or t.fed == 1 or queue_full(t) then
         return nil
     end
     return (t.owner ~= '0' or t.owner_until > 0) and t.owner_until or -t.priority
@@ -240,7 +255,7 @@ local function claim_free(t)
 end
 
 local function task_enter(t)
-    t.phase_before, t.claim_before, t.fresh_before = t.phase, claim_at(t), fresh(t)
+    t.phase_before, t.claim_before, t.low_before = t.phase, claim_at(t), queue_low(t)
     t.hints, t.used_count, t.used_us = 0, 0, 0
     t.tiles, t.segments = {}, {}
     tasks[t.id] = t
@@ -260,13 +275,26 @@ local function task_sum(type_name, group, fixed)
     return redis.sha1hex(type_name .. '\0' .. group .. '\0' .. fixed)
 end
 
+-- Of what is not known nothing is: it is not waited for, and the claim is placed anew.
+local function queue_read(t, row)
+    numbers_read(row or '0 0 0 0', QUEUE, t, t.id, 't:' .. t.id, 'queue')
+    local is_known = t.bytes_cursor == t.cursor and t.bytes_generated == t.generated
+    t.bytes = is_known and t.bytes or 0
+    task_enter(t)
+    if not is_known then
+        t.claim_before, t.low_before = false, false
+    end
+    return t
+end
+
 local function task_find(id)
     local t = tasks[id]
     subject = id
     if t ~= nil then
         return t or nil
     end
-    local row = call('HMGET', P .. 't:' .. id, 'fixed', 'moving', 'type', 'group', 'owner', 'message', 'attempts', 'sum')
+    local row = call('HMGET', P .. 't:' .. id, 'fixed', 'moving', 'type', 'group', 'owner', 'message', 'attempts', 'sum',
+                     'queue')
     if not (row[1] or row[2] or row[3] or row[4] or row[5]) then
         tasks[id] = false
         return nil
@@ -286,7 +314,7 @@ local function task_find(id)
     if not task_adds_up(t) then
         damaged(id, 't:%s, field "moving" does not add up: %s', id, row[2])
     end
-    return task_enter(t)
+    return queue_read(t, row[9])
 end
 
 -- Takes a damaged task out of the state, as if that had lost it: a manager, which hears of it, admits it again as far
@@ -302,7 +330,9 @@ local function task_ruin(id, text)
     for _, kind in ipairs({'s:', 'p:'}) do
         local ok, tiles = pcall(call, 'HKEYS', P .. kind .. id)
         for _, n in ipairs(ok and tiles or {}) do
-            call('ZREM', P .. 'due', id .. ':' .. n)
+            if not string.find(n, ':', 1, true) then
+                call('ZREM', P .. 'due', id .. ':' .. n)
+            end
         end
     end
     for kind in pairs(KEYS_OF_TASK) do
@@ -344,7 +374,7 @@ local function task_stop(t, outcome, message)
     t.changed = true
     t.outcome, t.message = outcome, message
     t.phase = STOPPING
-    t.cancelled, t.queued, t.cursor = t.cancelled + t.queued, 0, t.generated + 1
+    t.cancelled, t.queued, t.cursor, t.bytes = t.cancelled + t.queued, 0, t.generated + 1, 0
     t.hints = bor(t.hints, HINT_STOP)
 end
 
@@ -406,7 +436,12 @@ end
 
 local function task_write(t)
     local key = P .. 't:' .. t.id
-    call('HSET', key, 'moving', numbers_write(MOVING, t))
+    if t.bytes_cursor ~= t.cursor or t.bytes_generated ~= t.generated then
+        t.bytes_cursor, t.bytes_generated = t.cursor, t.generated
+        call('HSET', key, 'moving', numbers_write(MOVING, t), 'queue', numbers_write(QUEUE, t))
+    else
+        call('HSET', key, 'moving', numbers_write(MOVING, t))
+    end
     if t.owner ~= t.owner_before then
         call('HSET', key, 'owner', t.owner)
     end
@@ -492,6 +527,11 @@ end
 
 -- ---- tiles: groups of subtasks, of 32 consecutive ones, that are in the same state
 
+-- A parameter that is a value of its own: a field beside those of the tiles.
+local function own_name(n, bit_at)
+    return n .. ':' .. bit_at
+end
+
 local GROUP = '<BBHi4I4I4I4I4d'
 local GROUP_BYTES = 32
 
@@ -510,8 +550,9 @@ local function tile_marks(tile)
     return due, ready, nodes
 end
 
-local function tile_new(t, n, groups)
-    local tile = {task = t, n = n, groups = groups}
+-- seen: which of it there are.
+local function tile_new(t, n, groups, seen)
+    local tile = {task = t, n = n, groups = groups, seen = seen}
     tile.due, tile.ready, tile.nodes = tile_marks(tile)
     t.tiles[n] = tile
     return tile
@@ -536,7 +577,7 @@ local function tile_get(t, n)
         seen = bor(seen, g.mask)
         groups[#groups + 1] = g
     end
-    return tile_new(t, n, groups)
+    return tile_new(t, n, groups, seen)
 end
 
 -- A tile of which something should be leased. If nothing is, and the index says that something is, it is damaged.
@@ -593,10 +634,22 @@ local function tile_index(tile, due, ready, nodes)
     tile.due, tile.ready, tile.nodes = due, ready, nodes
 end
 
+-- What is settled needs its value no longer.
+local function tile_own_forget(tile, gone)
+    local names = {}
+    each_bit(gone, function(bit_at)
+        names[#names + 1] = own_name(tile.n, bit_at)
+    end)
+    if #names > 0 then
+        call('HDEL', P .. 'p:' .. tile.task.id, unpack(names))
+    end
+end
+
 local function tile_flush(tile)
-    local rows, groups, t = {}, {}, tile.task
+    local rows, groups, t, left = {}, {}, tile.task, 0
     for _, g in ipairs(tile.groups) do
         if g.mask ~= 0 then
+            left = bor(left, g.mask)
             groups[#groups + 1] = g
             rows[#groups] = pack(GROUP, g.state, g.losses, g.failures, g.mask, g.segment, g.timeout, g.node, g.attempt,
                                  g.due)
@@ -610,6 +663,10 @@ local function tile_flush(tile)
     else
         call('HSET', P .. 's:' .. t.id, tile.n, table.concat(rows))
     end
+    if t.own == 1 then
+        tile_own_forget(tile, band(tile.seen, bnot(left)))
+    end
+    tile.seen = left
 end
 
 local function tiles_flush(t)
@@ -637,30 +694,50 @@ end
 
 local PIECE = '<BBI4'
 local PIECE_BYTES = 6
+local OWN = 129 -- as a count: one, whose length is here, and its bytes are a value of their own
 
 -- A tile's pieces.
 local function pieces_get(t, n)
     return call('HGET', P .. 'p:' .. t.id, n) or damaged(t.id, 'p:%s has no field "%s"', t.id, n)
 end
 
--- The pieces of tile n with just the subtasks in the mask.
+local function own_get(t, n, bit_at, length)
+    local value = call('HGET', P .. 'p:' .. t.id, own_name(n, bit_at))
+    if not value or #value ~= length then
+        damaged(t.id, 'p:%s, field "%s": %d bytes are not what was stored', t.id, own_name(n, bit_at), value and #value or 0)
+    end
+    return pack('<BBI4I4', bit_at, 1, length, length) .. value
+end
+
+-- The pieces of tile n with just the subtasks in the mask, and how many bytes their parameters are.
 local function pieces_cut(t, n, value, mask)
-    local out, at, all, seen = {}, 1, true, 0
+    local out, at, all, seen, sum = {}, 1, true, 0, 0
     while at <= #value do
         local first, count, bytes = unpack_(PIECE, value, at)
+        local is_own = count == OWN
+        count = is_own and 1 or count
         local lengths, body = at + PIECE_BYTES, at + PIECE_BYTES + 4 * count
         if first + count > 32 or body + bytes > #value + 1 then
             damaged(t.id, 'p:%s, field "%s": %d bytes are no pieces', t.id, n, #value)
         end
         local piece = bits(first, count)
         at, seen = body + bytes, bor(seen, piece)
-        if band(piece, mask) == piece then
+        if is_own then
+            all = false
+            if band(piece, mask) ~= 0 then
+                local length = unpack_('<I4', value, lengths)
+                out[#out + 1] = own_get(t, n, first, length)
+                sum = sum + length
+            end
+        elseif band(piece, mask) == piece then
+            sum = sum + bytes
             out[#out + 1] = string.sub(value, lengths - PIECE_BYTES, at - 1)
         else
             all = false
             for i = 0, count - 1 do
                 local length = unpack_('<I4', value, lengths + 4 * i)
                 if band(mask, lshift(1, first + i)) ~= 0 then
+                    sum = sum + length
                     out[#out + 1] = pack('<BBI4I4', first + i, 1, length, length) ..
                         string.sub(value, body, body + length - 1)
                 end
@@ -671,7 +748,7 @@ local function pieces_cut(t, n, value, mask)
     if band(seen, mask) ~= mask then
         damaged(t.id, 'p:%s, field "%s": parameters are missing', t.id, n)
     end
-    return all and value or table.concat(out)
+    return all and value or table.concat(out), sum
 end
 
 -- The lowest of the mask whose params reach `room` bytes, or all.
@@ -679,6 +756,7 @@ local function pieces_limit(value, mask, room)
     local out, at, sum = 0, 1, 0
     while at <= #value do
         local first, count, bytes = unpack_(PIECE, value, at)
+        count = count == OWN and 1 or count
         for i = 0, count - 1 do
             if sum < room and band(mask, lshift(1, first + i)) ~= 0 then
                 out = bor(out, lshift(1, first + i))
@@ -693,12 +771,12 @@ end
 -- ---- queueing
 
 -- Subtasks as they come in arguments: count, timeout (0: one each), timeouts, lengths, the sums of the lengths
--- before each, bytes.
+-- before each, bytes, length of the longest.
 local function batch_read()
     local batch = {count = number()}
     if batch.count > 0 then
-        batch.timeout, batch.timeouts, batch.lengths, batch.sums, batch.bytes =
-            number(), text(), text(), text(), text()
+        batch.timeout, batch.timeouts, batch.lengths, batch.sums, batch.bytes, batch.longest =
+            number(), text(), text(), text(), text(), number()
     end
     return batch
 end
@@ -723,23 +801,56 @@ local function batch_groups(t, groups, batch, at, bit_at, count, segment)
     end
 end
 
+-- Whether a parameter may be a value of its own. Programs that know format 2 take such a tile for damaged: the format
+-- rises when the first is stored, and not before all of them had to say hello anew (hello.lua).
+local function own_begin()
+    local row = call('HMGET', P .. 'meta', 'format', 'own')
+    if row[1] ~= FORMAT and row[2] then
+        call('HSET', P .. 'meta', 'format', FORMAT)
+    end
+    return row[1] == FORMAT or row[2]
+end
+
+-- The piece of `count` of a batch's subtasks, from number `at` on; from, to: their bytes.
+local function piece_small(batch, at, bit_at, count, from, to)
+    return pack(PIECE, bit_at, count, to - from) .. string.sub(batch.lengths, 4 * at + 1, 4 * (at + count)) ..
+        string.sub(batch.bytes, from + 1, to)
+end
+
+-- The same where some are large, one by one.
+local function pieces_own(t, n, batch, at, bit_at, count)
+    local out = {}
+    for i = 0, count - 1 do
+        local from, to = unpack_('<I4', batch.sums, 4 * (at + i) + 1), unpack_('<I4', batch.sums, 4 * (at + i) + 5)
+        if to - from < LARGE_PARAM then
+            out[#out + 1] = piece_small(batch, at + i, bit_at + i, 1, from, to)
+        else
+            out[#out + 1] = pack('<BBI4I4', bit_at + i, OWN, 0, to - from)
+            call('HSET', P .. 'p:' .. t.id, own_name(n, bit_at + i), string.sub(batch.bytes, from + 1, to))
+        end
+    end
+    t.own = 1
+    return table.concat(out)
+end
+
 -- Queues a batch from its subtask `first` up to `last` (the first is 0, the last is not included) at the end, as
 -- part of segment n.
 local function task_append(t, batch, first, last, n)
     local at, seq = first, t.generated
+    local own = first < last and batch.longest >= LARGE_PARAM and own_begin()
     while at < last do
         local number, bit_at = math.floor(seq / 32), seq % 32
         local count = math.min(32 - bit_at, last - at)
         local from, to = unpack_('<I4', batch.sums, 4 * at + 1), unpack_('<I4', batch.sums, 4 * (at + count) + 1)
-        local piece = pack(PIECE, bit_at, count, to - from) .. string.sub(batch.lengths, 4 * at + 1, 4 * (at + count)) ..
-            string.sub(batch.bytes, from + 1, to)
-        local tile = bit_at == 0 and tile_new(t, number, {}) or tile_get(t, number)
+        local piece = own and pieces_own(t, number, batch, at, bit_at, count) or
+            piece_small(batch, at, bit_at, count, from, to)
+        local tile = bit_at == 0 and tile_new(t, number, {}, 0) or tile_get(t, number)
         if #tile.groups > 0 then
             piece = pieces_get(t, number) .. piece
         end
         batch_groups(t, tile.groups, batch, at, bit_at, count, n)
         call('HSET', P .. 'p:' .. t.id, number, piece)
-        tile.changed = true
+        tile.changed, t.bytes = true, t.bytes + to - from
         at, seq = at + count, seq + count
     end
     local added = last - first
@@ -1070,6 +1181,7 @@ end
 -- ---- the end of a script
 
 local function task_flush(t)
+    t.bytes = fresh(t) > 0 and t.bytes or 0
     task_advance(t)
     if t.phase ~= t.phase_before and t.phase >= CLOSING then
         t.hints = bor(t.hints, t.phase == CLOSING and HINT_CLOSING or HINT_CLOSED)
@@ -1079,7 +1191,7 @@ local function task_flush(t)
     end
     if t.phase ~= GENERATING then
         t.owner = '0'
-    elseif t.paused == 0 and t.fresh_before > QUEUE_LOW and fresh(t) <= QUEUE_LOW then
+    elseif t.paused == 0 and not t.low_before and queue_low(t) then
         claim_free(t)
     end
     t.version = t.version + 1

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- push.lua: queues what a generator made, with its checkpoint, in one step.
 -- arguments: task, fence, at, done, percent, whether there is a checkpoint, checkpoint, batch
--- returns: fresh subtasks; NOT_FOUND, ABORTED
+-- returns: fresh subtasks, bytes of their params; NOT_FOUND, ABORTED
 local id, fence, at, over, percent = text(), number(), number(), number(), number()
 local has_checkpoint, checkpoint = number(), text()
 local batch, t = batch_read(), task_find(id)
@@ -15,7 +15,7 @@ if t.owner == '0' or t.fence ~= fence then
     return fail(ABORTED, 'the claim of task %s under fence %.0f is lost', id, fence)
 end
 if batch.count > 0 and at + batch.count == t.made then
-    return done(fresh(t)) -- it was done before
+    return done(fresh(t), string.format('%.0f', t.bytes)) -- it was done before
 end
 if t.paused == 1 then
     return fail(ABORTED, 'task %s is paused', id)
@@ -31,4 +31,4 @@ if has_checkpoint == 1 then
     call('HSET', P .. 'c:' .. id, t.segment, checkpoint)
     t.checkpoint, segment.checkpoint = t.segment, 1
 end
-return done(fresh(t))
+return done(fresh(t), string.format('%.0f', t.bytes))

@@ -5,7 +5,7 @@
 local t, fence, not_before = task_find(text()), number(), number()
 if t and t.owner ~= '0' and t.fence == fence then
     t.changed, t.owner, t.owner_until = true, '0', not_before
-    if not_before == 0 and t.paused == 0 and fresh(t) < QUEUE_HIGH then
+    if not_before == 0 and t.paused == 0 and not queue_full(t) then
         t.hints = HINT_GENERATE
     end
 end
