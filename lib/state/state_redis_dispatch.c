@@ -177,24 +177,28 @@ static size_t choose(const struct rs_shard *shard, struct state_taker *takers, s
     return n;
 }
 
-// A taker that failed at one shard asks no other.
-static void lease_some(struct rs_shard *shard, struct state_taker *takers, struct leased *leased,
-                       const size_t *chosen, size_t n, int64_t now_ms, struct arena *a,
-                       struct nrpc_status *st)
+// A taker that failed at one shard asks no other. Returns how many were answered: what they got may be as
+// much as one script gives; at least one, so that the rest can be asked for.
+static size_t lease_some(struct rs_shard *shard, struct state_taker *takers, struct leased *leased,
+                         const size_t *chosen, size_t n, int64_t now_ms, struct arena *a,
+                         struct nrpc_status *st)
 {
     struct rs_call c;
+    size_t answered = n;
     rs_begin(&c, shard, now_ms, a, st);
     rs_u64(&c, n);
     for (size_t i = 0; i < n; i++)
         put_taker(&c, &takers[chosen[i]], picks_of(shard, &takers[chosen[i]]));
     if (rs_do(&c, SCRIPT_lease) == NRPC_OK) {
         const redisReply *answers = rs_array_at(&c, c.reply, RS_REPLY, "answers");
-        for (size_t i = 0; i < n && !c.code; i++)
+        answered = rs_size(answers) && rs_size(answers) < n ? rs_size(answers) : n;
+        for (size_t i = 0; i < answered && !c.code; i++)
             read_taker(&c, &takers[chosen[i]], &leased[chosen[i]], rs_array_at(&c, answers, i, "answer"));
     }
     int code = rs_end(&c);
     for (size_t i = 0; i < n && code; i++) // it may have been done
         takers[chosen[i]].code = code;
+    return code ? n : answered;
 }
 
 static int give_leased(struct state_taker *takers, struct leased *leased, size_t count, struct arena *a,
@@ -236,8 +240,10 @@ int rs_lease(struct state *s, int64_t now_ms, struct state_taker *takers, size_t
         prepare(&takers[i], a, st);
     for (struct rs_shard *shard; (shard = rs_next(&round));) {
         size_t chosen[TAKERS_MAX], at = 0, n;
-        while ((n = choose(shard, takers, count, round.asked == 1, &at, chosen)) > 0)
-            lease_some(shard, takers, leased, chosen, n, now_ms, a, st);
+        while ((n = choose(shard, takers, count, round.asked == 1, &at, chosen)) > 0) {
+            size_t answered = lease_some(shard, takers, leased, chosen, n, now_ms, a, st);
+            at = answered < n ? chosen[answered] : at;
+        }
     }
     int code = rs_round_end(&round);
     for (size_t i = 0; i < count && code; i++) // none was asked

@@ -21,6 +21,7 @@ enum {
     MADE_FIRST = 100,
     MADE = 140,
     LEASED = 40,
+    LARGE = 5000,     // every fourth is: a value of its own
     LATER_MS = 60000, // every lease of a subtask is over
     ROUNDS = 30,
     DEADLINE_MS = 20000,
@@ -101,7 +102,10 @@ static void generate(struct place *p, size_t until, bool done)
     size_t count;
     must(p, p->ops->claim(p->s, 7, p->now_ms, p->now_ms + 1000, 100, &p->a, &claims, &count, &p->st));
     for (size_t i = 0; i < count; i++) {
-        static const struct state_subtask subtasks[MADE] = {[0 ... MADE - 1] = {{"abc", 3}, 1000}};
+        static const char large[LARGE];
+        static struct state_subtask subtasks[MADE];
+        for (size_t k = 0; k < MADE; k++)
+            subtasks[k] = (struct state_subtask){{large, k % 4 ? 3 : LARGE}, 1000};
         struct state_queue queue;
         uint64_t made = claims[i].generated;
         assert_memory_equal(claims[i].param.data, "some parameter", 14);
@@ -217,8 +221,8 @@ static void assert_all(struct place *p, uint64_t task)
 
 // ---- damages
 
-static const char *const fields[] = {"type", "group", "param", "fixed",     "moving",
-                                     "born", "owner", "sum",   "param_sum", "attempts"};
+static const char *const fields[] = {"type",  "group", "param",     "fixed",    "moving", "born",
+                                     "owner", "sum",   "param_sum", "attempts", "queue"};
 enum { OTHERS = 5 }; // from this one on the task may do without, or be claimed by another
 static const char *const node_fields[] = {"name",  "host",    "types",   "pid",
                                           "slots", "running", "settled", "session"};
@@ -338,51 +342,60 @@ static void test_fields(void **state)
     close_place(&p);
 }
 
-// Each number of "moving" and "fixed" as another.
+// Each number of "fixed", "moving" and "queue" as another.
 static void test_numbers(void **state)
 {
     (void)state;
     static const char *const values[] = {"nil", "-7", "9007199254740991", "1e300", "nan"};
-    enum { FIXED = 9, MOVING = 26 };
+    enum { VALUES = sizeof values / sizeof *values };
+    static const struct {
+        const char *name;
+        int count;
+    } rows[] = {{"fixed", 9}, {"moving", 26}, {"queue", 4}};
     struct place p;
-    size_t out = 0;
+    size_t out = 0, all = 0;
     open_place(&p);
-    for (int i = 0; i < FIXED + MOVING; i++)
-        for (size_t k = 0; k < sizeof values / sizeof *values; k++) {
-            bool moving = i >= FIXED;
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        all += (size_t)rows[row].count;
+        for (int i = 0; i < rows[row].count * VALUES; i++)
             out += damage(
                 &p,
                 "EVAL \"local n = 0; local row = redis.call('HGET', KEYS[1], ARGV[1]); redis.call('HSET', "
                 "KEYS[1], ARGV[1], (string.gsub(row, '%%S+', function() n = n + 1; return n == "
                 "tonumber(ARGV[2]) and ARGV[3] or nil end)))\" 1 dtf:{0}:t:%llu %s %d %s",
-                (unsigned long long)HURT, moving ? "moving" : "fixed", moving ? i - FIXED + 1 : i + 1,
-                values[k]);
-        }
-    assert_true(out > (FIXED + MOVING) * 4); // not all of what changes tells by itself
+                (unsigned long long)HURT, rows[row].name, i / VALUES + 1, values[i % VALUES]);
+    }
+    assert_true(out > all * 4); // not all of what changes tells by itself
     close_place(&p);
 }
 
-// The first and the last tile (leased, fresh), what is to be executed of it, segments and checkpoints.
+// The first and the last tile (leased, fresh), what is to be executed of it, large and small, segments and
+// checkpoints.
 static void test_hashes(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"s", "p", "g", "c"};
+    static const struct {
+        const char *kind, *names; // in order: the first and the last of those that look so
+    } hashes[] = {{"s", "."}, {"p", "^%d+$"}, {"p", ":"}, {"g", "."}, {"c", "."}};
     struct place p;
     open_place(&p);
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++)
         for (int last = 0; last < 2; last++)
             for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+                const char *kind = hashes[i].kind;
                 char call[100];
                 snprintf(call, sizeof call, "'%s', KEYS[1], f%s", way ? "HSET" : "HDEL",
                          way == 0   ? ""
                          : way == 1 ? ", 'text'"
                                     : ", '99999999999999999999'");
-                bool out =
-                    damage(&p,
-                           "EVAL \"local all = redis.call('HKEYS', KEYS[1]); table.sort(all); local f = "
-                           "all[%s]; redis.call(%s)\" 1 dtf:{0}:%s:%llu",
-                           last ? "#all" : "1", call, kinds[i], (unsigned long long)HURT);
-                assert_true(out || *kinds[i] == 'c' || *kinds[i] == 'p'); // it may have been settled
+                bool out = damage(
+                    &p,
+                    "EVAL \"local all = {} for _, f in ipairs(redis.call('HKEYS', KEYS[1])) do if "
+                    "string.find(f, '%s') then all[#all + 1] = f end end table.sort(all); local f = all[%s]; "
+                    "redis.call(%s)\" 1 dtf:{0}:%s:%llu",
+                    hashes[i].names, last ? "#all" : "1", call, kind, (unsigned long long)HURT);
+                assert_true(out || *kind == 'c' || *kind == 'p'); // it may have been settled
+                assert_true(out || *kind != 'p' || !last);
             }
     close_place(&p);
 }

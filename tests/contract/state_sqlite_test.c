@@ -373,13 +373,53 @@ static void test_older_copy(void **state)
     discard(&p, s);
 }
 
+static void run_sql(const struct place *p, const char *sql)
+{
+    char path[128];
+    sqlite3 *handle;
+    snprintf(path, sizeof path, "%s/dtf.db", p->dir);
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(handle, sql, 0, 0, 0), SQLITE_OK);
+    sqlite3_close(handle);
+}
+
+// A file from before queues were counted in bytes: what waits is counted once. Of the row that is partly
+// dispatched (subtasks 33 to 64, of 1,000 bytes) all counts, until nothing waits.
+static void test_bytes_of_before(void **state)
+{
+    (void)state;
+    struct place p = {0};
+    struct nrpc_status st;
+    struct state *s = open_fresh(&p);
+    int code;
+    admit_fed(s);
+    for (uint64_t fed = 0; fed < 300; fed += 100)
+        feed_some(s, fed, 100, &code, &st);
+    settle_by_new_node(s, 40);
+    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 260000"), 1);
+    s->ops->close(s);
+    db_close(p.db);
+    run_sql(&p, "ALTER TABLE task DROP COLUMN queued_bytes;"
+                "UPDATE schema_version SET version = version - 1 WHERE store = 'state'");
+    s = open_place(&p);
+    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 268000"), 1);
+    for (int i = 0; i < 6; i++)
+        settle_by_new_node(s, 40);
+    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 28000"), 1);
+    settle_by_new_node(s, 20);
+    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 0"), 1);
+    feed_some(s, 300, 100, &code, &st);
+    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 100000"), 1);
+    discard(&p, s);
+}
+
 int main(void)
 {
     const struct CMUnitTest file_tests[] = {
         cmocka_unit_test(test_second_process), cmocka_unit_test(test_newer_schema),
         cmocka_unit_test(test_bad_places),     cmocka_unit_test(test_killed),
         cmocka_unit_test(test_full),           cmocka_unit_test(test_nothing_stays),
-        cmocka_unit_test(test_older_copy),
+        cmocka_unit_test(test_older_copy),     cmocka_unit_test(test_bytes_of_before),
     };
     struct place file = {0}, memory = {.in_memory = true};
     struct state_contract on_file = {"sqlite", &file, open_fresh, reopen, discard};

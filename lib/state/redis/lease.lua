@@ -2,9 +2,10 @@
 -- lease.lua: gives ready subtasks to nodes, one after the other: retries that are due first, then fresh ones in order.
 -- arguments: count of nodes; each: node, leases that it may hold afterwards (0: any number), bytes that the params may
 --   take, count of picks; each: task, count
--- returns: for each node {0, parts, one after the other: task, type, tile, mask, attempt, timeout, pieces; the number of
+-- returns: for each node, as far as the answer has room, {0, parts, one after the other: task, type, tile, mask, attempt, timeout, pieces; the number of
 --   picks that were done before the node or the bytes were full; how many of the next found no room}, {NOT_FOUND, why} or
 --   {FAILED_PRECONDITION, why}: not verified
+local ANSWER_BYTES = 4194304 -- after which it ends early
 local verified = is_verified()
 local to -- whose turn it is: {node, free: leases that it may get, room: bytes left, out}
 
@@ -122,8 +123,11 @@ local function lease_picks(picks)
     return {0, to.out, done_picks, 0}
 end
 
-local answers = {}
+local answers, room_left = {}, ANSWER_BYTES
 for i = 1, number() do
+    if room_left <= 0 then
+        break -- the rest is asked for anew
+    end
     local node, most, bytes, picks = number(), number(), number(), {}
     for _ = 1, number() do
         picks[#picks + 1] = text()
@@ -135,6 +139,7 @@ for i = 1, number() do
         answers[i] = {NOT_FOUND, why}
     else
         answers[i] = verified and lease_picks(picks) or {FAILED_PRECONDITION, UNVERIFIED}
+        room_left = room_left - (bytes - to.room)
     end
 end
 return done(answers)
