@@ -1,47 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
-// store_watch.c: one thread; a line in the log when a store stops to answer, and when it answers again.
+// store_watch.c: one thread; a line in the log when a store stops to answer, when it answers again, and when
+// it says something else than before of how it does (which of several hosts is used).
 #include "store_watch.h"
 
 #include "base/log.h"
 #include "base/wait.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PAUSE_MS = 1000 };
 
 struct store_watch {
     const struct stores *stores;
-    struct callbacks *callbacks;
+    struct callbacks *called;
     struct nrpc_health *health;
     pthread_t thread;
     pthread_mutex_t mu;
     pthread_cond_t stop;
     bool stopping;
-    bool state_is_away, records_are_away, is_stuck; // the thread's
+    struct watched {
+        bool is_away;
+        char said[sizeof((struct nrpc_status *)0)->text]; // while it served
+    } state, records, callbacks;                          // the thread's
 };
 
 static void note(struct store_watch *w, const char *service, int code, const struct nrpc_status *st,
-                 bool *is_away)
+                 struct watched *was)
 {
-    bool away = code != NRPC_OK;
-    if (away == *is_away)
+    bool away = code != NRPC_OK, is_same = away == was->is_away;
+    const char *says = away || st->code ? "" : st->text; // it may tell of a failure that was overcome
+    if (is_same && (away || !strcmp(says, was->said)))
         return;
-    *is_away = away;
-    nrpc_health_set(w->health, service, away ? NRPC_HEALTH_NOT_SERVING : NRPC_HEALTH_SERVING);
+    was->is_away = away;
+    if (!is_same)
+        nrpc_health_set(w->health, service, away ? NRPC_HEALTH_NOT_SERVING : NRPC_HEALTH_SERVING);
     if (away)
         log_warn("%s does not serve: %s", service, st->text);
     else
-        log_info("%s serves again", service);
+        log_info("%s serves%s%s%s", service, is_same ? "" : " again", *says ? ": " : "", says);
+    if (!away)
+        snprintf(was->said, sizeof was->said, "%s", says);
 }
 
 static void look(struct store_watch *w)
 {
     struct state *state = w->stores->state;
     struct records *records = w->stores->records;
-    struct nrpc_status st;
-    note(w, "dtf.state", state->ops->check(state, &st), &st, &w->state_is_away);
-    note(w, "dtf.records", records->ops->check(records, &st), &st, &w->records_are_away);
-    note(w, "dtf.callbacks", callbacks_check(w->callbacks, &st), &st, &w->is_stuck);
+    struct nrpc_status of_state = {0}, of_records = {0}, of_callbacks = {0};
+    note(w, "dtf.state", state->ops->check(state, &of_state), &of_state, &w->state);
+    note(w, "dtf.records", records->ops->check(records, &of_records), &of_records, &w->records);
+    note(w, "dtf.callbacks", callbacks_check(w->called, &of_callbacks), &of_callbacks, &w->callbacks);
 }
 
 static void *run(void *arg)
@@ -66,7 +76,7 @@ struct store_watch *store_watch_start(const struct stores *stores, struct callba
 {
     struct store_watch *w = mem_calloc(1, sizeof *w);
     w->stores = stores;
-    w->callbacks = callbacks;
+    w->called = callbacks;
     w->health = health;
     pthread_mutex_init(&w->mu, NULL);
     wait_cond_init(&w->stop);

@@ -4,12 +4,15 @@
 
 #include "base/ids.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
     AGAIN_MAX = 8,             // runs of a transaction that keeps meeting others
+    AGAIN_GALERA_MAX = 24,     // nodes do not queue for a row: who comes second begins anew
+    GUARDS = 256,              // rows of tbl_counter that guard all tasks
     LOST_MAX = 1,              // repetitions after a lost connection
     STATEMENT_BYTES = 1 << 20, // beyond it a row goes into the next statement
     PAGE_FIRST = 16,
@@ -49,10 +52,11 @@ static size_t statement_limit(const struct mycall *c)
 }
 
 // Ends the statement in work. It waits and goes with the next one whose result is looked at, so that a
-// transaction takes few round trips.
+// transaction takes few round trips. To a node of a Galera cluster each goes alone: one that another node's
+// commit aborts between two statements of one packet says nothing, and the rest runs without a transaction.
 static void finish_statement(struct mycall *c)
 {
-    if (c->waiting && c->conn->sql.bytes > statement_limit(c))
+    if (c->waiting && (c->conn->is_galera || c->conn->sql.bytes > statement_limit(c)))
         send_waiting(c);
     if (c->code) {
         forget_statements(c);
@@ -61,6 +65,11 @@ static void finish_statement(struct mycall *c)
     sqltext_add(&c->conn->sql, ";");
     c->waiting_bytes = c->conn->sql.bytes;
     c->waiting++;
+}
+
+static struct mypool *pool_of(const struct mycall *c)
+{
+    return ((struct mystore *)c->records)->pool;
 }
 
 static void run_once(struct mycall *c, enum mykind kind, void (*work)(struct mycall *c, void *args),
@@ -78,10 +87,11 @@ static void run_once(struct mycall *c, enum mykind kind, void (*work)(struct myc
     if (!c->code) {
         mycall_run(c, "COMMIT");
         send_waiting(c);
-        c->may_be_done = c->code && c->fate == MYFATE_LOST;
-    } else if (c->fate != MYFATE_LOST && mysql_real_query(c->conn->mysql, "ROLLBACK", 8)) {
-        myconn_close(c->conn); // which rolls back as well
+        c->may_be_done |= c->code && c->fate == MYFATE_LOST;
     }
+    // Also after a commit that failed: the next START TRANSACTION would commit what may be open still.
+    if (c->code && c->fate != MYFATE_LOST && mysql_real_query(c->conn->mysql, "ROLLBACK", 8))
+        mypool_disconnect(pool_of(c), c->conn); // which rolls back as well
 }
 
 // Whether the call is to be run again; waits before that if it met others.
@@ -89,9 +99,13 @@ static bool is_again(const struct mycall *c, enum mykind kind, unsigned run, uns
 {
     if (!c->code || c->fate == MYFATE_FAILED)
         return false;
+    if (c->may_be_done && kind == MYCALL_WRITE_ONCE)
+        return false;
     if (c->fate == MYFATE_LOST)
-        return !(c->may_be_done && kind == MYCALL_WRITE_ONCE) && (*lost)++ < LOST_MAX;
-    if (run >= AGAIN_MAX)
+        return (*lost)++ < LOST_MAX;
+    if (c->fate == MYFATE_REFUSED)
+        return mypool_doubt(pool_of(c), c->conn) && (*lost)++ < LOST_MAX;
+    if (run >= (c->conn->is_galera ? AGAIN_GALERA_MAX : AGAIN_MAX))
         return false;
     usleep((useconds_t)(ids_random() % (1000u << (run < 6 ? run : 6)))); // up to 64 ms
     return true;
@@ -106,16 +120,18 @@ static void run_all(struct mycall *c, struct mypool *pool, enum mykind kind,
         if (c->code)
             return;
         run_once(c, kind, work, args);
-        if (c->code && c->fate == MYFATE_LOST)
-            myconn_close(c->conn);
+        if (c->code && c->fate == MYFATE_LOST) {
+            mypool_disconnect(pool, c->conn);
+            mypool_doubt(pool, c->conn);
+        }
     } while (is_again(c, kind, ++run, &lost));
 }
 
 int mycall_do(struct records *r, enum mykind kind, void (*work)(struct mycall *c, void *args), void *args,
               struct arena *out, struct nrpc_status *st)
 {
-    struct mypool *pool = ((struct mystore *)r)->pool;
     struct mycall c = {.records = r, .out = out, .st = st};
+    struct mypool *pool = pool_of(&c);
     int code = mypool_take(pool, &c.conn, st);
     if (code)
         return code;
@@ -186,6 +202,24 @@ uint64_t mycall_changed(struct mycall *c)
 {
     send_waiting(c);
     return c->code ? 0 : mysql_affected_rows(c->conn->mysql);
+}
+
+void mycall_guard(struct mycall *c, const uint64_t *tasks, size_t count)
+{
+    static const struct mybatch batch = {"INSERT INTO tbl_counter VALUES",
+                                         " ON DUPLICATE KEY UPDATE next_id = next_id + 1"};
+    bool is_guarded[GUARDS] = {false};
+    if (!c->conn->is_galera)
+        return;
+    for (size_t i = 0; i < count; i++)
+        is_guarded[tasks[i] % GUARDS] = true;
+    for (unsigned i = 0; i < GUARDS; i++) { // in this order, so that they wait for each other on one node
+        char name[24];
+        snprintf(name, sizeof name, "tbl_guard/%03u", i);
+        if (is_guarded[i])
+            mycall_add_row(c, &batch, "($t,1)", name);
+    }
+    mycall_flush(c, &batch);
 }
 
 uint64_t mycall_take_numbers(struct mycall *c, const char *name, uint64_t count)

@@ -3,8 +3,9 @@
 // failure, what it reads.
 //
 // The work of a call is a function that mycall_do runs between the start of a transaction and its commit, and
-// runs again, in a new transaction, when that one met another (deadlock) or lost its connection. So it must
-// set everything it returns each time. The first failure sticks: later statements do nothing.
+// runs again, in a new transaction, when that one met another (a deadlock; in a Galera cluster, one that
+// another node committed first), or lost its connection, or its host takes no writes and there are others. So
+// it must set everything it returns each time. The first failure sticks: later statements do nothing.
 #ifndef RECORDS_MYCALL_H
 #define RECORDS_MYCALL_H
 
@@ -33,7 +34,7 @@ struct mycall {
     struct nrpc_status *st;
     int code;
     enum myfate fate;              // of code
-    bool may_be_done;              // an earlier run of this very call lost its connection while committing
+    bool may_be_done;              // a run of this very call lost its connection while committing
     size_t waiting_bytes, waiting; // at the start of conn->sql: complete statements that were not sent yet
     MYSQL_RES *result;             // of the query in work
     MYSQL_ROW row;                 // its present row
@@ -60,6 +61,12 @@ void mycall_add_row(struct mycall *c, const struct mybatch *b, const char *forma
 void mycall_flush(struct mycall *c, const struct mybatch *b);
 
 uint64_t mycall_changed(struct mycall *c); // rows, by the statement before
+
+// Under Galera a row lock is the node's own: it keeps out no transaction of another node, unless both write
+// the row. Who has locked rows of these tasks, and writes what must not pass by their end, or ends them, says
+// so here; of two on different nodes one is then made again. Elsewhere it does nothing. After the locks on
+// the tasks.
+void mycall_guard(struct mycall *c, const uint64_t *tasks, size_t count);
 
 // A block of `count` numbers from a row of tbl_counter: the first. The row is locked until the commit.
 uint64_t mycall_take_numbers(struct mycall *c, const char *name, uint64_t count);

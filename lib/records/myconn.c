@@ -35,8 +35,11 @@ static const struct {
     {ER_USER_LIMIT_REACHED, NRPC_UNAVAILABLE, MYFATE_FAILED, "the database's limit for this user is reached"},
     {ER_HOST_IS_BLOCKED, NRPC_UNAVAILABLE, MYFATE_LOST, "the database has blocked this host"},
     {ER_QUERY_INTERRUPTED, NRPC_UNAVAILABLE, MYFATE_FAILED, "the database interrupted the statement"},
-    {ER_OPTION_PREVENTS_STATEMENT, NRPC_UNAVAILABLE, MYFATE_FAILED, "the database is read-only"},
-    {ER_READ_ONLY_MODE, NRPC_UNAVAILABLE, MYFATE_FAILED, "the database is read-only"},
+    {ER_OPTION_PREVENTS_STATEMENT, NRPC_UNAVAILABLE, MYFATE_REFUSED, "the database is read-only"},
+    {ER_READ_ONLY_MODE, NRPC_UNAVAILABLE, MYFATE_REFUSED, "the database is read-only"},
+    // Of Galera. A node that falls out of its cluster while it commits does not know what becomes of that.
+    {ER_UNKNOWN_COM_ERROR, NRPC_UNAVAILABLE, MYFATE_LOST, "the node of the database's cluster is not ready"},
+    {ER_ERROR_DURING_COMMIT, NRPC_UNAVAILABLE, MYFATE_LOST, "the database could not commit"},
     {ER_LOCK_DEADLOCK, NRPC_UNAVAILABLE, MYFATE_AGAIN, "the database is too busy (deadlocks)"},
     {ER_LOCK_WAIT_TIMEOUT, NRPC_UNAVAILABLE, MYFATE_AGAIN, "the database is too busy (locks)"},
     {ER_CHECKREAD, NRPC_UNAVAILABLE, MYFATE_AGAIN, "the database is too busy (changed rows)"},
@@ -63,16 +66,32 @@ static const struct {
     {ER_NOT_KEYFILE, NRPC_DATA_LOSS, MYFATE_FAILED, "a table of the database is damaged"},
 };
 
+enum { ERRORS = sizeof errors / sizeof *errors };
+
+static size_t find_error(unsigned number)
+{
+    size_t i = 0;
+    while (i < ERRORS && errors[i].number != number)
+        i++;
+    return i;
+}
+
+const char *myconn_means(unsigned number)
+{
+    size_t i = find_error(number);
+    return i < ERRORS ? errors[i].sentence : "the database answers with an error";
+}
+
 int myconn_error(MYSQL *mysql, enum myfate *fate, struct nrpc_status *st)
 {
     static const char doing[] = "the record store failed";
     unsigned number = mysql_errno(mysql);
-    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
-        if (errors[i].number == number) {
-            *fate = errors[i].fate;
-            return status_set(st, errors[i].code, "%s: %s (%u: %s)", doing, errors[i].sentence, number,
-                              mysql_error(mysql));
-        }
+    size_t i = find_error(number);
+    if (i < ERRORS) {
+        *fate = errors[i].fate;
+        return status_set(st, errors[i].code, "%s: %s (%u: %s)", doing, errors[i].sentence, number,
+                          mysql_error(mysql));
+    }
     // What the client library itself complains of leaves the connection in no known state.
     bool is_of_client = (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) || number >= 5000;
     *fate = is_of_client ? MYFATE_LOST : MYFATE_FAILED;
@@ -108,15 +127,32 @@ static void thread_begins(void)
 
 // ---- opening
 
-static void set_options(MYSQL *mysql, const struct myurl *url, const struct mylimits *limits)
+static void set_options(MYSQL *mysql, unsigned port, const struct mylimits *limits)
 {
-    const unsigned protocol = url->port ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET, no = 0;
+    const unsigned protocol = port ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET, no = 0;
     mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &limits->connect_s);
     mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &limits->io_s);
     mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &limits->io_s);
     mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
     mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &no); // a server could ask for any file of ours
     mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+}
+
+// MySQL does not have the variable, MariaDB has it in every server.
+static int find_galera(struct myconn *c, struct nrpc_status *st)
+{
+    static const char ask[] = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON'";
+    static const char causal[] = "SET SESSION wsrep_sync_wait = 1";
+    enum myfate fate;
+    int code = myconn_run(c, ask, strlen(ask), &fate, st);
+    if (code)
+        return code;
+    MYSQL_RES *result = mysql_store_result(c->mysql);
+    if (!result)
+        return myconn_error(c->mysql, &fate, st);
+    c->is_galera = mysql_num_rows(result) > 0;
+    mysql_free_result(result);
+    return c->is_galera ? myconn_run(c, causal, strlen(causal), &fate, st) : NRPC_OK;
 }
 
 static int set_session(struct myconn *c, struct nrpc_status *st)
@@ -132,26 +168,40 @@ static int set_session(struct myconn *c, struct nrpc_status *st)
         code = myconn_run(c, settings[i], strlen(settings[i]), &fate, st);
     uint64_t packet = 0;
     if (!code)
+        code = find_galera(c, st);
+    if (!code)
         code = myconn_number(c, "SELECT @@max_allowed_packet", 0, &packet, st);
     c->packet_max = packet;
     return code;
 }
 
-int myconn_open(struct myconn *c, const struct myurl *url, const struct mylimits *limits,
-                struct nrpc_status *st)
+int myconn_open_plain(struct myconn *c, const struct myurl *url, size_t host, const struct mylimits *limits,
+                      struct nrpc_status *st)
 {
     enum myfate fate;
+    unsigned port = url->hosts[host].port;
     thread_begins();
     c->mysql = mysql_init(NULL);
     if (!c->mysql)
         mem_exhausted(sizeof *c->mysql);
-    set_options(c->mysql, url, limits);
-    int code = NRPC_OK;
-    if (!mysql_real_connect(c->mysql, url->port ? url->host : NULL, url->user, url->password, url->database,
-                            url->port, url->socket, CLIENT_MULTI_STATEMENTS))
-        code = myconn_error(c->mysql, &fate, st);
-    else
-        code = set_session(c, st);
+    set_options(c->mysql, port, limits);
+    c->packet_max = 0; // it is not known yet
+    if (mysql_real_connect(c->mysql, port ? url->hosts[host].name : NULL, url->user, url->password,
+                           url->database, port, url->socket, CLIENT_MULTI_STATEMENTS))
+        return NRPC_OK;
+    int code = myconn_error(c->mysql, &fate, st);
+    c->error = mysql_errno(c->mysql);
+    myconn_close(c);
+    return code;
+}
+
+int myconn_open(struct myconn *c, const struct myurl *url, size_t host, const struct mylimits *limits,
+                struct nrpc_status *st)
+{
+    int code = myconn_open_plain(c, url, host, limits, st);
+    if (code)
+        return code;
+    code = set_session(c, st);
     if (code)
         myconn_close(c);
     return code;

@@ -2,6 +2,7 @@
 // myurl.c: the address of a MySQL database.
 #include "records/myurl.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { DEFAULT_PORT = 3306 };
@@ -10,6 +11,26 @@ static int refuse(struct nrpc_status *st, const char *why)
 {
     return status_set(st, NRPC_INVALID_ARGUMENT,
                       "the address of the database, mysql://user:password@host:port/database: %s", why);
+}
+
+// Hosts as they are given, in their order; no host is this machine's server.
+static void take_hosts(struct myurl *u)
+{
+    u->host_count = u->url.host_count ? u->url.host_count : 1;
+    u->hosts[0].name = "";
+    for (size_t i = 0; i < u->url.host_count; i++) {
+        u->hosts[i].name = u->url.hosts[i].name;
+        u->hosts[i].port = u->url.hosts[i].port ? u->url.hosts[i].port : DEFAULT_PORT;
+    }
+}
+
+static bool names_one_twice(const struct myurl *u)
+{
+    for (size_t i = 1; i < u->host_count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (u->hosts[i].port == u->hosts[k].port && !strcmp(u->hosts[i].name, u->hosts[k].name))
+                return true;
+    return false;
 }
 
 int myurl_init(struct myurl *u, const char *text, struct nrpc_status *st)
@@ -24,19 +45,18 @@ int myurl_init(struct myurl *u, const char *text, struct nrpc_status *st)
     u->user = url->user;
     u->password = url->password ? url->password : "";
     u->database = url->path;
-    u->host = url->host_count ? url->hosts[0].name : "";
-    u->port = !url->host_count ? 0 : url->hosts[0].port ? url->hosts[0].port : DEFAULT_PORT;
     u->socket = url_query(url, "socket");
+    take_hosts(u);
     if (!u->user || !*u->user)
         return refuse(st, "there is no user");
     if (!*u->database)
         return refuse(st, "there is no database");
-    if (url->host_count > 1)
-        return refuse(st, "there is more than one host");
+    if (names_one_twice(u))
+        return refuse(st, "a host is named twice");
     if (url->query_count > (u->socket ? 1 : 0))
         return refuse(st, "the only parameter there is is socket=path");
-    if (u->socket && u->port)
-        return refuse(st, "either a host or a socket");
+    if (u->socket && url->host_count)
+        return refuse(st, "either hosts or a socket, which is this machine's one server");
     return NRPC_OK;
 }
 

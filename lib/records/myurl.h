@@ -7,9 +7,13 @@
 
 struct myurl {
     struct url url; // the texts below lie in it
-    const char *user, *password, *host, *database;
+    const char *user, *password, *database;
+    struct {
+        const char *name; // "": this machine's server, over its socket
+        unsigned port;    // 0: no name, so a socket
+    } hosts[URL_HOSTS_MAX];
+    size_t host_count;  // at least 1
     const char *socket; // NULL: the client library's
-    unsigned port;      // 0: no host, so a socket
 };
 
 // INVALID_ARGUMENT: it cannot be read; the sentence never holds the password. Fini in any case.

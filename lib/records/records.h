@@ -218,7 +218,8 @@ struct records_ops {
     int (*installation)(struct records *r, uint64_t *id, struct nrpc_status *st);
     // The date by the store's own clock.
     int (*clock)(struct records *r, int64_t *now_ms, struct nrpc_status *st);
-    // NRPC_OK if the store answers and can be written to at present.
+    // NRPC_OK if the store answers and can be written to at present; the sentence says how, where there is
+    // something to say: which of its hosts is used, and why not the others.
     int (*check)(struct records *r, struct nrpc_status *st);
 
     // Records that the end of an unfinished task was asked for. Asking again changes nothing: the first

@@ -113,6 +113,7 @@ static void put_failures_all(struct mycall *c, void *args)
                           a->imported ? " ORDER BY id FOR UPDATE" : " AND ended = 0 ORDER BY id FOR UPDATE");
          mycall_next(c);)
         a->there[n++] = mycall_u64(c, 0);
+    mycall_guard(c, a->there, n);
     for (size_t i = 0; i < a->count; i++)
         if (bsearch(&a->failures[i].task, a->there, n, sizeof *a->there, compare_ids))
             records_mysql_add_failure(c, a->failures[i].task, &a->failures[i]);
@@ -262,7 +263,9 @@ static size_t forget_first(struct mycall *c, uint64_t count)
 static void trim_all(struct mycall *c, void *args)
 {
     struct trim *a = args;
-    mycall_take_numbers(c, "tbl_trim", 0); // its lock: of two trims at once one must see what the other left
+    // Its lock, and a write, since nodes of a cluster know nothing of each other's locks: of two trims at
+    // once one must see what the other left.
+    mycall_take_numbers(c, "tbl_trim", 1);
     *a->removed = forget_first(c, tasks_to_forget(c, a));
     uint64_t next = mycall_number(c, 1, "SELECT next_id FROM tbl_counter WHERE name = $t", EVENT_COUNTER);
     bool more = !c->code && next - 1 > a->keep_events;
@@ -360,7 +363,12 @@ static int records_clock(struct records *r, int64_t *now_ms, struct nrpc_status 
 static int records_check(struct records *r, struct nrpc_status *st)
 {
     struct next_ids args = {"tbl_check", 1, 0}; // a write that commits: nothing less says that one can
-    return mycall_do(r, MYCALL_WRITE, next_ids_one, &args, NULL, st);
+    char hosts[sizeof st->text];
+    int code = mycall_do(r, MYCALL_WRITE, next_ids_one, &args, NULL, st);
+    if (code || !st)
+        return code;
+    myhosts_say(mypool_hosts(((struct mystore *)r)->pool), hosts, sizeof hosts);
+    return status_set(st, NRPC_OK, "%s", hosts);
 }
 
 // ---- opening
@@ -407,13 +415,22 @@ static unsigned seconds(int64_t ms, unsigned by_default)
     return ms <= 0 ? by_default : ms > 3600000 ? 3600 : (unsigned)((ms + 999) / 1000);
 }
 
-static int prepare(const char *url, const struct mylimits *limits, bool may_change, struct nrpc_status *st)
+// A pool of which the host that is used has this program's schema.
+static int prepare(const char *url, const struct mypool_options *o, bool may_change, struct mypool **out,
+                   struct nrpc_status *st)
 {
-    struct myurl parts;
-    int code = myurl_init(&parts, url, st);
+    struct mypool *pool;
+    struct myuse use;
+    int code = mypool_create(url, o, &pool, st);
+    if (code)
+        return code;
+    code = myhosts_use(mypool_hosts(pool), &use, st);
     if (!code)
-        code = mymigrate(&parts, limits, may_change, st);
-    myurl_fini(&parts);
+        code = mymigrate(mypool_url(pool), use.host, &o->limits, may_change, st);
+    if (code)
+        mypool_destroy(pool);
+    else
+        *out = pool;
     return code;
 }
 
@@ -425,9 +442,7 @@ int records_mysql_open(const struct records_mysql_options *o, struct records **o
     struct mypool *pool;
     if (p.connections > 1000)
         return status_set(st, NRPC_INVALID_ARGUMENT, "connections: %u are over 1000", p.connections);
-    int code = prepare(o->url, &p.limits, o->migrate, st);
-    if (!code)
-        code = mypool_create(o->url, &p, &pool, st);
+    int code = prepare(o->url, &p, o->migrate, &pool, st);
     if (code)
         return code;
     struct mystore *store = mem_calloc(1, sizeof *store);
@@ -438,6 +453,10 @@ int records_mysql_open(const struct records_mysql_options *o, struct records **o
 
 int records_mysql_migrate(const char *url, struct nrpc_status *st)
 {
-    const struct mylimits limits = {2, 5};
-    return prepare(url, &limits, true, st);
+    const struct mypool_options o = {.connections = 1, .limits = {2, 5}};
+    struct mypool *pool;
+    int code = prepare(url, &o, true, &pool, st);
+    if (!code)
+        mypool_destroy(pool);
+    return code;
 }

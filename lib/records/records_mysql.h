@@ -3,8 +3,10 @@
 //
 // Any thread may call it: a call takes a connection of its own from the pool for as long as it lasts. A
 // connection that was lost is made anew by the next call that needs it, so a store that was opened once
-// outlives every restart of its server; while the server is away, calls are UNAVAILABLE. Time goes through
-// arguments, as in records.h; the server's clock and time zone do not matter.
+// outlives every restart of its server; while the server is away, calls are UNAVAILABLE. With several hosts
+// it goes on at another one within two seconds; a call that was under way is repeated there or UNAVAILABLE,
+// as after any lost connection. Time goes through arguments, as in records.h; the server's clock and time
+// zone do not matter.
 //
 // Several processes may open the same empty database at once. The schema is numbered: a database of a higher
 // number than this program knows is refused when it is opened. A process that has it open while a newer one
@@ -18,7 +20,8 @@ struct records_mysql_options { // zero is a good default for all but `url`
     // mysql://user:password@host:port/database or mysql://user@/database?socket=/path; copied. A host is
     // spoken to over TCP, without one it is the socket (default: the client library's). The port is 3306 if
     // left out. %XX stands for a byte, in every part. IPv6 addresses stand in brackets. There is no TLS here:
-    // a tls parameter, as any unknown one, is refused.
+    // a tls parameter, as any unknown one, is refused. Up to 8 hosts, separated by commas: the nodes of a
+    // Galera cluster, or a primary and its replicas; one of them is used (myhosts.h).
     const char *url;
     unsigned connections; // in the pool, at most, 1..1000; 0: 8
     int64_t wait_ms;      // for a free connection; 0: 5000

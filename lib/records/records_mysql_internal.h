@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // records_mysql_internal.h: what the files of the MySQL record store share.
 //
-// Locks are taken in this order: tbl_counter's row of tasks, rows of tbl_task with rising ids, rows of the
-// other tables, tbl_counter's row of events. What still meets (gaps, indexes) is run again by mycall.
+// Locks are taken in this order: tbl_counter's row of tasks, rows of tbl_task with rising ids, tbl_counter's
+// guards (mycall_guard), rows of the other tables, tbl_counter's row of events. What still meets (gaps,
+// indexes) is run again by mycall.
 #ifndef RECORDS_MYSQL_INTERNAL_H
 #define RECORDS_MYSQL_INTERNAL_H
 
@@ -12,8 +13,8 @@
 #define TASK_COUNTER "tbl_task"
 #define EVENT_COUNTER "tbl_task_event"
 
-// mymigrate.c: NRPC_OK if the database has this program's schema, or was brought to it.
-int mymigrate(const struct myurl *url, const struct mylimits *limits, bool may_change,
+// mymigrate.c: NRPC_OK if the database at this host has this program's schema, or was brought to it.
+int mymigrate(const struct myurl *url, size_t host, const struct mylimits *limits, bool may_change,
               struct nrpc_status *st);
 
 // records_mysql_tasks.c

@@ -6,7 +6,7 @@
 
 // ---- unfinished tasks
 
-// Locks the task's row, so that it does not end meanwhile.
+// Locks the task's row, and guards it, so that it does not end meanwhile.
 static void must_be_unfinished(struct mycall *c, uint64_t task, int code_if_ended)
 {
     enum model_status status = (enum model_status)mycall_number(
@@ -15,6 +15,8 @@ static void must_be_unfinished(struct mycall *c, uint64_t task, int code_if_ende
         mycall_fail(c, NRPC_NOT_FOUND, "there is no task %llu", (unsigned long long)task);
     else if (model_status_is_terminal(status))
         mycall_fail(c, code_if_ended, "task %llu is %s", (unsigned long long)task, model_status_name(status));
+    else
+        mycall_guard(c, &task, 1);
 }
 
 static void drop_failures_one(struct mycall *c, void *args)
@@ -143,12 +145,13 @@ static void save_all(struct mycall *c, void *args)
 {
     struct save *a = args;
     read_kept(c, a);
+    for (size_t i = 0; i < a->kept_count; i++)
+        a->ids[i] = a->kept[i].task;
+    mycall_guard(c, a->ids, a->kept_count);
     for (size_t i = 0; i < a->count; i++)
         if (is_news(a, &a->points[i]))
             add_resume(c, &a->points[i]);
     mycall_flush(c, &resume_rows);
-    for (size_t i = 0; i < a->kept_count; i++)
-        a->ids[i] = a->kept[i].task;
     drop_settled(c, a);
 }
 

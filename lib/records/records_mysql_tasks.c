@@ -279,6 +279,7 @@ static void write_ends(struct mycall *c, const struct change *a)
                        (uint64_t)n->generation_done);
     }
     mycall_flush(c, &batch);
+    mycall_guard(c, a->ids, ended);
     if (ended) {
         mycall_run_ids(c, "DELETE FROM tbl_resume_point WHERE task IN ", a->ids, ended, "");
         mycall_run_ids(c, "DELETE FROM tbl_fed WHERE task IN ", a->ids, ended, "");

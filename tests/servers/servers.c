@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// servers.c: fork, exec, and asking a server until it answers. What differs between the servers is in struct
-// server_kind.
-#include "servers/servers.h"
+// servers.c: fork, exec, and asking a server until it answers; Redis. What differs between the servers is in
+// struct server_kind.
+#include "servers/servers_internal.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -10,8 +10,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,37 +25,14 @@
 
 enum { START_MS = 30000, ANSWER_MS = 1000, RETRY_MS = 5, PORT_FIRST = 10000, PORTS = 20000, STARTS_MAX = 5 };
 
-struct server_kind {
-    const char *name;
-    bool (*install)(struct server *s); // makes the data folder's content; NULL: nothing is needed
-    bool (*answers)(struct server *s); // it can be used
-    const char *program;
-    const char *argument; // before the path of the configuration; "": none
-    const char *last;     // after it
-};
-
-struct server {
-    const struct server_kind *kind;
-    struct server *next;
-    pid_t pid;
-    uint16_t port;
-    bool is_replica;
-    char folder[200]; // configuration, log and socket
-    char data[220];
-    char config[220], log[220], socket[220];
-    char user[40], password[80], database[80];
-    char url[300];
-    char lines[1000]; // of the configuration, without the port
-};
-
-static char root[128]; // the temporary folder
-static pid_t owner;    // the test program; a child that it forked owns nothing
+char servers_root[128];
+static pid_t owner; // the test program; a child that it forked owns nothing
 static struct server *servers;
 static unsigned made;
 
 // ---- asking
 
-static int dial(uint16_t port)
+int servers_dial(uint16_t port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -67,7 +44,7 @@ static int dial(uint16_t port)
 }
 
 // Reads what there is, once there is something.
-static size_t read_some(int fd, char *out, size_t size, int timeout_ms)
+size_t servers_read_some(int fd, char *out, size_t size, int timeout_ms)
 {
     struct pollfd p = {fd, POLLIN, 0};
     ssize_t n = poll(&p, 1, timeout_ms) == 1 ? read(fd, out, size) : 0;
@@ -78,19 +55,20 @@ void server_ask(const struct server *s, const char *command, char *answer, size_
 {
     char text[600];
     size_t n = 0;
-    int fd = dial(s->port);
+    int fd = servers_dial(s->port);
     *answer = 0;
     if (fd < 0)
         return;
     if (*s->password) {
         int auth_size = snprintf(text, sizeof text, "AUTH %s\r\n", s->password);
-        if (write(fd, text, (size_t)auth_size) != auth_size || !read_some(fd, text, sizeof text, ANSWER_MS))
+        if (write(fd, text, (size_t)auth_size) != auth_size ||
+            !servers_read_some(fd, text, sizeof text, ANSWER_MS))
             size = 1;
     }
     // The end of an answer is the server's goodbye.
     int text_size = snprintf(text, sizeof text, "%s\r\nQUIT\r\n", command);
     if (size > 1 && write(fd, text, (size_t)text_size) == text_size)
-        for (size_t got; n < size - 1 && (got = read_some(fd, answer + n, size - 1 - n, ANSWER_MS));)
+        for (size_t got; n < size - 1 && (got = servers_read_some(fd, answer + n, size - 1 - n, ANSWER_MS));)
             n += got;
     answer[n] = 0;
     if (n >= 5 && !strcmp(answer + n - 5, "+OK\r\n"))
@@ -116,19 +94,9 @@ static bool sentinel_answers(struct server *s)
     return strstr(text, "master-link-status\r\n$2\r\nok");
 }
 
-// MariaDB speaks first: length, sequence number, and the version of its protocol or an error.
-static bool mariadb_answers(struct server *s)
-{
-    char hello[5] = "";
-    int fd = dial(s->port);
-    size_t n = fd < 0 ? 0 : read_some(fd, hello, sizeof hello, ANSWER_MS);
-    close(fd);
-    return n == sizeof hello && hello[4] == 10;
-}
-
 // ---- processes
 
-static void fail(const struct server *s, const char *what)
+void servers_fail(const struct server *s, const char *what)
 {
     char line[1000];
     fprintf(stderr, "%s: %s; its log:\n", s->kind->name, what);
@@ -141,8 +109,10 @@ static void fail(const struct server *s, const char *what)
 }
 
 // Between fork and exec: only what a signal handler may call.
-static void become(char *const *argv, int log, pid_t parent)
+static void become(const struct server *s, char *const *argv, int log, pid_t parent)
 {
+    if (s->uid && (setgroups(0, NULL) || setgid(s->gid) || setuid(s->uid)))
+        _exit(1);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
@@ -159,7 +129,7 @@ static void become(char *const *argv, int log, pid_t parent)
 }
 
 // The servers are in /usr/sbin, where not everyone's PATH leads.
-static pid_t run(const struct server *s, char *const *argv)
+pid_t servers_run(const struct server *s, char *const *argv)
 {
     static char path[4096];
     if (!*path) {
@@ -170,12 +140,12 @@ static pid_t run(const struct server *s, char *const *argv)
     int log = open(s->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        become(argv, log, parent);
+        become(s, argv, log, parent);
     close(log);
     return pid;
 }
 
-static int wait_for(pid_t pid)
+int servers_wait_for(pid_t pid)
 {
     int status = -1;
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -196,12 +166,12 @@ static void end(struct server *s, int signal_number)
         return;
     kill(s->pid, signal_number);
     kill(s->pid, SIGCONT); // a stopped one would not see it
-    (void)wait_for(s->pid);
+    (void)servers_wait_for(s->pid);
     s->pid = 0;
 }
 
 // Below the ports that the system gives to connections, so that nobody takes it while the server is down.
-static uint16_t free_port(void)
+uint16_t servers_free_port(void)
 {
     static unsigned seed;
     if (!seed)
@@ -222,9 +192,8 @@ static uint16_t free_port(void)
 static void write_config(struct server *s)
 {
     FILE *f = fopen(s->config, "we");
-    if (!f || fprintf(f, "%s%s%u\n", s->lines, s->kind->install ? "port=" : "port ", s->port) < 0 ||
-        fclose(f))
-        fail(s, "its configuration cannot be written");
+    if (!f || fprintf(f, "%s%s%u\n", s->lines, s->kind->port, s->port) < 0 || fclose(f))
+        servers_fail(s, "its configuration cannot be written");
 }
 
 static bool start_once(struct server *s)
@@ -233,10 +202,15 @@ static bool start_once(struct server *s)
     char config[300];
     snprintf(config, sizeof config, "%s%s", s->kind->argument, s->config);
     argv[1] = config;
-    argv[2] = (char *)s->kind->last;
-    if (mkdir(s->data, 0700) == 0 && s->kind->install && !s->kind->install(s))
-        fail(s, "its data cannot be made");
-    s->pid = run(s, argv);
+    argv[2] = (char *)(s->first ? s->first : s->kind->last);
+    bool is_new = mkdir(s->data, 0700) == 0;
+    if (is_new && s->uid && chown(s->data, s->uid, s->gid))
+        servers_fail(s, "its data folder cannot be given away");
+    if (is_new && s->kind->install && !s->kind->install(s))
+        servers_fail(s, "its data cannot be made");
+    struct stat log;
+    s->log_bytes = stat(s->log, &log) == 0 ? log.st_size : 0;
+    s->pid = servers_run(s, argv);
     int64_t until_ms = clock_now_ms() + START_MS;
     while (s->pid > 0 && clock_now_ms() < until_ms && !has_ended(s)) {
         if (s->kind->answers(s))
@@ -250,7 +224,7 @@ static bool start_once(struct server *s)
 void server_start(struct server *s)
 {
     if (!s->pid && !start_once(s))
-        fail(s, "it did not get ready");
+        servers_fail(s, "it did not get ready");
 }
 
 void server_kill(struct server *s)
@@ -290,7 +264,7 @@ static void copy_folder(const char *from, const char *to)
         execlp("cp", "cp", "-a", "--sparse=always", from, to, (char *)NULL);
         _exit(127);
     }
-    if (wait_for(pid) != 0) {
+    if (servers_wait_for(pid) != 0) {
         fprintf(stderr, "cannot copy %s to %s\n", from, to);
         exit(1);
     }
@@ -328,19 +302,19 @@ static void end_all(void)
         return;
     while (servers)
         server_destroy(servers);
-    daemon_remove(root);
+    daemon_remove(servers_root);
 }
 
-static struct server *create(const struct server_kind *kind)
+struct server *servers_create(const struct server_kind *kind)
 {
     struct server *s = mem_calloc(1, sizeof *s);
     if (!owner) {
         owner = getpid();
-        daemon_folder(root, sizeof root);
+        daemon_folder(servers_root, sizeof servers_root);
         atexit(end_all);
     }
     s->kind = kind;
-    snprintf(s->folder, sizeof s->folder, "%s/%s-%u", root, kind->name, ++made);
+    snprintf(s->folder, sizeof s->folder, "%s/%s-%u", servers_root, kind->name, ++made);
     snprintf(s->data, sizeof s->data, "%s/data", s->folder);
     snprintf(s->config, sizeof s->config, "%s/config", s->folder);
     snprintf(s->log, sizeof s->log, "%s/log", s->folder);
@@ -348,11 +322,11 @@ static struct server *create(const struct server_kind *kind)
     s->next = servers;
     servers = s;
     if (mkdir(s->folder, 0700))
-        fail(s, "its folder cannot be made");
+        servers_fail(s, "its folder cannot be made");
     return s;
 }
 
-__attribute__((format(printf, 2, 3))) static void add_lines(struct server *s, const char *format, ...)
+void servers_add_lines(struct server *s, const char *format, ...)
 {
     va_list args;
     size_t n = strlen(s->lines);
@@ -360,19 +334,21 @@ __attribute__((format(printf, 2, 3))) static void add_lines(struct server *s, co
     int added = vsnprintf(s->lines + n, sizeof s->lines - n, format, args);
     va_end(args);
     if (added < 0 || (size_t)added >= sizeof s->lines - n)
-        fail(s, "its configuration is too long");
+        servers_fail(s, "its configuration is too long");
 }
 
 // The port was free a moment ago: another test program may have been faster.
-static void start_first(struct server *s)
+void servers_start_first(struct server *s)
 {
     for (int i = 0; i < STARTS_MAX; i++) {
-        s->port = free_port();
+        s->port = servers_free_port();
         write_config(s);
-        if (start_once(s))
+        if (start_once(s)) {
+            s->first = NULL;
             return;
+        }
     }
-    fail(s, "it did not get ready");
+    servers_fail(s, "it did not get ready");
 }
 
 void server_destroy(struct server *s)
@@ -391,23 +367,23 @@ void server_destroy(struct server *s)
 
 struct server *server_redis(const struct server_redis_options *o)
 {
-    static const struct server_kind redis = {"redis", NULL, redis_answers, "redis-server", "", NULL};
+    static const struct server_kind redis = {"redis", NULL, redis_answers, "redis-server", "", NULL, "port "};
     static const struct server_redis_options none;
-    struct server *s = create(&redis);
+    struct server *s = servers_create(&redis);
     o = o ? o : &none;
     snprintf(s->password, sizeof s->password, "%s", o->password ? o->password : "");
-    add_lines(s, "bind 127.0.0.1\ndir %s\nunixsocket %s\nsave \"\"\nrepl-diskless-sync-delay 0\n", s->data,
-              s->socket);
-    add_lines(s, "appendonly %s\nappendfsync everysec\n", o->aof ? "yes" : "no");
+    servers_add_lines(s, "bind 127.0.0.1\ndir %s\nunixsocket %s\nsave \"\"\nrepl-diskless-sync-delay 0\n",
+                      s->data, s->socket);
+    servers_add_lines(s, "appendonly %s\nappendfsync everysec\n", o->aof ? "yes" : "no");
     if (o->password)
-        add_lines(s, "requirepass %s\nmasterauth %s\n", o->password, o->password);
+        servers_add_lines(s, "requirepass %s\nmasterauth %s\n", o->password, o->password);
     if (o->maxmemory)
-        add_lines(s, "maxmemory %s\n", o->maxmemory);
+        servers_add_lines(s, "maxmemory %s\n", o->maxmemory);
     if (o->replica_of)
-        add_lines(s, "replicaof 127.0.0.1 %u\n", o->replica_of->port);
+        servers_add_lines(s, "replicaof 127.0.0.1 %u\n", o->replica_of->port);
     s->is_replica = o->replica_of;
-    add_lines(s, "%s\n", o->config ? o->config : "");
-    start_first(s);
+    servers_add_lines(s, "%s\n", o->config ? o->config : "");
+    servers_start_first(s);
     snprintf(s->url, sizeof s->url, "redis://%s%s%s127.0.0.1:%u", *s->password ? ":" : "", s->password,
              *s->password ? "@" : "", s->port);
     return s;
@@ -415,73 +391,19 @@ struct server *server_redis(const struct server_redis_options *o)
 
 struct server *server_sentinel(const struct server_sentinel_options *o)
 {
-    static const struct server_kind sentinel = {"sentinel",     NULL, sentinel_answers,
-                                                "redis-server", "",   "--sentinel"};
-    struct server *s = create(&sentinel);
+    static const struct server_kind sentinel = {"sentinel", NULL,         sentinel_answers, "redis-server",
+                                                "",         "--sentinel", "port "};
+    struct server *s = servers_create(&sentinel);
     const char *name = o->name ? o->name : "dtf";
     snprintf(s->database, sizeof s->database, "%s", name);
-    add_lines(s, "bind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %u 1\n", s->data, name,
-              o->master->port);
-    add_lines(s, "sentinel down-after-milliseconds %s %d\nsentinel failover-timeout %s 2000\n", name,
-              o->down_after_ms ? o->down_after_ms : 500, name);
+    servers_add_lines(s, "bind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %u 1\n", s->data, name,
+                      o->master->port);
+    servers_add_lines(s, "sentinel down-after-milliseconds %s %d\nsentinel failover-timeout %s 2000\n", name,
+                      o->down_after_ms ? o->down_after_ms : 500, name);
     if (*o->master->password)
-        add_lines(s, "sentinel auth-pass %s %s\n", name, o->master->password);
-    start_first(s);
+        servers_add_lines(s, "sentinel auth-pass %s %s\n", name, o->master->password);
+    servers_start_first(s);
     snprintf(s->url, sizeof s->url, "redis://127.0.0.1:%u", s->port);
-    return s;
-}
-
-// ---- MariaDB
-
-static void write_init_file(const struct server *s, const char *path)
-{
-    FILE *f = fopen(path, "we");
-    if (!f)
-        fail(s, "its init file cannot be written");
-    fprintf(f,
-            "CREATE DATABASE IF NOT EXISTS `%s`;\n"
-            "CREATE USER IF NOT EXISTS '%s'@'127.0.0.1' IDENTIFIED BY '%s';\n"
-            "GRANT ALL ON `%s`.* TO '%s'@'127.0.0.1';\n"
-            "CREATE USER IF NOT EXISTS '%s'@'localhost' IDENTIFIED BY '%s';\n"
-            "GRANT ALL ON `%s`.* TO '%s'@'localhost';\n",
-            s->database, s->user, s->password, s->database, s->user, s->user, s->password, s->database,
-            s->user);
-    fclose(f);
-}
-
-static bool mariadb_install(struct server *s)
-{
-    char defaults[300];
-    snprintf(defaults, sizeof defaults, "--defaults-file=%s", s->config);
-    char *argv[] = {"mariadb-install-db", defaults, "--force", "--auth-root-authentication-method=normal",
-                    "--skip-test-db",     NULL};
-    return wait_for(run(s, argv)) == 0;
-}
-
-struct server *server_mariadb(const struct server_mariadb_options *o)
-{
-    static const struct server_kind mariadb = {"mariadb",  mariadb_install,    mariadb_answers,
-                                               "mariadbd", "--defaults-file=", NULL};
-    static const struct server_mariadb_options none;
-    struct server *s = create(&mariadb);
-    struct passwd *me = getpwuid(geteuid());
-    char init[240];
-    o = o ? o : &none;
-    snprintf(s->user, sizeof s->user, "%s", o->user ? o->user : "dtf");
-    snprintf(s->password, sizeof s->password, "%s", o->password ? o->password : "secret");
-    snprintf(s->database, sizeof s->database, "%s", o->database ? o->database : "dtf");
-    snprintf(init, sizeof init, "%s/init.sql", s->folder);
-    write_init_file(s, init);
-    add_lines(s, "[mysqld]\ndatadir=%s\nsocket=%s\npid-file=%s/pid\n", s->data, s->socket, s->folder);
-    add_lines(s, "tmpdir=%s\n", s->folder); // it deletes what others have in theirs
-    add_lines(s, "init-file=%s\nbind-address=127.0.0.1\nskip-name-resolve\nuser=%s\n", init,
-              me ? me->pw_name : "mysql");
-    add_lines(s, "innodb-buffer-pool-size=16M\ninnodb-log-file-size=8M\ninnodb-flush-log-at-trx-commit=1\n"
-                 "innodb-use-native-aio=0\nperformance-schema=OFF\ncharacter-set-server=utf8mb4\n");
-    add_lines(s, "%s\n", o->config ? o->config : "");
-    start_first(s);
-    snprintf(s->url, sizeof s->url, "mysql://%s:%s@127.0.0.1:%u/%s", s->user, s->password, s->port,
-             s->database);
     return s;
 }
 

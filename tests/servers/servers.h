@@ -6,11 +6,12 @@
 // Everything lies in one temporary folder per test program, which goes when the program exits, with the
 // servers that still run. Servers die with the thread that started them, whatever ends it: start them from
 // the main thread. Only one thread may use this interface at a time. The programs come from the packages
-// redis-server and mariadb-server.
+// redis-server and mariadb-server, for Galera also galera-4 and rsync.
 #ifndef TESTS_SERVERS_H
 #define TESTS_SERVERS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -40,6 +41,12 @@ struct server_sentinel_options {
 struct server *server_redis(const struct server_redis_options *o);
 struct server *server_mariadb(const struct server_mariadb_options *o);
 struct server *server_sentinel(const struct server_sentinel_options *o); // ready: it knows the replica
+// The nodes of a MariaDB Galera cluster, each with the data of the first; `dtf`, `secret`, `dtf`. A node that
+// was killed comes back by server_start while another one runs, after a wipe as well; the cluster as a whole
+// does not.
+enum { SERVER_GALERA_MAX = 5 };
+bool server_galera_is_there(void); // false, and a line that says so: a package is missing
+void server_galera(struct server **nodes, size_t count);
 void server_destroy(struct server *s); // kills it if it runs, removes its folder; NULL is fine
 
 void server_start(struct server *s); // after an end: again, with the same data, on the same port

@@ -15,5 +15,10 @@ unsigned long long admin_number(const struct server *s, const char *sql); // the
 void admin_empty(const struct server *s);                                 // makes the database dtf anew
 
 struct records *admin_open(const struct server *s); // with migrations
+// One store that knows all these servers, in this order.
+struct records *admin_open_all(struct server *const *servers, size_t count);
+const char *admin_url(struct server *const *servers, size_t count); // its url, until the next call
+// Checks the store until its sentence has these words; how long that took.
+int64_t admin_wait_for_words(struct records *r, const char *words, int64_t within_ms);
 
 #endif
