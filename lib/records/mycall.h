@@ -63,9 +63,9 @@ void mycall_flush(struct mycall *c, const struct mybatch *b);
 uint64_t mycall_changed(struct mycall *c); // rows, by the statement before
 
 // Under Galera a row lock is the node's own: it keeps out no transaction of another node, unless both write
-// the row. Who has locked rows of these tasks, and writes what must not pass by their end, or ends them, says
-// so here; of two on different nodes one is then made again. Elsewhere it does nothing. After the locks on
-// the tasks.
+// the row. Who writes what must not pass by the end of these tasks, or ends them, says so here, before it
+// reads any of them: what another node commits after this takes the transaction's lock away, and the
+// transaction is made again; what it commits before is read. Elsewhere it does nothing.
 void mycall_guard(struct mycall *c, const uint64_t *tasks, size_t count);
 
 // A block of `count` numbers from a row of tbl_counter: the first. The row is locked until the commit.

@@ -26,7 +26,8 @@ struct verdict {
     enum rank rank;
     int code; // of RANK_NONE
     char why[120];
-    char cluster[40]; // Galera's id of it; "": no cluster
+    bool is_node;     // of a Galera cluster
+    char cluster[40]; // its id; "": no cluster
 };
 
 struct host {
@@ -91,6 +92,7 @@ static void judge_variable(struct verdict *v, const char *name, const char *valu
             refuse(v, NRPC_UNAVAILABLE, wrongs[i].why);
     if (v->rank == RANK_WELL && !strcmp(name, "wsrep_local_state") && !strcmp(value, "2"))
         v->rank = RANK_DONOR;
+    v->is_node |= !strcmp(name, "wsrep_on") && !strcmp(value, "ON");
     if (!strcmp(name, "wsrep_cluster_state_uuid"))
         snprintf(v->cluster, sizeof v->cluster, "%s", value);
 }
@@ -116,6 +118,11 @@ static bool ask(struct myconn *c, struct verdict *v, const char *sql)
 static struct verdict look(struct myconn *c, const struct myurl *url, size_t host)
 {
     static const struct mylimits limits = {1, 1};
+    static const char variables[] =
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'innodb_read_only', 'wsrep_on')";
+    static const char of_node[] =
+        "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status', "
+        "'wsrep_local_state', 'wsrep_cluster_state_uuid')";
     struct verdict v = {.rank = RANK_WELL};
     struct nrpc_status st;
     for (int run = 0; run < 2; run++) {
@@ -124,11 +131,7 @@ static struct verdict look(struct myconn *c, const struct myurl *url, size_t hos
         v = (struct verdict){.rank = RANK_WELL};
         if (code)
             refuse_error(&v, code, c->error);
-        else if (ask(c, &v,
-                     "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'innodb_read_only')") &&
-                 ask(c, &v,
-                     "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status', "
-                     "'wsrep_local_state', 'wsrep_cluster_state_uuid')"))
+        else if (ask(c, &v, variables) && (!v.is_node || ask(c, &v, of_node)))
             return v;
         myconn_close(c);
         if (!was_open)

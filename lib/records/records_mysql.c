@@ -109,11 +109,11 @@ static void put_failures_all(struct mycall *c, void *args)
     for (size_t i = 0; i < a->count; i++)
         a->ids[i] = a->failures[i].task;
     size_t tasks = records_mysql_sort_ids(a->ids, a->count);
+    mycall_guard(c, a->ids, tasks);
     for (mycall_query_ids(c, "SELECT id FROM tbl_task WHERE id IN ", a->ids, tasks,
                           a->imported ? " ORDER BY id FOR UPDATE" : " AND ended = 0 ORDER BY id FOR UPDATE");
          mycall_next(c);)
         a->there[n++] = mycall_u64(c, 0);
-    mycall_guard(c, a->there, n);
     for (size_t i = 0; i < a->count; i++)
         if (bsearch(&a->failures[i].task, a->there, n, sizeof *a->there, compare_ids))
             records_mysql_add_failure(c, a->failures[i].task, &a->failures[i]);

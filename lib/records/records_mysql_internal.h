@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // records_mysql_internal.h: what the files of the MySQL record store share.
 //
-// Locks are taken in this order: tbl_counter's row of tasks, rows of tbl_task with rising ids, tbl_counter's
-// guards (mycall_guard), rows of the other tables, tbl_counter's row of events. What still meets (gaps,
-// indexes) is run again by mycall.
+// Locks are taken in this order: tbl_counter's row of tasks, its guards (mycall_guard), rows of tbl_task with
+// rising ids, rows of the other tables, tbl_counter's row of events. What still meets (gaps, indexes) is run
+// again by mycall.
 #ifndef RECORDS_MYSQL_INTERNAL_H
 #define RECORDS_MYSQL_INTERNAL_H
 

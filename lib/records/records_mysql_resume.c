@@ -6,17 +6,16 @@
 
 // ---- unfinished tasks
 
-// Locks the task's row, and guards it, so that it does not end meanwhile.
+// Guards the task and locks its row, so that it does not end meanwhile.
 static void must_be_unfinished(struct mycall *c, uint64_t task, int code_if_ended)
 {
+    mycall_guard(c, &task, 1);
     enum model_status status = (enum model_status)mycall_number(
         c, 0, "SELECT task_status FROM tbl_task WHERE id = $u FOR UPDATE", task);
     if (!status)
         mycall_fail(c, NRPC_NOT_FOUND, "there is no task %llu", (unsigned long long)task);
     else if (model_status_is_terminal(status))
         mycall_fail(c, code_if_ended, "task %llu is %s", (unsigned long long)task, model_status_name(status));
-    else
-        mycall_guard(c, &task, 1);
 }
 
 static void drop_failures_one(struct mycall *c, void *args)
@@ -84,6 +83,7 @@ static void read_kept(struct mycall *c, struct save *a)
     for (size_t i = 0; i < a->count; i++)
         a->ids[i] = a->points[i].task;
     size_t n = records_mysql_sort_ids(a->ids, a->count);
+    mycall_guard(c, a->ids, n);
     a->kept_count = 0;
     for (mycall_query_ids(c,
                           "SELECT t.id, p.made, p.succeeded + p.failed + p.timed_out + p.cancelled "
@@ -145,13 +145,12 @@ static void save_all(struct mycall *c, void *args)
 {
     struct save *a = args;
     read_kept(c, a);
-    for (size_t i = 0; i < a->kept_count; i++)
-        a->ids[i] = a->kept[i].task;
-    mycall_guard(c, a->ids, a->kept_count);
     for (size_t i = 0; i < a->count; i++)
         if (is_news(a, &a->points[i]))
             add_resume(c, &a->points[i]);
     mycall_flush(c, &resume_rows);
+    for (size_t i = 0; i < a->kept_count; i++)
+        a->ids[i] = a->kept[i].task;
     drop_settled(c, a);
 }
 

@@ -195,6 +195,15 @@ static int by_id(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
+static void guard_ends(struct mycall *c, struct change *a)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->count; i++)
+        if (model_status_is_terminal(model_status_after(MODEL_RUNNING, a->changes[i].event)))
+            a->ids[n++] = a->changes[i].task;
+    mycall_guard(c, a->ids, n);
+}
+
 static void read_statuses(struct mycall *c, struct change *a)
 {
     for (size_t i = 0; i < a->count; i++)
@@ -279,7 +288,6 @@ static void write_ends(struct mycall *c, const struct change *a)
                        (uint64_t)n->generation_done);
     }
     mycall_flush(c, &batch);
-    mycall_guard(c, a->ids, ended);
     if (ended) {
         mycall_run_ids(c, "DELETE FROM tbl_resume_point WHERE task IN ", a->ids, ended, "");
         mycall_run_ids(c, "DELETE FROM tbl_fed WHERE task IN ", a->ids, ended, "");
@@ -302,6 +310,7 @@ static void write_history(struct mycall *c, struct change *a, uint64_t first)
 static void change_all(struct mycall *c, void *args)
 {
     struct change *a = args;
+    guard_ends(c, a);
     read_statuses(c, a);
     uint64_t n = c->code ? 0 : decide(c, a);
     if (!n || c->code)

@@ -144,20 +144,23 @@ static void become_mysql(struct server *s)
 
 // A dead node is put out of the cluster after a second, not five: all commits wait for that. A node's log is
 // on the disk when the machine is well: that is enough when only processes are killed.
-static void add_node_lines(struct server *s, const char *cluster, const uint16_t ports[3])
+// The last one gives its data to those that join, if it is there: the others have their clients.
+static void add_node_lines(struct server *s, const char *cluster, const uint16_t ports[3], uint16_t last)
 {
     servers_add_lines(s,
                       "binlog_format=ROW\ninnodb_autoinc_lock_mode=2\ninnodb-flush-log-at-trx-commit=2\n"
                       "wsrep_on=ON\nwsrep_provider=" GALERA "\nwsrep_cluster_name=dtf\n"
                       "wsrep_cluster_address=gcomm://%s\nwsrep_sst_method=rsync\nwsrep_node_name=node%u\n"
-                      "wsrep_node_address=127.0.0.1:%u\nwsrep_sst_receive_address=127.0.0.1:%u\n",
-                      cluster, ports[0], ports[0], ports[2]);
-    servers_add_lines(s,
-                      "wsrep_provider_options=\"gmcast.listen_addr=tcp://127.0.0.1:%u;"
-                      "ist.recv_addr=127.0.0.1:%u;gcache.size=16M;evs.suspect_timeout=PT1S;"
-                      "evs.inactive_timeout=PT3S;evs.inactive_check_period=PT0.2S;"
-                      "evs.keepalive_period=PT0.3S;evs.install_timeout=PT3S\"\n",
-                      ports[0], ports[1]);
+                      "wsrep_node_address=127.0.0.1:%u\nwsrep_sst_receive_address=127.0.0.1:%u\n"
+                      "wsrep_sst_donor=node%u,\n",
+                      cluster, ports[0], ports[0], ports[2], last);
+    servers_add_lines(
+        s,
+        "wsrep_provider_options=\"gmcast.listen_addr=tcp://127.0.0.1:%u;"
+        "ist.recv_addr=127.0.0.1:%u;gcache.size=16M;evs.suspect_timeout=PT1S;"
+        "evs.inactive_timeout=PT2S;evs.inactive_check_period=PT0.1S;"
+        "evs.keepalive_period=PT0.2S;evs.join_retrans_period=PT0.2S;evs.install_timeout=PT2S\"\n",
+        ports[0], ports[1]);
 }
 
 void server_galera(struct server **nodes, size_t count)
@@ -173,7 +176,7 @@ void server_galera(struct server **nodes, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct server *s = create(i ? &galera_joins : &galera_first, NULL);
         become_mysql(s);
-        add_node_lines(s, cluster, ports[i]);
+        add_node_lines(s, cluster, ports[i], ports[count - 1][0]);
         if (i == 0) {
             add_init_file(s); // the others get it with the data
             s->first = "--wsrep-new-cluster";

@@ -90,9 +90,15 @@ static void what_cannot_be_opened_says_why(void **state)
         {"mysql://dtf:%%zz@h/dtf", NRPC_INVALID_ARGUMENT, "a broken escape"},
         {"mysql://dtf@h/dtf?tls=required", NRPC_INVALID_ARGUMENT, "parameter"},
         {"mysql://dtf@h/dtf?socket=/x", NRPC_INVALID_ARGUMENT, "either"},
+        {"mysql://dtf@h,i/dtf?socket=/x", NRPC_INVALID_ARGUMENT, "either"},
+        {"mysql://dtf:s3cret@h,i,h:3306/dtf", NRPC_INVALID_ARGUMENT, "named twice"},
+        {"mysql://dtf:s3cret@h,,i/dtf", NRPC_INVALID_ARGUMENT, "an empty host"},
+        {"mysql://dtf:s3cret@a,b,c,d,e,f,g,h,i/dtf", NRPC_INVALID_ARGUMENT, "hosts"},
+        {"mysql://dtf:s3cret@127.0.0.1:1,127.0.0.1:2/dtf", NRPC_UNAVAILABLE, "127.0.0.1:2 cannot be used"},
+        {"mysql://dtf:s3cret@127.0.0.1:%d,localhost:%d/dtf", NRPC_FAILED_PRECONDITION, "the user or the"},
     };
     for (size_t i = 0; i < LENGTH(refused); i++) {
-        snprintf(url, sizeof url, refused[i].format, server_port(server));
+        snprintf(url, sizeof url, refused[i].format, server_port(server), server_port(server));
         assert_refused(url, refused[i].code, refused[i].words);
     }
     assert_refused(NULL, NRPC_INVALID_ARGUMENT, "mysql://");
