@@ -50,8 +50,9 @@
 enum {
     STATE_QUEUE_HIGH = 20000, // fresh subtasks at which a task's generation is to pause (feed refuses beyond)
     STATE_QUEUE_LOW = STATE_QUEUE_HIGH / 2, // at which it goes on
-    STATE_QUEUE_BYTES_HIGH = 64 << 20,      // of their params, at which it is to pause likewise
+    STATE_QUEUE_BYTES_HIGH = 64 << 20,      // of their large params, at which it is to pause likewise
     STATE_QUEUE_BYTES_LOW = STATE_QUEUE_BYTES_HIGH / 2,
+    STATE_PARAM_LARGE = 4096,   // bytes; smaller ones are bounded by their number
     STATE_RESULTS_HIGH = 20000, // unread kept results at which a task's dispatch pauses
     // Params, or bodies and messages, after which a batch that is given out ends early.
     STATE_BATCH_BYTES = BUDGET_BATCH_BYTES,
@@ -127,7 +128,7 @@ struct state_progress {
 };
 
 struct state_queue {          // what of a task was never dispatched
-    uint64_t subtasks, bytes; // bytes: of their params
+    uint64_t subtasks, bytes; // bytes: of those of their params that are large
 };
 
 static inline bool state_queue_is_full(struct state_queue q)

@@ -122,7 +122,7 @@ static uint64_t lease_fresh(struct sq_call *c, struct leasing *l, struct sq_task
         struct sq_subtask *subtask = sq_subtask_get(c, t->id, t->cursor, &tile);
         if (!subtask || !lease_one(c, l, t, tile, subtask, t->cursor))
             break;
-        uint64_t bytes = l->works[l->count - 1].param.bytes;
+        uint64_t bytes = sq_queue_bytes(l->works[l->count - 1].param.bytes);
         t->queued_bytes -= bytes < t->queued_bytes ? bytes : t->queued_bytes;
     }
     return taken;

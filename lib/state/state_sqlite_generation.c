@@ -144,8 +144,9 @@ static bool may_feed(struct sq_call *c, const struct sq_task *t, uint64_t at, si
         return sq_fail(c, NRPC_RESOURCE_EXHAUSTED, "the queue of task %llu is full: %llu subtasks", id,
                        (unsigned long long)sq_fresh(t));
     if (fresh && state_queue_is_full(sq_queue(t)))
-        return sq_fail(c, NRPC_RESOURCE_EXHAUSTED, "the queue of task %llu is full: %llu bytes of parameters",
-                       id, (unsigned long long)t->queued_bytes);
+        return sq_fail(c, NRPC_RESOURCE_EXHAUSTED,
+                       "the queue of task %llu is full: %llu bytes of large parameters", id,
+                       (unsigned long long)t->queued_bytes);
     return true;
 }
 

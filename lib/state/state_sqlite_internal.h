@@ -143,7 +143,7 @@ struct sq_task {
     struct model_counters counters;
     uint64_t made;                  // subtasks its generator pushed, or that were fed
     uint64_t cursor;                // the first subtask that was never dispatched
-    uint64_t queued_bytes;          // of the params from there on
+    uint64_t queued_bytes;          // of the large params from there on
     uint64_t results, results_read; // the last position; that less what is kept
     int progress_percent;           // as the generator said last; -1
 
@@ -261,6 +261,11 @@ void sq_task_view(struct sq_call *c, const struct sq_task *t, struct state_view 
 static inline uint64_t sq_fresh(const struct sq_task *t)
 {
     return t->counters.generated + 1 - t->cursor;
+}
+
+static inline uint64_t sq_queue_bytes(size_t param_bytes) // as which it counts
+{
+    return param_bytes >= STATE_PARAM_LARGE ? param_bytes : 0;
 }
 
 static inline struct state_queue sq_queue(const struct sq_task *t)

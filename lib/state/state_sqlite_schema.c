@@ -61,11 +61,13 @@ static const char *const feeders =
     "CREATE TABLE feeder(task INTEGER PRIMARY KEY, lease INTEGER NOT NULL, until INTEGER NOT NULL);"
     "CREATE TRIGGER feeder_delete AFTER DELETE ON task BEGIN DELETE FROM feeder WHERE task = old.id; END";
 
-// Of a row of params that is partly dispatched all counts, until the queue is empty once.
+// As well as rows tell: those that are large on the average (a head has 8 bytes), and all of a row that is
+// partly dispatched; exact when the queue has been empty once.
 static const char *const queued_bytes =
     "ALTER TABLE task ADD COLUMN queued_bytes INTEGER NOT NULL DEFAULT 0;"
     "UPDATE task SET queued_bytes = (SELECT ifnull(sum(length(data) - 8 * count), 0) FROM params"
-    "  WHERE params.task = task.id AND first + count > cursor) WHERE phase <= 2 AND cursor <= generated";
+    "  WHERE params.task = task.id AND first + count > cursor"
+    "  AND length(data) >= (4096 + 8) * count) WHERE phase <= 2 AND cursor <= generated";
 
 static const char *const steps[] = {tables, births, blames, feeders, queued_bytes};
 const struct db_migrations state_migrations = {"state", steps, sizeof steps / sizeof *steps};

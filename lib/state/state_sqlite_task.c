@@ -186,7 +186,7 @@ void sq_task_append(struct sq_call *c, struct sq_task *t, const struct state_sub
     t->counters.generated += count;
     t->counters.queued += count;
     for (size_t i = 0; i < count; i++)
-        t->queued_bytes += subtasks[i].param.bytes;
+        t->queued_bytes += sq_queue_bytes(subtasks[i].param.bytes);
 }
 
 // ---- views

@@ -342,7 +342,7 @@ static void test_fields(void **state)
     close_place(&p);
 }
 
-// Each number of "fixed", "moving" and "queue" as another.
+// Each number of "fixed" and "moving" as another.
 static void test_numbers(void **state)
 {
     (void)state;
@@ -351,7 +351,7 @@ static void test_numbers(void **state)
     static const struct {
         const char *name;
         int count;
-    } rows[] = {{"fixed", 9}, {"moving", 26}, {"queue", 4}};
+    } rows[] = {{"fixed", 9}, {"moving", 26}};
     struct place p;
     size_t out = 0, all = 0;
     open_place(&p);

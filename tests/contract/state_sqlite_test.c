@@ -130,14 +130,20 @@ static void test_bad_places(void **state)
     remove_dir(&p);
 }
 
-static void feed_some(struct state *s, uint64_t from, size_t count, int *code, struct nrpc_status *st)
+static void feed_sized(struct state *s, uint64_t from, size_t count, size_t bytes, int *code,
+                       struct nrpc_status *st)
 {
-    static char data[1000];
+    static char data[5000];
     struct state_subtask batch[100];
     uint64_t fed;
     for (size_t i = 0; i < count; i++)
-        batch[i] = (struct state_subtask){{data, sizeof data}, 1000};
+        batch[i] = (struct state_subtask){{data, bytes}, 1000};
     *code = s->ops->feed(s, 1, from, batch, count, false, &fed, st);
+}
+
+static void feed_some(struct state *s, uint64_t from, size_t count, int *code, struct nrpc_status *st)
+{
+    feed_sized(s, from, count, 1000, code, st);
 }
 
 static uint64_t count_generated(struct state *s)
@@ -384,7 +390,7 @@ static void run_sql(const struct place *p, const char *sql)
 }
 
 // A file from before queues were counted in bytes: what waits is counted once. Of the row that is partly
-// dispatched (subtasks 33 to 64, of 1,000 bytes) all counts, until nothing waits.
+// dispatched (subtasks 33 to 45, of 5,000 bytes) all counts, until nothing waits.
 static void test_bytes_of_before(void **state)
 {
     (void)state;
@@ -394,22 +400,22 @@ static void test_bytes_of_before(void **state)
     int code;
     admit_fed(s);
     for (uint64_t fed = 0; fed < 300; fed += 100)
-        feed_some(s, fed, 100, &code, &st);
+        feed_sized(s, fed, 100, 5000, &code, &st);
     settle_by_new_node(s, 40);
-    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 260000"), 1);
+    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 1300000"), 1);
     s->ops->close(s);
     db_close(p.db);
     run_sql(&p, "ALTER TABLE task DROP COLUMN queued_bytes;"
                 "UPDATE schema_version SET version = version - 1 WHERE store = 'state'");
     s = open_place(&p);
-    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 268000"), 1);
+    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 1340000"), 1);
     for (int i = 0; i < 6; i++)
         settle_by_new_node(s, 40);
-    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 28000"), 1);
+    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 140000"), 1);
     settle_by_new_node(s, 20);
     assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 0"), 1);
-    feed_some(s, 300, 100, &code, &st);
-    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 100000"), 1);
+    feed_sized(s, 300, 100, 5000, &code, &st);
+    assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 500000"), 1);
     discard(&p, s);
 }
 

@@ -44,7 +44,7 @@ local function admit(t, param)
     t.version = microseconds() -- no version comes again, whatever the store has lost
     t.results = again == 1 and t.version or 0
     t.results_read = t.results
-    t.bytes, t.bytes_cursor, t.bytes_generated, t.own = 0, 0, 0, 0
+    t.bytes, t.own = 0, 0
     t.segment, t.base = 1, 1 -- the base is a segment that is settled
     task_enter(t)
     t.claim_before, t.changed = nil, true

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- claim.lua: gives an owner tasks to generate.
 -- arguments: owner, until, max
--- returns: for each {task, fence, made, fresh, bytes of these, deadline, whether it is due, param, checkpoint or nil};
---   FAILED_PRECONDITION: not verified
+-- returns: for each {task, fence, made, fresh, bytes of the large ones of these, deadline, whether it is due, param,
+--   checkpoint or nil}; FAILED_PRECONDITION: not verified
 if not is_verified() then
     return fail(FAILED_PRECONDITION, UNVERIFIED)
 end

@@ -29,7 +29,7 @@ if new > 0 and fresh(t) >= QUEUE_HIGH then
     return fail(RESOURCE_EXHAUSTED, 'the queue of task %s is full: %.0f subtasks', id, fresh(t))
 end
 if new > 0 and queue_full(t) then
-    return fail(RESOURCE_EXHAUSTED, 'the queue of task %s is full: %.0f bytes of parameters', id, t.bytes)
+    return fail(RESOURCE_EXHAUSTED, 'the queue of task %s is full: %.0f bytes of large parameters', id, t.bytes)
 end
 t.changed, t.done = true, finish
 for first = known, batch.count - 1, SEGMENT_SUBTASKS do

@@ -18,10 +18,9 @@ local function lease(tile, g, mask, want)
         local fits = pieces_limit(value, mask, to.room)
         mask = fits ~= 0 and fits or mask -- none: pieces_cut says what is wrong
     end
-    local bytes
-    value, bytes = pieces_cut(t, tile.n, value, mask)
-    if g.state == FRESH then
-        t.bytes = math.max(t.bytes - bytes, 0)
+    value = pieces_cut(t, tile.n, value, mask)
+    if g.state == FRESH and t.bytes > 0 then
+        t.bytes = math.max(t.bytes - pieces_large(value), 0)
     end
     local part, count = group_split(tile, g, mask), count_bits(mask)
     part.state, part.node, part.attempt, part.due = LEASED, to.node, g.attempt + 1, NOW + g.timeout + LEASE_SPARE_MS

@@ -27,7 +27,7 @@ local QUEUE_HIGH, QUEUE_LOW, RESULTS_HIGH, LOSSES_MAX, BATCH_BYTES = 20000, 1000
 local QUEUE_BYTES_HIGH = 67108864
 local QUEUE_BYTES_LOW = QUEUE_BYTES_HIGH / 2
 local LEASE_SPARE_MS, READY_TILES = 30000, 32
-local LARGE_PARAM = 4096 -- bytes: it is a value of its own
+local LARGE_PARAM = 4096 -- bytes: it is a value of its own, and the queue is bounded by it
 local ATTEMPTS_ANEW = 100000 -- apart, for each time that a task was damaged
 local SEGMENT_SUBTASKS, SEGMENT_MS, SEGMENTS_MAX = 500, 1000, 64
 
@@ -183,13 +183,15 @@ local MOVING = {'phase', 'paused', 'outcome', 'version', 'owner_until', 'fence',
                 'failed', 'timed_out', 'cancelled', 'retried', 'redispatched', 'running', 'queued', 'done', 'made',
                 'cursor', 'results', 'results_read', 'percent', 'segment', 'base', 'checkpoint', 'base_checkpoint', 'epoch'}
 local COUNTERS = {'generated', 'succeeded', 'failed', 'timed_out', 'cancelled', 'retried', 'redispatched'}
--- A third, "queue": bytes of what is fresh, as of this cursor and this many generated; whether some of its parameters
--- may be values of their own. Programs from before it leave it as it is; it does not count then.
-local QUEUE = {'bytes', 'bytes_cursor', 'bytes_generated', 'own'}
+-- A task that has had large parameters has a third, "queue": bytes of those that are fresh, as of this cursor and this
+-- many generated; whether some may be values of their own. Programs from before it leave it as it is; it does not count
+-- then.
+local QUEUE = '<dddB'
+local QUEUE_BYTES = 25
 
 -- What the numbers of a task or a segment must lie within; 0 and NEVER if not said.
 local LEAST = {tolerated = -1, percent = -1, phase = GENERATING, cursor = 1, segment = 1, base = 1}
-local MOST = {keep = 1, fed = 1, closing = 1, paused = 1, done = 1, own = 1, phase = CLOSED, outcome = OUTCOME_DROPPED, percent = 100,
+local MOST = {keep = 1, fed = 1, closing = 1, paused = 1, done = 1, phase = CLOSED, outcome = OUTCOME_DROPPED, percent = 100,
               priority = U32_MAX, max_retries = U32_MAX, backoff = U32_MAX, max_running = U32_MAX, segment = U32_MAX,
               generated = 1e14}
 
@@ -275,9 +277,19 @@ local function task_sum(type_name, group, fixed)
     return redis.sha1hex(type_name .. '\0' .. group .. '\0' .. fixed)
 end
 
--- Of what is not known nothing is: it is not waited for, and the claim is placed anew.
+-- What is not known is not waited for: then the claim is placed anew.
 local function queue_read(t, row)
-    numbers_read(row or '0 0 0 0', QUEUE, t, t.id, 't:' .. t.id, 'queue')
+    if not row then
+        t.bytes, t.own = 0, 0
+        return task_enter(t)
+    end
+    if #row ~= QUEUE_BYTES then
+        damaged(t.id, 't:%s, field "queue": %d bytes are no count', t.id, #row)
+    end
+    t.bytes, t.bytes_cursor, t.bytes_generated, t.own = unpack_(QUEUE, row)
+    if not (t.bytes >= 0 and t.bytes <= NEVER and t.own <= 1) then
+        damaged(t.id, 't:%s, field "queue" makes no sense', t.id)
+    end
     local is_known = t.bytes_cursor == t.cursor and t.bytes_generated == t.generated
     t.bytes = is_known and t.bytes or 0
     task_enter(t)
@@ -436,9 +448,10 @@ end
 
 local function task_write(t)
     local key = P .. 't:' .. t.id
-    if t.bytes_cursor ~= t.cursor or t.bytes_generated ~= t.generated then
-        t.bytes_cursor, t.bytes_generated = t.cursor, t.generated
-        call('HSET', key, 'moving', numbers_write(MOVING, t), 'queue', numbers_write(QUEUE, t))
+    if (t.bytes_cursor or t.own == 1 or t.bytes > 0) and
+        (t.bytes_cursor ~= t.cursor or t.bytes_generated ~= t.generated) then
+        call('HSET', key, 'moving', numbers_write(MOVING, t), 'queue',
+             pack(QUEUE, t.bytes, t.cursor, t.generated, t.own))
     else
         call('HSET', key, 'moving', numbers_write(MOVING, t))
     end
@@ -709,9 +722,9 @@ local function own_get(t, n, bit_at, length)
     return pack('<BBI4I4', bit_at, 1, length, length) .. value
 end
 
--- The pieces of tile n with just the subtasks in the mask, and how many bytes their parameters are.
+-- The pieces of tile n with just the subtasks in the mask.
 local function pieces_cut(t, n, value, mask)
-    local out, at, all, seen, sum = {}, 1, true, 0, 0
+    local out, at, all, seen = {}, 1, true, 0
     while at <= #value do
         local first, count, bytes = unpack_(PIECE, value, at)
         local is_own = count == OWN
@@ -725,19 +738,15 @@ local function pieces_cut(t, n, value, mask)
         if is_own then
             all = false
             if band(piece, mask) ~= 0 then
-                local length = unpack_('<I4', value, lengths)
-                out[#out + 1] = own_get(t, n, first, length)
-                sum = sum + length
+                out[#out + 1] = own_get(t, n, first, unpack_('<I4', value, lengths))
             end
         elseif band(piece, mask) == piece then
-            sum = sum + bytes
             out[#out + 1] = string.sub(value, lengths - PIECE_BYTES, at - 1)
         else
             all = false
             for i = 0, count - 1 do
                 local length = unpack_('<I4', value, lengths + 4 * i)
                 if band(mask, lshift(1, first + i)) ~= 0 then
-                    sum = sum + length
                     out[#out + 1] = pack('<BBI4I4', first + i, 1, length, length) ..
                         string.sub(value, body, body + length - 1)
                 end
@@ -748,7 +757,21 @@ local function pieces_cut(t, n, value, mask)
     if band(seen, mask) ~= mask then
         damaged(t.id, 'p:%s, field "%s": parameters are missing', t.id, n)
     end
-    return all and value or table.concat(out), sum
+    return all and value or table.concat(out)
+end
+
+-- Bytes of the large ones among the parameters that were cut out.
+local function pieces_large(value)
+    local at, sum = 1, 0
+    while at <= #value do
+        local _, count, bytes = unpack_(PIECE, value, at)
+        for i = 0, count - 1 do
+            local length = unpack_('<I4', value, at + PIECE_BYTES + 4 * i)
+            sum = sum + (length >= LARGE_PARAM and length or 0)
+        end
+        at = at + PIECE_BYTES + 4 * count + bytes
+    end
+    return sum
 end
 
 -- The lowest of the mask whose params reach `room` bytes, or all.
@@ -833,11 +856,22 @@ local function pieces_own(t, n, batch, at, bit_at, count)
     return table.concat(out)
 end
 
+local function batch_large(batch, first, last)
+    local sum = 0
+    for i = first, last - 1 do
+        local length = unpack_('<I4', batch.lengths, 4 * i + 1)
+        sum = sum + (length >= LARGE_PARAM and length or 0)
+    end
+    return sum
+end
+
 -- Queues a batch from its subtask `first` up to `last` (the first is 0, the last is not included) at the end, as
 -- part of segment n.
 local function task_append(t, batch, first, last, n)
     local at, seq = first, t.generated
-    local own = first < last and batch.longest >= LARGE_PARAM and own_begin()
+    local has_large = first < last and batch.longest >= LARGE_PARAM
+    local own = has_large and own_begin()
+    t.bytes = t.bytes + (has_large and batch_large(batch, first, last) or 0)
     while at < last do
         local number, bit_at = math.floor(seq / 32), seq % 32
         local count = math.min(32 - bit_at, last - at)
@@ -850,7 +884,7 @@ local function task_append(t, batch, first, last, n)
         end
         batch_groups(t, tile.groups, batch, at, bit_at, count, n)
         call('HSET', P .. 'p:' .. t.id, number, piece)
-        tile.changed, t.bytes = true, t.bytes + to - from
+        tile.changed = true
         at, seq = at + count, seq + count
     end
     local added = last - first

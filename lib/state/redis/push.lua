@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- push.lua: queues what a generator made, with its checkpoint, in one step.
 -- arguments: task, fence, at, done, percent, whether there is a checkpoint, checkpoint, batch
--- returns: fresh subtasks, bytes of their params; NOT_FOUND, ABORTED
+-- returns: fresh subtasks, bytes of their large params; NOT_FOUND, ABORTED
 local id, fence, at, over, percent = text(), number(), number(), number(), number()
 local has_checkpoint, checkpoint = number(), text()
 local batch, t = batch_read(), task_find(id)
