@@ -120,6 +120,15 @@ static void insert_events(struct mycall *c, struct create *a, uint64_t first_id,
     mycall_flush(c, &records_mysql_events);
 }
 
+// Or another node of a Galera cluster took the number, and our lock: then the next statement finds the
+// transaction aborted, and it begins anew.
+static void fail_gone_back(struct mycall *c, uint64_t id)
+{
+    mycall_number(c, 0, "SELECT next_id FROM tbl_counter WHERE name = $t", TASK_COUNTER);
+    mycall_fail(c, NRPC_DATA_LOSS, "the records have gone back in time: number %llu was given before",
+                (unsigned long long)id);
+}
+
 static void create_all(struct mycall *c, void *args)
 {
     struct create *a = args;
@@ -134,8 +143,7 @@ static void create_all(struct mycall *c, void *args)
     if (n) {
         uint64_t id = mycall_take_numbers(c, TASK_COUNTER, n), given = atomic_load(&c->records->task_given);
         if (id <= given)
-            mycall_fail(c, NRPC_DATA_LOSS, "the records have gone back in time: number %llu was given before",
-                        (unsigned long long)id);
+            fail_gone_back(c, id);
         insert_tasks(c, a, id);
         insert_events(c, a, id, mycall_take_numbers(c, EVENT_COUNTER, n));
     }
