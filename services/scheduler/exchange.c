@@ -288,7 +288,7 @@ static void shorten_leases(struct scheduler *s, const struct offers *all, int64_
         n->leased_until_ms = until_ms;
         renewals[count++] = (struct state_renewal){n->id, until_ms, true};
     }
-    (void)scheduler_renew(s, renewals, count);
+    (void)leases_extend(s, renewals, count);
 }
 
 // Leases what was decided, many nodes in one call of the store.

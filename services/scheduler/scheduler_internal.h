@@ -69,8 +69,14 @@ static inline int64_t scheduler_poll_ms(const struct scheduler *s)
 {
     return s->env->node_lease_ms / 3;
 }
-// Renews leases; drops the nodes that have none.
-int scheduler_renew(struct scheduler *s, const struct state_renewal *renewals, size_t count);
+
+// Leases of nodes (leases.c). Extends these; drops the nodes that have none.
+int leases_extend(struct scheduler *s, const struct state_renewal *renewals, size_t count);
+void leases_renew(struct scheduler *s, int64_t now_ms); // of all that were heard of
+void leases_sweep(struct scheduler *s,
+                  int64_t now_ms); // removes those that were not; if this scheduler leads
+// The roles' time may jump with the clock that it follows.
+void leases_notice_jump(struct scheduler *s, int64_t now_ms);
 
 // A node's call arrived: does what it says, then answers or parks it.
 void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms);

@@ -44,7 +44,7 @@ ROWS
 lib='base/ dtf/v1/ model/ sched/ nrpc/ state/ records/ plugin/ embedded/db.h dtf.h'
 roles='manager/manager.h generator/generator.h scheduler/scheduler.h collector/collector.h executor/executor.h'
 
-system='assert ctype dirent dlfcn endian errno fcntl ftw getopt inttypes limits locale math netdb poll pthread pwd sched setjmp
+system='assert ctype dirent dlfcn endian errno fcntl ftw getopt inttypes limits locale math netdb poll pthread pwd sched semaphore setjmp
 signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings syslog termios time unistd
 uthash utlist wchar'
 
