@@ -117,7 +117,7 @@ static void deepen_backlog(nng_stream_listener *listener)
             struct sockaddr any;
             struct sockaddr_in in;
             struct sockaddr_in6 in6;
-        } own;
+        } own = {0};
         int listens = 0;
         socklen_t size = sizeof listens, own_size = sizeof own;
         if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens ||

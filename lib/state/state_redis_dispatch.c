@@ -239,7 +239,7 @@ int rs_lease(struct state *s, int64_t now_ms, struct state_taker *takers, size_t
     for (size_t i = 0; i < count; i++)
         prepare(&takers[i], a, st);
     for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        size_t chosen[TAKERS_MAX], at = 0, n;
+        size_t chosen[TAKERS_MAX] = {0}, at = 0, n;
         while ((n = choose(shard, takers, count, round.asked == 1, &at, chosen)) > 0) {
             size_t answered = lease_some(shard, takers, leased, chosen, n, now_ms, a, st);
             at = answered < n ? chosen[answered] : at;

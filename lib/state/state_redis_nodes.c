@@ -168,7 +168,7 @@ static int add_to_all(struct rs_store *store, struct adding *w, struct nrpc_stat
     struct rs_round round = rs_round(&store->state, st);
     struct rs_shard *first = rs_next(&round);
     int code = first ? add_to(first, w, st) : rs_round_end(&round);
-    for (int i = 0; code == NRPC_OK && !w->id && i < TRIES; i++) {
+    for (int i = 0; first && code == NRPC_OK && !w->id && i < TRIES; i++) {
         code = reserve_numbers(store, w, st);
         if (code == NRPC_OK)
             code = add_to(first, w, st);

@@ -156,7 +156,7 @@ static void lease_to(struct sq_call *c, struct state_taker *to)
         to->left[i] = 0;
         wanted += to->code ? 0 : pick_size(c, &to->picks[i]);
     }
-    if (to->code || c->code)
+    if (to->code || !to->left)
         return;
     to->budget.bytes = to->budget.bytes ? to->budget.bytes : STATE_BATCH_BYTES;
     struct leasing l = {.node = (uint32_t)to->node, .now_ms = c->now_ms, .budget = &to->budget};

@@ -208,7 +208,7 @@ static void return_one(struct sq_call *c, const struct sq_lease *l, void *user)
 static void give_stops(struct sq_call *c, struct sq_list *stops, struct state_holding *holding)
 {
     sq_list_sort(stops);
-    if (stops->count) {
+    if (holding && stops->count) {
         holding->stops = sq_out(c, stops->count, sizeof *holding->stops);
         if (holding->stops)
             memcpy(holding->stops, stops->ids, stops->count * sizeof *holding->stops);

@@ -58,7 +58,7 @@ static int teardown(void **state)
 
 static uint64_t settled_by(int i)
 {
-    struct dtf_node_info info;
+    struct dtf_node_info info = {0};
     assert_true(find_node(i, &info));
     return info.settled;
 }

@@ -292,7 +292,8 @@ static void *check_once(void *arg)
 {
     struct nrpc_status own;
     struct records *r = arg;
-    while (r->ops->check(r, &own) && strstr(own.text, "in use")) // until it was the one that has the connection
+    while (r->ops->check(r, &own) &&
+           strstr(own.text, "in use")) // until it was the one that has the connection
         ;
     return NULL;
 }
