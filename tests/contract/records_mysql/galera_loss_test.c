@@ -130,7 +130,8 @@ static void assert_stays(struct records *r)
     struct nrpc_status st;
     struct records_new_task t = records_seed_task("x", NULL, 1);
     int64_t until_ms = clock_now_ms() + WITHIN_MS;
-    while (admin_number(nodes[1], "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
+    while (admin_number(nodes[1], "SET STATEMENT wsrep_sync_wait = 0 FOR "
+                                  "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
                                   "WHERE VARIABLE_NAME = 'wsrep_cluster_size'") < NODES) {
         if (clock_now_ms() > until_ms)
             fail_msg("the node has not come back");

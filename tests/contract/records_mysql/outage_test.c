@@ -292,8 +292,7 @@ static void *check_once(void *arg)
 {
     struct nrpc_status own;
     struct records *r = arg;
-    while (r->ops->check(r, &own) &&
-           strstr(own.text, "in use")) // until it was the one that has the connection
+    while (r->ops->check(r, &own) && strstr(own.text, "in use")) // until the connection was its own
         ;
     return NULL;
 }
