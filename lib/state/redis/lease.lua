@@ -27,9 +27,9 @@ local function lease(tile, g, mask, want)
     t.queued, t.running = t.queued - count, t.running + count
     node_count(to.node, count, 0)
     to.room = to.room - #value
-    for _, field in ipairs({t.id, t.type, tile.n, mask, part.attempt, g.timeout, value}) do
-        to.out[#to.out + 1] = field
-    end
+    local out, at = to.out, #to.out
+    out[at + 1], out[at + 2], out[at + 3], out[at + 4] = t.id, t.type, tile.n, mask
+    out[at + 5], out[at + 6], out[at + 7] = part.attempt, g.timeout, value
     return count
 end
 

@@ -35,23 +35,27 @@ local function many(t, n, attempt, node, session, args)
         return 0
     end
     t.changed, tile.changed, t.hints = true, true, bor(t.hints, HINT_SETTLED)
-    local at = 1
+    if settled == mask then
+        t.used_us = t.used_us + run_us
+        if t.keep == 0 then
+            return settled
+        end
+    end
+    local at, kept = 1, t.keep == 1 and #segments or 0
     for i = 1, #places do
         local place = lshift(1, string.byte(places, i))
         local length = #lengths > 0 and unpack_('<I4', lengths, 4 * i - 3) or 0
         if settled ~= mask and band(settled, place) ~= 0 then
             t.used_us = t.used_us + unpack_('<i8', times, 8 * i - 7)
         end
-        for _, part in ipairs(t.keep == 1 and segments or {}) do
+        for k = 1, kept do
+            local part = segments[k]
             if band(part[1], place) ~= 0 then
                 item_keep('r:', t, part[2], '', string.sub(items, at, at + length - 1))
                 t.results, t.hints = t.results + 1, bor(t.hints, HINT_RESULTS)
             end
         end
         at = at + length
-    end
-    if settled == mask then
-        t.used_us = t.used_us + run_us
     end
     return settled
 end
