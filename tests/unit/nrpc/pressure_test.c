@@ -403,6 +403,31 @@ static void test_the_dead_are_found(void **state)
     die_silently(10);
 }
 
+// A call that may wait quietly does not make the server be asked; beside one that may not, it is.
+static void test_quiet_calls(void **state)
+{
+    (void)state;
+    struct host h;
+    struct count quiet = {0}, other = {0};
+    Soak__Item q = SOAK__ITEM__INIT;
+    const struct nrpc_channel_options o = {.keepalive_ms = 200, .keepalive_timeout_ms = 300};
+    const struct nrpc_call_options may_wait = {.quiet_ms = 60000};
+    open_host(&h, NRPC_POOLED, NULL, &o, 0);
+    soak_soak_park_async(h.channel, &may_wait, &q, done, &quiet);
+    WAIT_FOR(h.parked_count == 1);
+    proxy_stall(h.proxy, true);
+    int64_t start_ms = clock_now_ms();
+    WAIT_FOR(clock_now_ms() - start_ms > 1500);
+    assert_int_equal(quiet.ok + quiet.failed, 0);
+    soak_soak_park_async(h.channel, NULL, &q, done, &other);
+    start_ms = clock_now_ms();
+    WAIT_FOR(other.failed == 1 && quiet.failed == 1);
+    assert_in_range(clock_now_ms() - start_ms, 290, 10000); // it is asked, and given the time to answer
+    assert_int_equal(quiet.last_code, NRPC_UNAVAILABLE);
+    proxy_stall(h.proxy, false);
+    close_host(&h);
+}
+
 // ---- peers that do not keep to the protocol
 
 static long resident_kib(void)
@@ -584,6 +609,7 @@ int main(void)
         cmocka_unit_test(test_requests_that_are_held),
         cmocka_unit_test(test_bytes_are_signs_of_life),
         cmocka_unit_test(test_the_dead_are_found),
+        cmocka_unit_test(test_quiet_calls),
         cmocka_unit_test(test_false_acknowledgements),
         cmocka_unit_test(test_too_many_details),
         cmocka_unit_test(test_answers_over_the_clients_limit),

@@ -206,6 +206,67 @@ static void test_turns(void **state)
     sched_destroy(s);
 }
 
+// Subtasks that take as long as a whole turn, one a pick: a task keeps the turn that it is given, while it
+// has some and fits; nobody gets more by it.
+static void test_turns_over_picks(void **state)
+{
+    (void)state;
+    enum { TURN = 8, ROUNDS = 50, TASKS = 3 };
+    struct sched *s = sched_create();
+    uint64_t task = 0, last = 0, got[TASKS + 1] = {0};
+    for (uint64_t id = 1; id <= TASKS; id++) {
+        set(s, id, 10000, 0, 0);
+        sched_used(s, id, 32, 32 * 1000000);
+    }
+    sched_set_turn(s, TURN);
+    for (int i = 0; i < ROUNDS * TASKS; i++) {
+        last = 0;
+        for (int k = 0; k < TURN; k++) {
+            assert_int_equal(pick(s, 1, &task), 1);
+            assert_true(!last || task == last);
+            got[task]++;
+            last = task;
+        }
+    }
+    for (uint64_t id = 1; id <= TASKS; id++)
+        assert_in_range(got[id], (ROUNDS - 1) * TURN, (ROUNDS + 1) * TURN);
+    assert_int_equal(pick(s, 1, &last), 1); // who has the turn goes, or has nothing more
+    sched_remove_task(s, last);
+    assert_int_equal(pick(s, 1, &task), 1);
+    assert_true(task != last);
+    set(s, task, 0, 0, 0);
+    last = task;
+    assert_int_equal(pick(s, 1, &task), 1);
+    assert_true(task != last);
+    sched_set_turn(s, 1);
+    assert_int_equal(pick(s, 1, &last), 1);
+    sched_destroy(s);
+}
+
+// Told whenever more may go than before, and only then.
+static void test_news(void **state)
+{
+    (void)state;
+    struct sched *s = sched_create();
+    uint64_t news = sched_news(s);
+    assert_true(news != 0);
+    set(s, 1, 5, 0, 0);
+    assert_true(sched_news(s) != news);
+    news = sched_news(s);
+    assert_int_equal(pick(s, 2, NULL), 2);
+    set(s, 1, 3, 2, 0);
+    set(s, 1, 0, 0, 0);
+    assert_true(sched_news(s) == news);
+    sched_unpick(s, 1, 1, 1);
+    assert_true(sched_news(s) != news);
+    news = sched_news(s);
+    sched_rest(s, 1, true);
+    assert_true(sched_news(s) == news);
+    sched_rest(s, 1, false);
+    assert_true(sched_news(s) != news);
+    sched_destroy(s);
+}
+
 static uint32_t pick_ahead(struct sched *s, uint32_t want, int64_t wait_us)
 {
     struct sched_pick p[64];
@@ -335,6 +396,8 @@ int main(void)
         cmocka_unit_test(test_unpick_ready),
         cmocka_unit_test(test_cost_correction),
         cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_turns_over_picks),
+        cmocka_unit_test(test_news),
         cmocka_unit_test(test_ahead),
         cmocka_unit_test(test_ahead_in_turn),
         cmocka_unit_test(test_many_tasks),
