@@ -171,8 +171,10 @@ static void know_all(struct collector *c, const struct mail *mails)
     uint64_t *tasks = NULL;
     size_t count = 0, capacity = 0;
     for (const struct mail *m = mails; m; m = m->next) {
+        if (m->kind != MAIL_RESULTS)
+            continue;
         const Dtf__V1__ExchangeRequest *r = ((const struct exchange *)m)->request;
-        for (size_t i = 0; m->kind == MAIL_RESULTS && i < r->n_results && count < KNOW_MAX; i++)
+        for (size_t i = 0; i < r->n_results && count < KNOW_MAX; i++)
             if (!known_find(c, r->results[i]->task_id)) {
                 mem_grow(&tasks, &capacity, count + 1, sizeof *tasks);
                 tasks[count++] = r->results[i]->task_id;
