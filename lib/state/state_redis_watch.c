@@ -117,15 +117,17 @@ static bool hear_all(struct rs_shard *shard, redisContext *c)
     }
 }
 
+// Also to a channel that carries nothing, so that others see which format this program knows (lib.lua).
 static int subscribe(struct rs_shard *shard, redisContext **out, struct nrpc_status *st)
 {
-    char channel[40];
+    char channel[40], format[40];
     int length = snprintf(channel, sizeof channel, "%s:hints", shard->prefix);
+    int format_length = snprintf(format, sizeof format, "%s:format%d", shard->prefix, STATE_REDIS_FORMAT);
     redisReply *reply;
     if (redis_link_connect(shard->link, out, st))
         return st->code;
-    int code = redis_command_on(shard->link, *out, 2, (const char *[]){"SUBSCRIBE", channel},
-                                (size_t[]){9, (size_t)length}, &reply, st);
+    int code = redis_command_on(shard->link, *out, 3, (const char *[]){"SUBSCRIBE", channel, format},
+                                (size_t[]){9, (size_t)length, (size_t)format_length}, &reply, st);
     if (reply)
         freeReplyObject(reply);
     if (code) {

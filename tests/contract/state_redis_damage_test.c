@@ -237,6 +237,7 @@ static void open_place(struct place *p)
     must(p, state_redis_open(&(struct state_redis_options){.urls = &url, .url_count = 1}, &p->s, &p->st));
     p->ops = p->s->ops;
     p->ops->watch(p->s, hear, NULL);
+    ask("HSET dtf:{0}:meta format 3");
     must(p, p->ops->verify(p->s, p->ops->incarnation(p->s, &verified), NULL, 0, &p->st));
     register_node(p);
 }

@@ -6,15 +6,19 @@
 #include "servers/servers.h"
 #include "state/state_redis.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
-enum { LARGE = 5000, LARGEST = 256 << 10, COUNT = 40, TILES = 2 };
+enum { LARGE = 5000, LARGEST = 256 << 10, COUNT = 40, TILES = 2, DEADLINE_MS = 20000 };
 
 struct place {
     struct server *server;
@@ -72,6 +76,7 @@ static int setup(void **state)
                            .deadline_ms = CLOCK_NEVER,
                            .policy = {.max_retries = 0, .tolerated_failures = -1}};
     must(p, p->ops->admit(p->s, &t, 1, &p->st));
+    number(p, "HSET dtf:{0}:meta format 3");
     *state = p;
     return 0;
 }
@@ -181,20 +186,67 @@ static void test_values_go(void **state)
     assert_int_equal(number(p, "EXISTS dtf:{0}:p:1"), 0);
 }
 
-// Tasks that a program from before has admitted and filled, over a server that goes on: large parameters stay
-// as it knows them, until all have had to say hello again. What lies there is read as it is.
+static void hear(void *user, const struct state_hint *h)
+{
+    (void)user;
+    (void)h;
+}
+
+static void wait_alone(struct place *p, bool alone)
+{
+    int64_t until_us = clock_mono_us() + DEADLINE_MS * 1000;
+    while ((number(p, "HEXISTS dtf:{0}:meta alone") == 1) != alone) {
+        if (clock_mono_us() > until_us)
+            fail_msg("after %d ms it is not seen who listens", DEADLINE_MS);
+        usleep(5000);
+    }
+}
+
+// A program from before, as far as it can be seen: it hears the hints.
+static int listen_as_before(struct place *p)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    static const char word[] = "SUBSCRIBE dtf:{0}:hints\r\n";
+    char answer[200];
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    to.sin_port = htons((uint16_t)strtoul(strrchr(server_url(p->server), ':') + 1, NULL, 10));
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_true(write(fd, word, sizeof word - 1) == sizeof word - 1 && read(fd, answer, sizeof answer) > 0);
+    return fd;
+}
+
+// As if nobody but programs that know the format had been there for long.
+static void age(struct place *p)
+{
+    wait_alone(p, true);
+    number(
+        p,
+        "EVAL \"return redis.call('HSET', KEYS[1], 'alone', redis.call('HGET', KEYS[1], 'epoch') .. ' 1')\" "
+        "1 dtf:{0}:meta");
+}
+
+// While a program from before is there, and for a while after, large parameters stay as it knows them. What
+// lies there is read as it is.
 static void test_form_of_before(void **state)
 {
     struct place *p = *state;
-    number(p, "HDEL dtf:{0}:meta own");
+    number(p, "HSET dtf:{0}:meta format 2");
     assert_true(claim(p));
-    push(p, 10, LARGE);
+    push(p, 4, LARGE); // nobody listens
+    p->ops->watch(p->s, hear, NULL);
+    wait_alone(p, true);
+    push(p, 2, LARGE); // not long enough
+    age(p);
+    int fd = listen_as_before(p);
+    push(p, 2, LARGE); // seen at once
+    wait_alone(p, false);
+    close(fd);
+    wait_alone(p, true);
+    push(p, 2, LARGE); // its time begins anew
     assert_int_equal(number(p, "HLEN dtf:{0}:p:1"), 1);
     assert_int_equal(number(p, "HGET dtf:{0}:meta format"), 2);
     number(p, "HDEL dtf:{0}:t:1 queue");
-    number(p, "HSET dtf:{0}:meta run_id before");
-    p->ops->close(p->s);
-    open_well(p);
+    age(p);
     struct state_queue queue = push(p, 20, LARGE);
     assert_true(queue.subtasks == 30 && queue.bytes == 10 * LARGE); // what is known of it
     assert_int_equal(number(p, "HLEN dtf:{0}:p:1"), 1 + 10);

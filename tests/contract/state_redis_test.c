@@ -32,7 +32,10 @@ static struct state *open_fresh(void *user)
     char answer[64];
     for (size_t i = 0; i < c->count; i++)
         server_ask(c->servers[i], "FLUSHALL", answer, sizeof answer);
-    return open_cluster(c);
+    struct state *s = open_cluster(c);
+    if (c->count == 1) // the others keep to the form of programs from before
+        server_ask(c->servers[0], "HSET dtf:{0}:meta format 3", answer, sizeof answer);
+    return s;
 }
 
 static struct state *reopen(void *user, struct state *s)

@@ -165,6 +165,10 @@ static void start(void)
         server_ask(site.redis, "CONFIG SET slowlog-log-slower-than 20000", answer, sizeof answer);
     }
     start_coordinator();
+    if (options.cluster) { // as after a minute without older programs
+        char answer[100];
+        server_ask(site.redis, "HSET dtf:{0}:meta format 3", answer, sizeof answer);
+    }
     if (dtf_client_open(site.listen, &site.client, &st))
         die("client", &st);
 }

@@ -33,8 +33,7 @@ if row[1] == run_id and format >= 2 then
     return done(row[2])
 end
 local epoch = string.format('%.0f', math.max(microseconds(), (whole(row[2]) or 0) + 1))
--- Whoever was connected has lost it: from now on older programs can be refused by the format.
-call('HSET', P .. 'meta', 'run_id', run_id, 'epoch', epoch, 'format', math.max(format, 2), 'own', 1)
+call('HSET', P .. 'meta', 'run_id', run_id, 'epoch', epoch, 'format', math.max(format, 2))
 call('ZUNIONSTORE', P .. 'nodes_past', 2, P .. 'nodes_past', P .. 'nodes', 'AGGREGATE', 'MAX')
 call('DEL', P .. 'nodes')
 -- Numbers of the reserve may have been given since.

@@ -16,7 +16,7 @@ local P, NOW = KEYS[1] .. ':', tonumber(ARGV[2])
 -- Numbers that C has too: base/status.h, model/task.h, state/state.h.
 local NOT_FOUND, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE = 5, 8, 9, 10, 11
 local GENERATING, DRAINING, STOPPING, CLOSING, CLOSED = 1, 2, 3, 4, 5
-local FORMAT = '3' -- STATE_REDIS_FORMAT
+local FORMAT, FORMAT_MS = '3', 60000 -- STATE_REDIS_FORMAT; for how long nobody else must have listened
 local PHASES = {'generating', 'draining', 'stopping', 'closing', 'closed'}
 local OUTCOME_COMPLETED, OUTCOME_FAILED, OUTCOME_DROPPED = 1, 3, 5
 local SUCCESS, FAILURE, TIMEOUT, CANCELLED, LOST = 1, 2, 3, 4, 5
@@ -78,6 +78,15 @@ local function is_verified()
 end
 
 local UNVERIFIED = 'the state is being compared with the records'
+
+-- Whether all who listen here know this format (each says so by listening to a channel that carries nothing), and since
+-- when that was so at every look since the server began anew; nil: not yet.
+local function format_alone()
+    local listen = call('PUBSUB', 'NUMSUB', KEYS[1] .. ':hints', KEYS[1] .. ':format' .. FORMAT)
+    local row = call('HMGET', P .. 'meta', 'epoch', 'alone')
+    local epoch, since = string.match(row[2] or '', '^(%d+) (%d+)$')
+    return listen[4] > 0 and listen[4] == listen[2], epoch and epoch == row[1] and tonumber(since) or nil
+end
 
 -- Before a script that frees more than it takes: Redis refuses its writes no more when it is full.
 local function make_room()
@@ -824,14 +833,18 @@ local function batch_groups(t, groups, batch, at, bit_at, count, segment)
     end
 end
 
--- Whether a parameter may be a value of its own. Programs that know format 2 take such a tile for damaged: the format
--- rises when the first is stored, and not before all of them had to say hello anew (hello.lua).
+-- Whether a parameter may be a value of its own: the format rises when the first is stored, once all have known it for a
+-- while, since programs that know format 2 take such a tile for damaged.
 local function own_begin()
-    local row = call('HMGET', P .. 'meta', 'format', 'own')
-    if row[1] ~= FORMAT and row[2] then
-        call('HSET', P .. 'meta', 'format', FORMAT)
+    if call('HGET', P .. 'meta', 'format') == FORMAT then
+        return true
     end
-    return row[1] == FORMAT or row[2]
+    local is_alone, since = format_alone()
+    if not (is_alone and since and microseconds() / 1000 - since >= FORMAT_MS) then
+        return false
+    end
+    call('HSET', P .. 'meta', 'format', FORMAT)
+    return true
 end
 
 -- The piece of `count` of a batch's subtasks, from number `at` on; from, to: their bytes.
