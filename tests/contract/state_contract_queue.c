@@ -91,6 +91,29 @@ static void test_big_params(void **state)
     }
 }
 
+// However much one call is asked for, all get what was picked for them.
+static void test_many_takers(void **state)
+{
+    enum { TAKERS = 12, EACH = 4 };
+    struct fixture *f = *state;
+    struct state_queue queue;
+    struct state_taker takers[TAKERS] = {0};
+    struct state_pick pick = {1, EACH};
+    uint64_t seq = 0;
+    admit(f, 1);
+    uint64_t fence = claim(f, 1);
+    for (int i = 0; i < TAKERS; i++) {
+        takers[i] = (struct state_taker){.node = node_make(f, CLOCK_NEVER), .picks = &pick, .pick_count = 1};
+        must(f, push_sized(f, 1, fence, LARGEST, EACH, &queue));
+    }
+    must(f, f->ops->lease(f->s, f->now_ms, takers, TAKERS, &f->arena, &f->st));
+    for (int i = 0; i < TAKERS; i++) {
+        assert_true(takers[i].code == NRPC_OK && takers[i].count == EACH && takers[i].left[0] == 0);
+        for (size_t k = 0; k < EACH; k++)
+            assert_true(takers[i].work[k].seq == ++seq && takers[i].work[k].param.bytes == LARGEST);
+    }
+}
+
 static void test_queue_limits(void **state)
 {
     struct fixture *f = *state;
@@ -287,7 +310,8 @@ static void test_large_followups(void **state)
 }
 
 const struct CMUnitTest state_queue_tests[] = {
-    TEST(test_big_params),         TEST(test_queue_limits), TEST(test_limits_in_bytes),
-    TEST(test_feed_full_of_bytes), TEST(test_mixed_sizes),  TEST(test_large_followups),
+    TEST(test_big_params),      TEST(test_many_takers),        TEST(test_queue_limits),
+    TEST(test_limits_in_bytes), TEST(test_feed_full_of_bytes), TEST(test_mixed_sizes),
+    TEST(test_large_followups),
 };
 const size_t state_queue_count = sizeof state_queue_tests / sizeof *state_queue_tests;
