@@ -419,6 +419,7 @@ static struct node *adopt(struct scheduler *s, struct state_holder who, struct n
         return NULL;
     struct node *n = node_table_add(&s->nodes, who, found.types, found.slots);
     n->doubted = true;
+    n->leased_until_ms = found.lease_until_ms; // it may have been idle elsewhere
     return n;
 }
 
