@@ -164,6 +164,24 @@ static void know(struct collector *c, const struct state_progress *p)
     HASH_ADD(hh, c->known, task, sizeof k->task, k);
 }
 
+static int compare_tasks(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+// Many nodes bring results of one task: sorts, and leaves each once. Returns how many there are.
+static size_t each_once(uint64_t *tasks, size_t count)
+{
+    size_t n = 0;
+    if (count)
+        qsort(tasks, count, sizeof *tasks, compare_tasks);
+    for (size_t i = 0; i < count; i++)
+        if (!n || tasks[i] != tasks[n - 1])
+            tasks[n++] = tasks[i];
+    return n;
+}
+
 // The tasks of all that arrived are looked up together; what cannot be found now is asked for one by one.
 static void know_all(struct collector *c, const struct mail *mails)
 {
@@ -180,6 +198,7 @@ static void know_all(struct collector *c, const struct mail *mails)
                 tasks[count++] = r->results[i]->task_id;
             }
     }
+    count = each_once(tasks, count);
     struct state_progress *p = arena_alloc(&c->arena, (count + 1) * sizeof *p);
     if (count > 1 && c->env->state->ops->progress(c->env->state, tasks, count, &c->arena, p, &st) == NRPC_OK)
         for (size_t i = 0; i < count; i++)
