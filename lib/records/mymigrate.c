@@ -50,7 +50,7 @@ static bool is_done_already(unsigned error)
     return false;
 }
 
-// A statement that met another one is run again: nodes of a Galera cluster run the same migration at once.
+// A statement that met another one is run again: nodes of a Galera cluster run one migration together.
 static int run_statement(struct myconn *c, const char *sql, size_t bytes, struct nrpc_status *st)
 {
     enum myfate fate = MYFATE_AGAIN;
