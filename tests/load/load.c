@@ -8,6 +8,7 @@
 // coordinator and checks at its end that every subtask was counted once and that no healthy node was taken
 // for lost.
 #include "base/clock.h"
+#include "bench/rpc/measure.h"
 #include "dtf.h"
 #include "dtf/v1/task_service.nrpc.h"
 #include "load/nodes.h"
@@ -63,22 +64,6 @@ static _Noreturn void die(const char *what, const struct nrpc_status *st)
 }
 
 // ---- what it costs
-
-static double cpu_s(pid_t pid)
-{
-    char path[64], text[1024];
-    unsigned long user = 0, system = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(path, "r");
-    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
-    if (f)
-        fclose(f);
-    text[n] = 0;
-    const char *rest = strrchr(text, ')');
-    if (rest)
-        sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-}
 
 static long kib_of(pid_t pid, const char *name) // "VmRSS:", "VmHWM:"
 {
@@ -253,8 +238,8 @@ static struct cost cost_now(void)
     return (struct cost){
         .us = clock_mono_us(),
         .settled = load_nodes_stats(site.nodes).settled,
-        .cpu = cpu_s(site.coordinator.pid),
-        .redis_cpu = site.redis ? cpu_s(server_pid(site.redis)) : 0,
+        .cpu = measure_cpu_s(site.coordinator.pid),
+        .redis_cpu = site.redis ? measure_cpu_s(server_pid(site.redis)) : 0,
         .scripts = redis_number("INFO commandstats", "cmdstat_evalsha:calls="),
     };
 }
@@ -298,11 +283,11 @@ static void idle(void)
     long before_kib = kib_of(site.coordinator.pid, "VmRSS:");
     start_nodes();
     poll(NULL, 0, 3000);
-    double cpu = cpu_s(site.coordinator.pid);
+    double cpu = measure_cpu_s(site.coordinator.pid);
     int64_t start_us = clock_mono_us();
     poll(NULL, 0, (int)options.seconds * 1000); // the thing measured is that nothing happens
     printf("  coordinator                   %8.2f %% of a core\n",
-           (cpu_s(site.coordinator.pid) - cpu) / ((double)(clock_mono_us() - start_us) / 1e6) * 100);
+           (measure_cpu_s(site.coordinator.pid) - cpu) / ((double)(clock_mono_us() - start_us) / 1e6) * 100);
     printf("  memory a node                 %8.1f KiB\n",
            (double)(kib_of(site.coordinator.pid, "VmRSS:") - before_kib) / (double)options.nodes);
     printf("  failed calls                  %8llu\n",
@@ -502,12 +487,6 @@ static void read_on(struct reader *r)
                                      events_came, r);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 // One after the other, with a pause in which those who were told can ask again.
 static void create_slowly(const char *what)
 {
@@ -522,7 +501,7 @@ static void create_slowly(const char *what)
             die("create", &st);
         ms[i] = (double)(clock_mono_us() - start_us) / 1000;
     }
-    qsort(ms, CREATIONS, sizeof *ms, by_value);
+    qsort(ms, CREATIONS, sizeof *ms, measure_compare);
     printf("  creation, %-20s p50 %.2f, p99 %.2f, max %.2f ms\n", what, ms[CREATIONS / 2],
            ms[CREATIONS * 99 / 100], ms[CREATIONS - 1]);
 }
@@ -536,7 +515,7 @@ static void readers(void)
     for (int i = 0; i < READER_CHANNELS; i++)
         if (nrpc_channel_open(site.listen, NULL, &channels[i], &st))
             die("channel", &st);
-    double cpu = cpu_s(site.coordinator.pid);
+    double cpu = measure_cpu_s(site.coordinator.pid);
     for (int i = 0; i < READERS; i++) {
         all[i].channel = channels[i % READER_CHANNELS];
         read_on(&all[i]);
@@ -546,7 +525,7 @@ static void readers(void)
     create_slowly("1,000 readers:");
     poll(NULL, 0, 1000);
     printf("  events read %.1f times each, coordinator %.2f s of CPU\n",
-           (double)(events_read - before) / CREATIONS, cpu_s(site.coordinator.pid) - cpu);
+           (double)(events_read - before) / CREATIONS, measure_cpu_s(site.coordinator.pid) - cpu);
     readers_stop = true;
     for (int i = 0; i < READER_CHANNELS; i++)
         nrpc_channel_close(channels[i]);

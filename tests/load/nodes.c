@@ -8,8 +8,10 @@
 #include "base/ids.h"
 #include "base/loop.h"
 #include "base/version.h"
+#include "bench/rpc/measure.h"
 #include "dtf/v1/node.nrpc.h"
 #include "executor/draft.h"
+#include "state/state.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -43,10 +45,7 @@ struct answer {
     int64_t poll_ms, idle_poll_ms;
     uint32_t carried;
     struct item_list work;
-    struct state_ref_like {
-        uint64_t task, seq;
-        uint32_t attempt;
-    } * dropped;
+    struct state_ref *dropped;
     size_t drop_count;
 };
 
@@ -127,8 +126,8 @@ static struct answer *answer_create(const struct nrpc_status *st, Dtf__V1__Subta
     a->dropped = mem_calloc(count + 1, sizeof *a->dropped);
     for (; a->drop_count < count; a->drop_count++)
         a->dropped[a->drop_count] =
-            (struct state_ref_like){dropped[a->drop_count]->task_id, dropped[a->drop_count]->subtask_id,
-                                    dropped[a->drop_count]->attempt};
+            (struct state_ref){dropped[a->drop_count]->task_id, dropped[a->drop_count]->subtask_id,
+                               dropped[a->drop_count]->attempt};
     return a;
 }
 
@@ -285,7 +284,7 @@ static void end_runs(struct node *n, int64_t now_ms)
     }
 }
 
-static void forget(struct node *n, struct item_list *l, const struct state_ref_like *ref)
+static void forget(struct node *n, struct item_list *l, const struct state_ref *ref)
 {
     for (struct item **at = &l->first, *i; (i = *at); at = &i->next)
         if (i->task == ref->task && i->seq == ref->seq && i->attempt == ref->attempt) {
@@ -486,16 +485,10 @@ struct load_stats load_nodes_stats(struct load_nodes *l)
     return (struct load_stats){l->settled, l->doubled, l->failures, l->registered, l->busy, l->reports};
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 double load_nodes_latency_ms(struct load_nodes *l, double part)
 {
     pthread_mutex_lock(&l->mu);
-    qsort(l->latency_ms, l->latencies, sizeof *l->latency_ms, by_value);
+    qsort(l->latency_ms, l->latencies, sizeof *l->latency_ms, measure_compare);
     size_t at = (size_t)(part * (double)l->latencies);
     double ms = l->latencies ? l->latency_ms[at < l->latencies ? at : l->latencies - 1] : 0;
     l->latencies = 0;
