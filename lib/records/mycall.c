@@ -2,6 +2,7 @@
 // mycall.c: one call of the MySQL record store.
 #include "records/mycall.h"
 
+#include "base/clock.h"
 #include "base/ids.h"
 
 #include <stdio.h>
@@ -11,7 +12,7 @@
 
 enum {
     AGAIN_MAX = 8,             // runs of a transaction that keeps meeting others
-    AGAIN_GALERA_MAX = 24,     // nodes do not queue for a row: who comes second begins anew
+    AGAIN_GALERA_MS = 10000,   // and as long at least, on a node: who comes second does not queue, but begins anew
     GUARDS = 256,              // rows of tbl_counter that guard all tasks
     LOST_MAX = 1,              // repetitions after a lost connection
     STATEMENT_BYTES = 1 << 20, // beyond it a row goes into the next statement
@@ -94,8 +95,13 @@ static void run_once(struct mycall *c, enum mykind kind, void (*work)(struct myc
         mypool_disconnect(pool_of(c), c->conn); // which rolls back as well
 }
 
+static bool may_meet_others_again(const struct mycall *c, unsigned run, int64_t begin_us)
+{
+    return run < AGAIN_MAX || (c->conn->is_galera && clock_mono_us() - begin_us < AGAIN_GALERA_MS * 1000ll);
+}
+
 // Whether the call is to be run again; waits before that if it met others.
-static bool is_again(const struct mycall *c, enum mykind kind, unsigned run, unsigned *lost)
+static bool is_again(const struct mycall *c, enum mykind kind, unsigned run, int64_t begin_us, unsigned *lost)
 {
     if (!c->code || c->fate == MYFATE_FAILED)
         return false;
@@ -105,7 +111,7 @@ static bool is_again(const struct mycall *c, enum mykind kind, unsigned run, uns
         return (*lost)++ < LOST_MAX;
     if (c->fate == MYFATE_REFUSED)
         return mypool_doubt(pool_of(c), c->conn) && (*lost)++ < LOST_MAX;
-    if (run >= (c->conn->is_galera ? AGAIN_GALERA_MAX : AGAIN_MAX))
+    if (!may_meet_others_again(c, run, begin_us))
         return false;
     usleep((useconds_t)(ids_random() % (1000u << (run < 6 ? run : 6)))); // up to 64 ms
     return true;
@@ -115,6 +121,7 @@ static void run_all(struct mycall *c, struct mypool *pool, enum mykind kind,
                     void (*work)(struct mycall *c, void *args), void *args)
 {
     unsigned run = 0, lost = 0;
+    const int64_t begin_us = clock_mono_us();
     do {
         c->code = mypool_connect(pool, c->conn, c->st);
         if (c->code)
@@ -124,7 +131,7 @@ static void run_all(struct mycall *c, struct mypool *pool, enum mykind kind,
             mypool_disconnect(pool, c->conn);
             mypool_doubt(pool, c->conn);
         }
-    } while (is_again(c, kind, ++run, &lost));
+    } while (is_again(c, kind, ++run, begin_us, &lost));
 }
 
 int mycall_do(struct records *r, enum mykind kind, void (*work)(struct mycall *c, void *args), void *args,

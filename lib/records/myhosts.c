@@ -18,14 +18,15 @@ enum {
     LOOK_MS = 300,    // between two looks at a host
     SILENT_MS = 1000, // a look that takes longer says that the host is silent
     USE_MS = 2000,    // for a host to be chosen
+    LESSER_MS = 3000, // a host in use that is of lesser use for longer is left for a better one
 };
 
-enum rank { RANK_NONE, RANK_DONOR, RANK_WELL }; // a donor gives its data to a node that joins, and is slow
+enum rank { RANK_NONE, RANK_LESSER, RANK_WELL };
 
 struct verdict {
     enum rank rank;
     int code; // of RANK_NONE
-    char why[120];
+    char why[120]; // of what is not RANK_WELL
     bool is_node;     // of a Galera cluster
     char cluster[40]; // its id; "": no cluster
 };
@@ -36,6 +37,7 @@ struct host {
     pthread_t thread;
     bool is_known;            // there is a verdict
     int64_t asked_ms;         // when the look that is under way began; 0: none is
+    int64_t lesser_ms;        // since when it is of RANK_LESSER; 0: it is not
     uint64_t doubts, settled; // doubts that were raised; those which the verdict knows of
     struct verdict verdict;
 };
@@ -59,39 +61,42 @@ static int64_t now_ms(void)
     return clock_mono_us() / 1000;
 }
 
-static void refuse(struct verdict *v, int code, const char *why)
+static void lower(struct verdict *v, enum rank rank, int code, const char *why)
 {
-    v->rank = RANK_NONE;
+    if (rank >= v->rank)
+        return;
+    v->rank = rank;
     v->code = code;
     snprintf(v->why, sizeof v->why, "%s", why);
 }
 
 static void refuse_error(struct verdict *v, int code, unsigned number)
 {
-    refuse(v, code, "");
+    lower(v, RANK_NONE, code, "");
     snprintf(v->why, sizeof v->why, "cannot be used: %s (%u)", myconn_means(number), number);
 }
 
 // What one of the server's variables says about it. They come in no order, so none makes good what another
-// has said.
+// has said. A node that has given its data to another catches up before it is synced again.
 static void judge_variable(struct verdict *v, const char *name, const char *value)
 {
     static const struct {
-        const char *name, *wrong, *why;
+        const char *name, *wrong;
+        enum rank rank;
+        const char *why;
     } wrongs[] = {
-        {"read_only", "ON", "is read-only"},
-        {"innodb_read_only", "ON", "is read-only"},
-        {"wsrep_ready", "OFF", "is a node that is not ready"},
-        {"wsrep_cluster_status", "non-Primary", "is a node that is cut off from its cluster"},
-        {"wsrep_cluster_status", "Disconnected", "is a node that is cut off from its cluster"},
-        {"wsrep_local_state", "1", "is a node that has not got its data yet"},
-        {"wsrep_local_state", "3", "is a node that has not caught up yet"},
+        {"read_only", "ON", RANK_NONE, "is read-only"},
+        {"innodb_read_only", "ON", RANK_NONE, "is read-only"},
+        {"wsrep_ready", "OFF", RANK_NONE, "is a node that is not ready"},
+        {"wsrep_cluster_status", "non-Primary", RANK_NONE, "is a node that is cut off from its cluster"},
+        {"wsrep_cluster_status", "Disconnected", RANK_NONE, "is a node that is cut off from its cluster"},
+        {"wsrep_local_state", "1", RANK_NONE, "is a node that has not got its data yet"},
+        {"wsrep_local_state", "2", RANK_LESSER, "is a node that gives its data to another"},
+        {"wsrep_local_state", "3", RANK_LESSER, "is a node that has not caught up yet"},
     };
     for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++)
         if (!strcmp(name, wrongs[i].name) && !strcmp(value, wrongs[i].wrong))
-            refuse(v, NRPC_UNAVAILABLE, wrongs[i].why);
-    if (v->rank == RANK_WELL && !strcmp(name, "wsrep_local_state") && !strcmp(value, "2"))
-        v->rank = RANK_DONOR;
+            lower(v, wrongs[i].rank, NRPC_UNAVAILABLE, wrongs[i].why);
     v->is_node |= !strcmp(name, "wsrep_on") && !strcmp(value, "ON");
     if (!strcmp(name, "wsrep_cluster_state_uuid"))
         snprintf(v->cluster, sizeof v->cluster, "%s", value);
@@ -196,12 +201,18 @@ static void use(struct myhosts *h, size_t host)
     h->left(h->user, h->generation);
 }
 
+static bool is_well_enough(const struct host *used)
+{
+    enum rank rank = rank_of(used);
+    return rank == RANK_WELL || (rank == RANK_LESSER && now_ms() - used->lesser_ms < LESSER_MS);
+}
+
 // With the lock. While another look at the host in use is asked for, that decides.
 static void judge(struct myhosts *h)
 {
     const size_t none = h->url->host_count;
     const struct host *used = h->used < none ? &h->hosts[h->used] : NULL;
-    bool stays = used && (!is_decided(used) || rank_of(used) == RANK_WELL);
+    bool stays = used && (!is_decided(used) || is_well_enough(used));
     if (!stays) {
         size_t best = choose(h);
         bool is_as_good =
@@ -224,6 +235,7 @@ static void *watch(void *arg)
         pthread_mutex_unlock(&h->lock);
         struct verdict v = look(&c, h->url, t->index);
         pthread_mutex_lock(&h->lock);
+        t->lesser_ms = v.rank != RANK_LESSER ? 0 : t->lesser_ms ? t->lesser_ms : now_ms();
         t->verdict = v;
         t->is_known = true;
         t->asked_ms = 0;
@@ -311,14 +323,12 @@ static void add_text(char *out, size_t size, const char *format, ...)
 
 static void say_host(const struct myhosts *h, size_t i, char *out, size_t size)
 {
-    static const char *const usable[] = {
-        [RANK_DONOR] = "is a node that gives its data to another", [RANK_WELL] = "can be used"};
     const struct host *t = &h->hosts[i];
     size_t rival = rank_of(t) == RANK_NONE ? h->url->host_count : find_rival(h, i);
     const char *why = is_silent(t)                   ? "does not answer"
                       : !t->is_known                 ? "has not answered yet"
                       : i == h->used                 ? "is used"
-                      : t->verdict.rank != RANK_NONE ? usable[t->verdict.rank]
+                      : t->verdict.rank == RANK_WELL ? "can be used"
                                                      : t->verdict.why;
     add_text(out, size, "%s%s:%u ", *out ? "; " : "", h->url->hosts[i].name, h->url->hosts[i].port);
     if (i == h->used || rival == h->url->host_count)

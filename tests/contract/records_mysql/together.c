@@ -52,7 +52,12 @@ static void run_callers(void *(*run)(void *), struct caller *callers)
     }
     for (int i = 0; i < THREADS; i++)
         pthread_join(callers[i].thread, NULL);
-    for (int i = 0; i < THREADS; i++)
+}
+
+// When no thread runs any more: a test that fails ends at once, and closes the stores.
+static void assert_no_problem(const struct caller *callers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
         assert_string_equal(callers[i].problem, "");
 }
 
@@ -123,7 +128,8 @@ static void numbers_have_no_gaps_and_come_in_order(void **state)
     run_callers(create_and_change, callers);
     atomic_store(&over, true);
     pthread_join(reader.thread, NULL);
-    assert_string_equal(reader.problem, "");
+    assert_no_problem(callers, THREADS);
+    assert_no_problem(&reader, 1);
     assert_int_equal(admin_number(server, "SELECT COUNT(*) FROM dtf.tbl_task"), 2 * THREADS * ROUNDS);
     assert_int_equal(admin_number(server, "SELECT MAX(id) FROM dtf.tbl_task"), 2 * THREADS * ROUNDS);
     assert_int_equal(admin_number(server, "SELECT MAX(sequence) FROM dtf.tbl_task_event"), reader.number);
@@ -155,6 +161,7 @@ static void a_key_is_one_task_whoever_asks(void **state)
     struct caller callers[THREADS];
     atomic_store(&created, 0);
     run_callers(create_with_keys, callers);
+    assert_no_problem(callers, THREADS);
     assert_int_equal(atomic_load(&created), ROUNDS);
     assert_int_equal(admin_number(server, "SELECT COUNT(*) FROM dtf.tbl_task"), ROUNDS);
     assert_int_equal(admin_number(server, "SELECT MAX(id) FROM dtf.tbl_task"), ROUNDS);
@@ -180,6 +187,7 @@ static void blocks_of_ids_are_taken_once(void **state)
     static bool seen[THREADS * ROUNDS];
     struct caller callers[THREADS];
     run_callers(take_ids, callers);
+    assert_no_problem(callers, THREADS);
     for (int i = 0; i < THREADS; i++)
         for (int k = 0; k < ROUNDS; k++) {
             uint64_t block = firsts[i][k] / 10;
@@ -205,7 +213,9 @@ static void trims_at_once_forget_no_more_than_one_would(void **state)
     (void)state;
     struct caller callers[THREADS];
     run_callers(create_and_change, callers);
+    assert_no_problem(callers, THREADS);
     run_callers(trim_all, callers);
+    assert_no_problem(callers, THREADS);
     assert_int_equal(admin_number(server, "SELECT COUNT(*) FROM dtf.tbl_task WHERE task_status > 3"), 100);
     assert_int_equal(admin_number(server, "SELECT COUNT(*) FROM dtf.tbl_task WHERE task_status <= 3"),
                      THREADS * ROUNDS);
