@@ -236,10 +236,14 @@ struct dtf_service_options {
     const char *data_dir; // where state and records live; NULL: in memory, gone with the process
     // Instead of data_dir: a cluster, any number of processes over the same Redis and MySQL (or MariaDB)
     // servers, with any coordinator roles each; only the scheduler and the collector go together. Coordinator
-    // roles need both. Redis is one url a shard, all processes the same in the same order; MySQL's tables are
-    // made or brought up to date. The urls may hold passwords; they are never logged.
+    // roles need both. Redis is one url a server, all processes the same in the same order, or one url of a
+    // Redis Cluster; MySQL's tables are made or brought up to date. The urls may hold passwords; they are
+    // never logged.
     const char *const *redis_urls;
     size_t redis_url_count;
+    // Parts that the state is in, redis_url_count..64; 0: one a server, 16 in a Redis Cluster. Decided when the
+    // stores are first used: Redis remembers it, and another number is refused.
+    unsigned redis_shards;
     const char *mysql_url;
     const char *const *listen_urls; // what to listen on; none: this process only
     size_t listen_count;

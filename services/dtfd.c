@@ -35,7 +35,7 @@ struct settings {
     unsigned roles;
     struct list plugins, listen, join, redis;
     const char *data, *mysql, *events, *name;
-    long slots, grace_ms, node_lease_ms, start_timeout_ms;
+    long slots, grace_ms, node_lease_ms, start_timeout_ms, redis_shards;
     bool memory, migrate;
     char join_urls[JOIN_BYTES_MAX];
     struct dtf_service_options options; // made of the above
@@ -59,9 +59,11 @@ static const char help[] =
     "Where state and records live, one of three; needed by all roles but the executor:\n"
     "  --data DIR         in a folder (made if missing), for one process\n"
     "  --memory           nowhere: nothing survives the process\n"
-    "  --redis URL        in servers that any number of processes share: the state in Redis; repeated: one "
-    "a\n"
-    "                     shard, in the same order everywhere\n"
+    "  --redis URL        in servers that any number of processes share: the state in Redis; repeated: in "
+    "several,\n"
+    "                     in the same order everywhere; redis+cluster://HOST[:PORT],...: a Redis Cluster\n"
+    "  --redis-shards N   parts of the state, decided at the first start; default: one a server, 16 in a "
+    "cluster\n"
     "  --mysql URL        and the records in MySQL or MariaDB: mysql://USER:PASSWORD@HOST[:PORT]/DATABASE;\n"
     "                     HOST,HOST,...: nodes of a Galera cluster, or a primary and its replicas\n"
     "                     (without --redis and --mysql: the environment's DTF_REDIS_URL, several separated "
@@ -132,6 +134,7 @@ static const struct row {
     {"data", TEXT, AT(data)},
     {"memory", FLAG, AT(memory)},
     {"redis", LIST, AT(redis)},
+    {"redis-shards", NUMBER, AT(redis_shards), 1, 64},
     {"mysql", TEXT, AT(mysql)},
     {"migrate", FLAG, AT(migrate)},
     {"start-timeout", NUMBER, AT(start_timeout_ms), 0, 86400000},
@@ -253,6 +256,7 @@ static void read_options(struct settings *s, int argc, char **argv)
         .data_dir = s->data,
         .redis_urls = s->redis.items,
         .redis_url_count = s->redis.count,
+        .redis_shards = (unsigned)s->redis_shards,
         .mysql_url = s->mysql,
         .listen_urls = s->listen.items,
         .listen_count = s->listen.count,

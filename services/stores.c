@@ -38,6 +38,7 @@ static int open_cluster(struct stores *s, const struct dtf_service_options *o, s
             .installation = installation,
             .urls = o->redis_urls,
             .url_count = o->redis_url_count,
+            .shards = o->redis_shards,
             .next_ids = next_ids,
             .user = s->records,
         },

@@ -7,26 +7,18 @@
 #include "state/redis_link.h"
 
 #include "base/mem.h"
-#include "base/url.h"
 #include "base/wait.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-enum { PORT = 6379, SENTINEL_PORT = 26379, DIGEST = 40, DATABASE_MAX = 9999 };
-
-enum kind { TCP, UNIX, SENTINEL };
+enum { DIGEST = 40 };
 
 struct redis_link {
-    struct url url;
-    enum kind kind;
-    char name[256], socket_path[110];
-    unsigned database;
+    struct redis_place *place;
     redis_hello_fn hello;
     void *user;
     pthread_mutex_t mu;
@@ -38,69 +30,15 @@ struct redis_link {
     unsigned long breaks; // connections that broke; one made before the last break is not kept
 };
 
-// ---- addresses
-
-static const struct {
-    const char *scheme;
-    enum kind kind;
-} schemes[] = {{"redis", TCP}, {"redis+unix", UNIX}, {"redis+sentinel", SENTINEL}};
-
-static int read_database(struct redis_link *l, const char *text, struct nrpc_status *st)
-{
-    char *end;
-    unsigned long n = text && *text ? strtoul(text, &end, 10) : 0;
-    if (text && *text && (*end || n > DATABASE_MAX))
-        return status_set(st, NRPC_INVALID_ARGUMENT, "\"%s\" is no number of a Redis database", text);
-    l->database = (unsigned)n;
-    return NRPC_OK;
-}
-
-static void write_name(struct redis_link *l)
-{
-    size_t n = (size_t)snprintf(l->name, sizeof l->name, "%s://", l->url.scheme);
-    for (size_t i = 0; i < l->url.host_count && n < sizeof l->name; i++)
-        n += (size_t)snprintf(l->name + n, sizeof l->name - n, "%s%s:%u", i ? "," : "", l->url.hosts[i].name,
-                              l->url.hosts[i].port);
-    if (n < sizeof l->name && *l->url.path)
-        snprintf(l->name + n, sizeof l->name - n, "/%s", l->url.path);
-}
-
-static int read_address(struct redis_link *l, const char *address, struct nrpc_status *st)
-{
-    if (url_parse(address, &l->url, st))
-        return st->code;
-    size_t i = 0, count = sizeof schemes / sizeof *schemes;
-    while (i < count && strcmp(schemes[i].scheme, l->url.scheme) != 0)
-        i++;
-    if (i == count)
-        return status_set(st, NRPC_INVALID_ARGUMENT,
-                          "%s: there are redis://, redis+unix:// and redis+sentinel://", l->url.scheme);
-    l->kind = schemes[i].kind;
-    for (size_t k = 0; k < l->url.host_count; k++)
-        if (!l->url.hosts[k].port)
-            l->url.hosts[k].port = l->kind == SENTINEL ? SENTINEL_PORT : PORT;
-    write_name(l);
-    if (l->kind != UNIX && !l->url.host_count)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "%s: no host", l->name);
-    if (l->kind == TCP && l->url.host_count > 1)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "%s: several hosts are for redis+sentinel://", l->name);
-    if (l->kind == SENTINEL && !*l->url.path)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "%s: no name of the master", l->name);
-    if (l->kind == UNIX &&
-        snprintf(l->socket_path, sizeof l->socket_path, "/%s", l->url.path) >= (int)sizeof l->socket_path)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "%s: the path is too long for a socket", l->name);
-    return read_database(l, l->kind == TCP ? l->url.path : url_query(&l->url, "db"), st);
-}
-
-int redis_link_create(const char *address, redis_hello_fn hello, void *user, struct redis_link **out,
-                      struct nrpc_status *st)
+int redis_link_create(const char *address, const char *key, redis_hello_fn hello, void *user,
+                      struct redis_link **out, struct nrpc_status *st)
 {
     struct redis_link *l = mem_calloc(1, sizeof *l);
     l->hello = hello;
     l->user = user;
     pthread_mutex_init(&l->mu, NULL);
     wait_cond_init(&l->returned);
-    int code = read_address(l, address, st);
+    int code = redis_place_create(address, key, &l->place, st);
     if (code)
         redis_link_destroy(l);
     *out = code ? NULL : l;
@@ -113,197 +51,20 @@ void redis_link_destroy(struct redis_link *l)
         return;
     while (l->idle_count)
         redisFree(l->idle[--l->idle_count]);
-    url_fini(&l->url);
+    redis_place_destroy(l->place);
     pthread_mutex_destroy(&l->mu);
     pthread_cond_destroy(&l->returned);
     free(l);
 }
 
+struct redis_place *redis_link_place(const struct redis_link *l)
+{
+    return l->place;
+}
+
 const char *redis_link_name(const struct redis_link *l)
 {
-    return l->name;
-}
-
-bool redis_link_has_sentinel(const struct redis_link *l)
-{
-    return l->kind == SENTINEL;
-}
-
-unsigned redis_link_database(const struct redis_link *l)
-{
-    return l->database;
-}
-
-// ---- errors
-
-static int lost(const struct redis_link *l, const char *why, struct nrpc_status *st)
-{
-    return status_set(st, NRPC_UNAVAILABLE, "Redis at %s: %s", l->name, why);
-}
-
-// Its answer has not come in time. hiredis leaves that to errno, and to the text that it made of it.
-static bool is_late(const redisContext *c)
-{
-    return c->err == REDIS_ERR_IO && !strcmp(c->errstr, strerror(EAGAIN));
-}
-
-// A connection failed while it was used.
-static int broke(const struct redis_link *l, const redisContext *c, struct nrpc_status *st)
-{
-    return is_late(c) ? status_set(st, NRPC_UNAVAILABLE, "Redis at %s: no answer within %d ms", l->name,
-                                   REDIS_ANSWER_MS)
-                      : lost(l, c->errstr, st);
-}
-
-// How error replies begin that pass by themselves; and whether another connection may find a better server.
-static const struct {
-    const char *text;
-    bool reconnect;
-} passing[] = {
-    {"OOM", false},        {"MISCONF", false},
-    {"BUSY", false},       {"NOREPLICAS", false},
-    {"READONLY", true},    {"LOADING", true},
-    {"MASTERDOWN", true},  {"NOAUTH", true},
-    {"WRONGPASS", true},   {"NOPERM", true},
-    {"ERR AUTH", true},    {"ERR invalid password", true},
-    {"CLUSTERDOWN", true}, {"ERR max number of clients", true},
-};
-
-static int refused(const struct redis_link *l, redisContext *c, const char *text, struct nrpc_status *st)
-{
-    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
-        if (!strncmp(text, passing[i].text, strlen(passing[i].text))) {
-            c->err = passing[i].reconnect ? REDIS_ERR_OTHER : c->err;
-            return lost(l, text, st);
-        }
-    return status_set(st, NRPC_INTERNAL, "Redis at %s: %s", l->name, text);
-}
-
-int redis_command_on(struct redis_link *l, redisContext *c, size_t count, const char *const *args,
-                     const size_t *lengths, redisReply **out, struct nrpc_status *st)
-{
-    redisReply *reply = redisCommandArgv(c, (int)count, (const char **)args, lengths);
-    *out = NULL;
-    if (!reply)
-        return broke(l, c, st);
-    if (reply->type == REDIS_REPLY_ERROR) {
-        int code = refused(l, c, reply->str, st);
-        freeReplyObject(reply);
-        return code;
-    }
-    *out = reply;
-    return NRPC_OK;
-}
-
-static int simple(struct redis_link *l, redisContext *c, size_t count, const char *const *args,
-                  redisReply **out, struct nrpc_status *st)
-{
-    size_t lengths[8];
-    redisReply *reply;
-    for (size_t i = 0; i < count; i++)
-        lengths[i] = strlen(args[i]);
-    int code = redis_command_on(l, c, count, args, lengths, &reply, st);
-    if (out)
-        *out = reply;
-    else if (reply)
-        freeReplyObject(reply);
-    return code;
-}
-
-// ---- connecting
-
-static redisContext *dial(const char *host, unsigned port, const char *path)
-{
-    struct timeval connect = {REDIS_CONNECT_MS / 1000, REDIS_CONNECT_MS % 1000 * 1000};
-    struct timeval answer = {REDIS_ANSWER_MS / 1000, REDIS_ANSWER_MS % 1000 * 1000};
-    redisContext *c =
-        path ? redisConnectUnixWithTimeout(path, connect) : redisConnectWithTimeout(host, (int)port, connect);
-    if (!c)
-        mem_exhausted(sizeof *c);
-    if (!c->err)
-        redisSetTimeout(c, answer);
-    if (!c->err && !path)
-        redisEnableKeepAlive(c);
-    return c;
-}
-
-// Asks one Sentinel; false: it does not know.
-static bool ask_sentinel(struct redis_link *l, size_t i, char *host, size_t size, unsigned *port)
-{
-    redisContext *c = dial(l->url.hosts[i].name, l->url.hosts[i].port, NULL);
-    redisReply *reply = NULL;
-    const char *args[] = {"SENTINEL", "get-master-addr-by-name", l->url.path};
-    bool found = !c->err && simple(l, c, 3, args, &reply, NULL) == NRPC_OK &&
-                 reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
-    if (found) {
-        snprintf(host, size, "%s", reply->element[0]->str);
-        *port = (unsigned)strtoul(reply->element[1]->str, NULL, 10);
-    }
-    if (reply)
-        freeReplyObject(reply);
-    redisFree(c);
-    return found;
-}
-
-static int find_master(struct redis_link *l, char *host, size_t size, unsigned *port, struct nrpc_status *st)
-{
-    for (size_t i = 0; i < l->url.host_count; i++)
-        if (ask_sentinel(l, i, host, size, port))
-            return NRPC_OK;
-    return lost(l, "no Sentinel answers with the master's address", st);
-}
-
-// A server that was the master until a moment ago may still answer.
-static int check_master(struct redis_link *l, redisContext *c, struct nrpc_status *st)
-{
-    redisReply *reply;
-    const char *args[] = {"ROLE"};
-    int code = simple(l, c, 1, args, &reply, st);
-    if (code)
-        return code;
-    bool master =
-        reply->type == REDIS_REPLY_ARRAY && reply->elements && !strcmp(reply->element[0]->str, "master");
-    freeReplyObject(reply);
-    return master ? NRPC_OK : lost(l, "the server that the Sentinel names is not the master yet", st);
-}
-
-static int introduce(struct redis_link *l, redisContext *c, struct nrpc_status *st)
-{
-    char database[16];
-    const char *password = l->url.password;
-    const char *name = l->url.user && *l->url.user ? l->url.user : NULL;
-    if (!password && name) { // redis://secret@host is read as a password, as other clients do
-        password = name;
-        name = NULL;
-    }
-    const char *auth[] = {"AUTH", name ? name : password, password};
-    if (password && simple(l, c, name ? 3 : 2, auth, NULL, st))
-        return st->code;
-    snprintf(database, sizeof database, "%u", l->database);
-    const char *select[] = {"SELECT", database};
-    return l->database ? simple(l, c, 2, select, NULL, st) : NRPC_OK;
-}
-
-int redis_link_connect(struct redis_link *l, redisContext **out, struct nrpc_status *st)
-{
-    char host[256] = "";
-    unsigned port = 0;
-    struct nrpc_status own = {0};
-    st = st ? st : &own;
-    *out = NULL;
-    if (l->kind == SENTINEL && find_master(l, host, sizeof host, &port, st))
-        return st->code;
-    redisContext *c = l->kind == SENTINEL ? dial(host, port, NULL)
-                      : l->kind == UNIX   ? dial(NULL, 0, l->socket_path)
-                                          : dial(l->url.hosts[0].name, l->url.hosts[0].port, NULL);
-    int code = c->err ? lost(l, c->errstr, st) : introduce(l, c, st);
-    if (code == NRPC_OK && l->kind == SENTINEL)
-        code = check_master(l, c, st);
-    if (code)
-        redisFree(c);
-    else
-        *out = c;
-    return code;
+    return redis_place_name(l->place);
 }
 
 // ---- the pool
@@ -378,7 +139,7 @@ static void check_in(struct redis_link *l, redisContext *c, bool broken, unsigne
 
 static void give_back(struct redis_link *l, redisContext *c, unsigned long breaks)
 {
-    bool late = is_late(c);
+    bool late = redis_place_is_late(c);
     check_in(l, c, c->err, breaks);
     if (late)
         interrupt_all(l);
@@ -389,21 +150,21 @@ static redisContext *borrow(struct redis_link *l, unsigned long *breaks, struct 
 {
     redisContext *c;
     if (!check_out(l, &c, breaks)) {
-        lost(l, "all connections stay in use", st);
+        redis_place_lost(l->place, "all connections stay in use", st);
         return NULL;
     }
     if (c) {
         note_busy(l, c->fd);
         return c;
     }
-    (void)redis_link_connect(l, &c, st);
+    (void)redis_place_connect(l->place, &c, st);
     if (!c) {
         check_in(l, NULL, false, *breaks);
         return NULL;
     }
     note_busy(l, c->fd);
     if (l->hello && l->hello(l->user, c, st)) {
-        bool late = is_late(c);
+        bool late = redis_place_is_late(c);
         check_in(l, c, false, *breaks - 1); // as one that was made before a break: it is not kept
         if (late)
             interrupt_all(l);
@@ -422,7 +183,7 @@ int redis_link_command(struct redis_link *l, size_t count, const char *const *ar
     redisContext *c = borrow(l, &breaks, st);
     if (!c)
         return st->code;
-    int code = redis_command_on(l, c, count, args, lengths, out, st);
+    int code = redis_place_command(l->place, c, count, args, lengths, out, st);
     give_back(l, c, breaks);
     return code;
 }
@@ -432,8 +193,12 @@ int redis_link_command(struct redis_link *l, size_t count, const char *const *ar
 static int teach(struct redis_link *l, redisContext *c, const struct redis_script *script,
                  struct nrpc_status *st)
 {
-    const char *args[] = {"SCRIPT", "LOAD", script->text};
-    return simple(l, c, 3, args, NULL, st);
+    redisReply *reply;
+    int code = redis_place_command(l->place, c, 3, (const char *[]){"SCRIPT", "LOAD", script->text},
+                                   (size_t[]){6, 4, strlen(script->text)}, &reply, st);
+    if (reply)
+        freeReplyObject(reply);
+    return code;
 }
 
 int redis_script_on(struct redis_link *l, redisContext *c, const struct redis_script *script, size_t count,
@@ -447,13 +212,13 @@ int redis_script_on(struct redis_link *l, redisContext *c, const struct redis_sc
         redisReply *reply = redisCommandArgv(c, (int)count, args, lengths);
         *out = NULL;
         if (!reply)
-            return broke(l, c, st);
+            return redis_place_broke(l->place, c, st);
         if (reply->type != REDIS_REPLY_ERROR) {
             *out = reply;
             return NRPC_OK;
         }
         bool unknown = !strncmp(reply->str, "NOSCRIPT", 8) && !tries;
-        int code = unknown ? NRPC_OK : refused(l, c, reply->str, st);
+        int code = unknown ? NRPC_OK : redis_place_refused(l->place, c, reply->str, st);
         freeReplyObject(reply);
         if (code || teach(l, c, script, st))
             return st->code;
@@ -467,10 +232,14 @@ int redis_link_script(struct redis_link *l, const struct redis_script *script, s
     struct nrpc_status own = {0};
     st = st ? st : &own;
     *out = NULL;
-    redisContext *c = borrow(l, &breaks, st);
-    if (!c)
-        return st->code;
-    int code = redis_script_on(l, c, script, count, args, lengths, out, st);
-    give_back(l, c, breaks);
-    return code;
+    for (int tries = 0;; tries++) {
+        redisContext *c = borrow(l, &breaks, st);
+        if (!c)
+            return st->code;
+        int code = redis_script_on(l, c, script, count, args, lengths, out, st);
+        bool is_again = redis_place_has_moved(c) && !tries; // nothing was done
+        give_back(l, c, breaks);
+        if (!is_again)
+            return code;
+    }
 }

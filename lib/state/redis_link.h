@@ -1,28 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // redis_link.h: the connections to one Redis: made when they are needed, kept, dropped at the first error;
-// scripts run through them; a Sentinel is asked where the master is.
-//
-// An address is one of
-//     redis://[user[:password]@]host[:port][/database]
-//     redis+unix://[user[:password]@]/path/to/socket[?db=number]
-//     redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/master-name[?db=number]
-// All functions may be called from any thread.
+// scripts run through them. All functions may be called from any thread.
 #ifndef STATE_REDIS_LINK_H
 #define STATE_REDIS_LINK_H
 
-#include "base/status.h"
+#include "state/redis_place.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <hiredis/hiredis.h>
-
-enum {
-    REDIS_CONNECT_MS = 1000,
-    REDIS_ANSWER_MS = 2000, // a Redis that takes longer counts as gone
-    REDIS_CONNECTIONS_MAX = 32,
-};
+enum { REDIS_CONNECTIONS_MAX = 32 };
 
 struct redis_script { // generated from redis/*.lua, in lib.lua's frame
     const char *name, *digest, *text;
@@ -33,26 +17,18 @@ struct redis_link;
 // `hello` is called with every new connection before anything else goes through it.
 typedef int (*redis_hello_fn)(void *user, redisContext *c, struct nrpc_status *st);
 
-// Reads the address, connects to nothing yet. INVALID_ARGUMENT.
-int redis_link_create(const char *address, redis_hello_fn hello, void *user, struct redis_link **out,
-                      struct nrpc_status *st);
-void redis_link_destroy(struct redis_link *l);           // nothing may be using it; NULL is allowed
-const char *redis_link_name(const struct redis_link *l); // the address without user and password
-
-// A connection of the caller's own; without hello.
-int redis_link_connect(struct redis_link *l, redisContext **out, struct nrpc_status *st);
-bool redis_link_has_sentinel(const struct redis_link *l);
-unsigned redis_link_database(const struct redis_link *l);
+// Address and key as redis_place_create takes them; connects to nothing yet. INVALID_ARGUMENT.
+int redis_link_create(const char *address, const char *key, redis_hello_fn hello, void *user,
+                      struct redis_link **out, struct nrpc_status *st);
+void redis_link_destroy(struct redis_link *l);                    // nothing may be using it; NULL is allowed
+struct redis_place *redis_link_place(const struct redis_link *l); // for connections of the caller's own
+const char *redis_link_name(const struct redis_link *l);          // the place's
 
 // Sends a command and waits for the answer, which is the caller's to free; never an error reply. UNAVAILABLE
 // when Redis is gone, does not answer, or takes no writes (the text says which); INTERNAL for any other
 // error.
 int redis_link_command(struct redis_link *l, size_t count, const char *const *args, const size_t *lengths,
                        redisReply **out, struct nrpc_status *st);
-
-// Likewise on a given connection, which must be freed when this fails and c->err is set.
-int redis_command_on(struct redis_link *l, redisContext *c, size_t count, const char *const *args,
-                     const size_t *lengths, redisReply **out, struct nrpc_status *st);
 
 // Runs a script by its digest, teaching it to Redis first if need be. args[0] and args[1] are set by this:
 // leave room.

@@ -64,7 +64,33 @@ static const struct state_ops ops = {
 
 // ---- opening
 
-static int open_shard(struct rs_store *store, unsigned i, const char *url, struct nrpc_status *st)
+static bool names_cluster(const char *url)
+{
+    return !strncmp(url, "redis+cluster:", 14);
+}
+
+// How many shards there are to be, in *out.
+static int count_shards(const struct state_redis_options *o, size_t *out, struct nrpc_status *st)
+{
+    bool is_cluster = false;
+    for (size_t i = 0; i < o->url_count; i++)
+        is_cluster |= names_cluster(o->urls[i]);
+    if (o->url_count < 1 || o->url_count > STATE_REDIS_SHARDS_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "%zu Redis servers; there can be 1 to %d", o->url_count,
+                          STATE_REDIS_SHARDS_MAX);
+    if (is_cluster && o->url_count > 1)
+        return status_set(st, NRPC_INVALID_ARGUMENT,
+                          "a Redis Cluster is one url, with several hosts, and nothing beside it");
+    if (o->shards && (o->shards < o->url_count || o->shards > STATE_REDIS_SHARDS_MAX))
+        return status_set(st, NRPC_INVALID_ARGUMENT,
+                          "%u shards; with %zu Redis servers there can be %zu to %d", o->shards, o->url_count,
+                          o->url_count, STATE_REDIS_SHARDS_MAX);
+    *out = o->shards ? o->shards : is_cluster ? STATE_REDIS_CLUSTER_SHARDS : o->url_count;
+    return NRPC_OK;
+}
+
+static int open_shard(struct rs_store *store, unsigned i, const char *url, bool is_one_of_many,
+                      struct nrpc_status *st)
 {
     struct rs_shard *shard = &store->shards[i];
     *shard = (struct rs_shard){.store = store, .index = i, .wake = {-1, -1}};
@@ -72,7 +98,7 @@ static int open_shard(struct rs_store *store, unsigned i, const char *url, struc
     store->shard_count++;
     if (pipe2(shard->wake, O_CLOEXEC | O_NONBLOCK))
         return status_errno(st, errno, "pipe");
-    return redis_link_create(url, rs_hello, shard, &shard->link, st);
+    return redis_link_create(url, is_one_of_many ? shard->prefix : NULL, rs_hello, shard, &shard->link, st);
 }
 
 int state_redis_open(const struct state_redis_options *o, struct state **out, struct nrpc_status *st)
@@ -80,19 +106,22 @@ int state_redis_open(const struct state_redis_options *o, struct state **out, st
     struct nrpc_status own = {0};
     st = st ? st : &own;
     *out = NULL;
-    if (o->url_count < 1 || o->url_count > STATE_REDIS_SHARDS_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "%zu Redis servers; there can be 1 to %d", o->url_count,
-                          STATE_REDIS_SHARDS_MAX);
+    size_t shards;
+    if (count_shards(o, &shards, st))
+        return st->code;
     struct rs_store *store = mem_calloc(1, sizeof *store);
     store->state = (struct state){.ops = &ops, .disposable = true};
     store->next_ids = o->next_ids;
     store->user = o->user;
     store->installation = o->installation;
-    store->shards = mem_calloc(o->url_count, sizeof *store->shards);
+    store->server_count = o->url_count;
+    store->shards = mem_calloc(shards, sizeof *store->shards);
     snprintf(store->sender, sizeof store->sender, "%" PRIu64, ids_random());
     int code = NRPC_OK;
-    for (unsigned i = 0; code == NRPC_OK && i < o->url_count; i++)
-        code = open_shard(store, i, o->urls[i], st);
+    for (unsigned i = 0; code == NRPC_OK && i < shards; i++) {
+        const char *url = o->urls[i % o->url_count];
+        code = open_shard(store, i, url, names_cluster(url) || shards > o->url_count, st);
+    }
     code = code ? code : rs_check(&store->state, st);
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {
         rs_look_at_settings(&store->shards[i]);
@@ -121,6 +150,11 @@ void rs_close(struct state *s)
     free(store);
 }
 
+bool rs_is_cluster(const struct rs_shard *shard)
+{
+    return redis_place_is_cluster(redis_link_place(shard->link));
+}
+
 // ---- the frame of a call
 
 static int64_t see_time(struct rs_store *store, int64_t now_ms)
@@ -140,8 +174,10 @@ void rs_begin(struct rs_call *c, struct rs_shard *shard, int64_t now_ms, struct 
     arena_init(&c->scratch, 0);
     c->out = out ? out : &c->scratch;
     c->count = REDIS_SCRIPT_ARGS;
-    rs_bytes(c, "1", 1);
+    rs_u64(c, rs_is_cluster(shard) ? 2 : 1);
     rs_text(c, shard->prefix);
+    if (rs_is_cluster(shard))
+        rs_text(c, shard->prefix);
     rs_text(c, shard->store->sender);
     rs_time(c, see_time(shard->store, now_ms));
 }

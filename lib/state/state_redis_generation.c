@@ -24,35 +24,98 @@ static void read_claim(struct rs_call *c, const redisReply *row, struct state_cl
         out->checkpoint = rs_blob_at(c, row, 8, "checkpoint");
 }
 
+// ---- claiming
+
+enum { LOOK_MAX = 1000 }; // tasks of a shard of which one call compares the urgency with others'
+
+struct turn {
+    uint32_t priority, shard;
+};
+
+static int compare_turns(const void *a, const void *b)
+{
+    const struct turn *x = a, *y = b;
+    return (x->priority < y->priority) - (x->priority > y->priority);
+}
+
+struct claiming {
+    uint64_t owner;
+    int64_t now_ms, until_ms;
+    size_t max;
+    struct state_claim *claims;
+    size_t count, capacity;
+    struct turn *turns;
+    size_t turn_count, turn_capacity;
+    size_t quotas[STATE_REDIS_SHARDS_MAX];
+    bool has_unverified;
+};
+
+static int look(struct rs_shard *shard, struct claiming *k, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, shard, k->now_ms, NULL, st);
+    rs_u64(&c, k->max < LOOK_MAX ? k->max : LOOK_MAX);
+    if (rs_do(&c, SCRIPT_claimable))
+        return rs_end(&c);
+    const redisReply *rows = rs_array_at(&c, c.reply, RS_REPLY, "priorities");
+    mem_grow(&k->turns, &k->turn_capacity, k->turn_count + rs_size(rows) + 1, sizeof *k->turns);
+    for (size_t i = 0; i < rs_size(rows) && !c.code; i++)
+        k->turns[k->turn_count++] = (struct turn){rs_u32_at(&c, rows, i, "priority"), shard->index};
+    return rs_end(&c);
+}
+
+static int claim(struct rs_shard *shard, struct claiming *k, struct arena *a, struct nrpc_status *st)
+{
+    size_t max = k->quotas[shard->index];
+    struct rs_call c;
+    rs_begin(&c, shard, k->now_ms, a, st);
+    rs_u64(&c, k->owner);
+    rs_time(&c, k->until_ms);
+    rs_u64(&c, max < INT32_MAX ? max : INT32_MAX);
+    rs_do(&c, SCRIPT_claim);
+    const redisReply *rows = rs_at(c.reply, RS_REPLY);
+    mem_grow(&k->claims, &k->capacity, k->count + rs_size(rows) + 1, sizeof *k->claims);
+    for (size_t i = 0; i < rs_size(rows); i++)
+        read_claim(&c, rs_at(rows, i), &k->claims[k->count++]);
+    return rs_end(&c);
+}
+
+// One that is not verified yet does not fail the others.
+static void note(struct rs_round *round, struct claiming *k, int answer)
+{
+    k->has_unverified |= answer == NRPC_FAILED_PRECONDITION;
+    rs_note(round, answer == NRPC_FAILED_PRECONDITION ? NRPC_OK : answer);
+}
+
+// How many of the most urgent tasks are each shard's.
+static void share(struct rs_round *round, struct claiming *k)
+{
+    for (struct rs_shard *shard; (shard = rs_next(round));)
+        note(round, k, look(shard, k, round->st));
+    round->next = 0;
+    qsort(k->turns, k->turn_count, sizeof *k->turns, compare_turns);
+    for (size_t i = 0; i < k->turn_count && i < k->max; i++)
+        k->quotas[k->turns[i].shard]++;
+    free(k->turns);
+}
+
 int rs_claim(struct state *s, uint64_t owner, int64_t now_ms, int64_t until_ms, size_t max, struct arena *a,
              struct state_claim **out, size_t *count, struct nrpc_status *st)
 {
     struct rs_round round = rs_round(s, st);
-    struct state_claim *claims = NULL;
-    size_t capacity = 0, unverified = 0;
-    *count = 0;
-    for (struct rs_shard *shard; (*count < max) && (shard = rs_next(&round));) {
-        struct rs_call c;
-        rs_begin(&c, shard, now_ms, a, st);
-        rs_u64(&c, owner);
-        rs_time(&c, until_ms);
-        rs_u64(&c, max - *count < INT32_MAX ? max - *count : INT32_MAX);
-        rs_do(&c, SCRIPT_claim);
-        const redisReply *rows = rs_at(c.reply, RS_REPLY);
-        mem_grow(&claims, &capacity, *count + rs_size(rows) + 1, sizeof *claims);
-        for (size_t k = 0; k < rs_size(rows); k++)
-            read_claim(&c, rs_at(rows, k), &claims[(*count)++]);
-        int answer = rs_end(&c);
-        unverified += answer == NRPC_FAILED_PRECONDITION;
-        rs_note(&round, answer == NRPC_FAILED_PRECONDITION ? NRPC_OK : answer);
-    }
+    struct claiming k = {.owner = owner, .now_ms = now_ms, .until_ms = until_ms, .max = max};
+    if (round.store->shard_count == 1) // which gives its most urgent first by itself
+        k.quotas[0] = max;
+    else
+        share(&round, &k);
+    for (struct rs_shard *shard; (shard = rs_next(&round));)
+        if (k.quotas[shard->index])
+            note(&round, &k, claim(shard, &k, a, st));
     int code = rs_round_any(&round);
-    *count = code ? 0 : *count;
-    *out = code ? NULL : arena_dup(a, claims, *count * sizeof *claims);
-    if (code == NRPC_OK && unverified)
-        code = NRPC_FAILED_PRECONDITION;
-    free(claims);
-    return code;
+    *count = code ? 0 : k.count;
+    *out = code ? NULL : arena_dup(a, k.claims, k.count * sizeof *k.claims);
+    free(k.claims);
+    return code ? code : k.has_unverified ? NRPC_FAILED_PRECONDITION : NRPC_OK;
 }
 
 int rs_renew_claims(struct state *s, uint64_t owner, const uint64_t *tasks, size_t count, int64_t until_ms,

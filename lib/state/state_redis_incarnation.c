@@ -18,8 +18,8 @@ static int info_value(struct redis_link *l, redisContext *c, const char *section
 {
     redisReply *info;
     char format[64];
-    int code = redis_command_on(l, c, 2, (const char *[]){"INFO", section}, (size_t[]){4, strlen(section)},
-                                &info, st);
+    int code = redis_place_command(redis_link_place(l), c, 2, (const char *[]){"INFO", section},
+                                   (size_t[]){4, strlen(section)}, &info, st);
     if (code)
         return code;
     const char *at = info->type == REDIS_REPLY_STRING ? strstr(info->str, name) : NULL;
@@ -43,33 +43,40 @@ static int identify(struct redis_link *l, redisContext *c, char out[128], struct
     return code;
 }
 
+// What a server remembers of its place, so that nobody takes it for another: shard of how many; of a server
+// that has several, "server/servers:shards".
+static void write_place(const struct rs_shard *shard, char *out, size_t size)
+{
+    size_t shards = shard->store->shard_count, servers = shard->store->server_count;
+    if (rs_is_cluster(shard) || shards == servers)
+        snprintf(out, size, "%u/%zu", shard->index, shards);
+    else
+        snprintf(out, size, "%zu/%zu:%zu", shard->index % servers, servers, shards);
+}
+
 int rs_hello(void *user, redisContext *c, struct nrpc_status *st)
 {
     struct rs_shard *shard = user;
-    char server[128], place[32], installation[24];
-    redisReply *reply;
+    char server[128], place[64];
+    struct rs_call call;
     if (identify(shard->link, c, server, st))
         return st->code;
-    snprintf(place, sizeof place, "%u/%zu", shard->index, shard->store->shard_count);
-    snprintf(installation, sizeof installation, "%" PRIu64, shard->store->installation);
-    const char *args[] = {NULL, NULL,  "1",    shard->prefix, shard->store->sender,
-                          "0",  place, server, installation};
-    enum { COUNT = sizeof args / sizeof *args };
-    size_t lengths[COUNT] = {0};
-    for (size_t i = REDIS_SCRIPT_ARGS; i < COUNT; i++)
-        lengths[i] = strlen(args[i]);
-    if (redis_script_on(shard->link, c, &redis_scripts[SCRIPT_hello], COUNT, args, lengths, &reply, st))
-        return st->code;
-    struct rs_call call = {.shard = shard, .st = st, .script = redis_scripts[SCRIPT_hello].name};
-    int code = (int)rs_u32_at(&call, reply, 0, "code");
+    write_place(shard, place, sizeof place);
+    rs_begin(&call, shard, RS_SEEN, NULL, st);
+    rs_text(&call, place);
+    rs_text(&call, server);
+    rs_u64(&call, shard->store->installation);
+    call.script = redis_scripts[SCRIPT_hello].name;
+    call.code = redis_script_on(shard->link, c, &redis_scripts[SCRIPT_hello], call.count, call.args,
+                                call.lengths, &call.reply, st);
+    int code = call.code ? NRPC_OK : (int)rs_u32_at(&call, call.reply, 0, "code");
     if (call.code == NRPC_OK && code)
         call.code =
-            status_set(st, code, "Redis at %s: %s", redis_link_name(shard->link), rs_at(reply, 1)->str);
-    uint64_t epoch = call.code ? 0 : rs_u64_at(&call, reply, RS_REPLY, "epoch");
+            status_set(st, code, "Redis at %s: %s", redis_link_name(shard->link), rs_at(call.reply, 1)->str);
+    uint64_t epoch = call.code ? 0 : rs_u64_at(&call, call.reply, RS_REPLY, "epoch");
     if (call.code == NRPC_OK)
         atomic_store(&shard->epoch, epoch);
-    freeReplyObject(reply);
-    return call.code;
+    return rs_end(&call);
 }
 
 // ---- comparing

@@ -55,8 +55,9 @@ struct rs_shard {
 struct rs_store {
     struct state state; // first: the interface's pointer is ours
     struct rs_shard *shards;
-    size_t shard_count;
-    char sender[24]; // who we are among those who read the hints
+    size_t shard_count,
+        server_count; // servers: addresses; shard i lies at the one of number i % server_count
+    char sender[24];  // who we are among those who read the hints
     int (*next_ids)(void *user, uint64_t count, uint64_t *first, struct nrpc_status *st);
     void *user;
     uint64_t installation;  // 0: not known
@@ -198,6 +199,8 @@ int rs_check_settings(const struct rs_shard *shard, struct nrpc_status *st); // 
 // ---- whether the server is still the same (state_redis_incarnation.c)
 
 int rs_hello(void *shard, redisContext *c, struct nrpc_status *st);
+
+bool rs_is_cluster(const struct rs_shard *shard); // it lies in a Redis Cluster
 
 // ---- the operations, each in the file of its noun; state.h documents them
 

@@ -20,10 +20,10 @@ static bool is_yes(const struct rs_shard *shard, const char *value)
     return !strcmp(value, "yes");
 }
 
-// Without a Sentinel nobody else is made the master.
+// Without a Sentinel or a cluster nobody else is made the master.
 static bool waits_for_replicas(const struct rs_shard *shard, const char *value)
 {
-    return !redis_link_has_sentinel(shard->link) || strcmp(value, "0") != 0;
+    return !redis_place_has_failover(redis_link_place(shard->link)) || strcmp(value, "0") != 0;
 }
 
 static const struct {
@@ -55,6 +55,19 @@ static bool ask(struct rs_shard *shard, const char *name, char *out, size_t size
     return shown;
 }
 
+// Another shard, of the same server or of the same cluster, is as this one was.
+static bool is_said(const struct rs_shard *shard, unsigned bit)
+{
+    const struct rs_store *store = shard->store;
+    for (size_t i = 0; i < store->shard_count; i++) {
+        const struct rs_shard *other = &store->shards[i];
+        bool is_same = rs_is_cluster(shard) || i % store->server_count == shard->index % store->server_count;
+        if (other != shard && is_same && atomic_load(&other->unfit) & bit)
+            return true;
+    }
+    return false;
+}
+
 static void say(const struct rs_shard *shard, size_t i, bool fits, const char *value)
 {
     const char *name = redis_link_name(shard->link);
@@ -79,7 +92,7 @@ void rs_look_at_settings(struct rs_shard *shard)
             return;
         }
         bool fits = settings[i].fits(shard, value);
-        if (fits != !(unfit & bit))
+        if (fits != !(unfit & bit) && !is_said(shard, bit))
             say(shard, i, fits, value);
         atomic_store(&shard->unfit, fits ? unfit & ~bit : unfit | bit);
     }

@@ -94,12 +94,17 @@ void rs_tell(struct rs_store *store, const char *hints, size_t bytes)
 
 // ---- hearing
 
-static void hear(struct rs_shard *shard, const redisReply *message)
+// false: the slot has gone to another server.
+static bool hear(struct rs_shard *shard, const redisReply *message)
 {
+    const redisReply *kind = rs_at(message, 0);
+    if (kind->type == REDIS_REPLY_STRING && !strcmp(kind->str, "sunsubscribe"))
+        return false;
     const redisReply *body = rs_at(message, 2);
     const char *stop = body->type == REDIS_REPLY_STRING ? memchr(body->str, 0, body->len) : NULL;
     if (stop && strcmp(body->str, shard->store->sender) != 0)
         rs_tell(shard->store, stop + 1, (size_t)(body->str + body->len - stop - 1));
+    return true;
 }
 
 static bool hear_all(struct rs_shard *shard, redisContext *c)
@@ -112,8 +117,10 @@ static bool hear_all(struct rs_shard *shard, redisContext *c)
             return false;
         if (!message)
             return true;
-        hear(shard, message);
+        bool goes_on = hear(shard, message);
         freeReplyObject(message);
+        if (!goes_on)
+            return false;
     }
 }
 
@@ -124,10 +131,12 @@ static int subscribe(struct rs_shard *shard, redisContext **out, struct nrpc_sta
     int length = snprintf(channel, sizeof channel, "%s:hints", shard->prefix);
     int format_length = snprintf(format, sizeof format, "%s:format%d", shard->prefix, STATE_REDIS_FORMAT);
     redisReply *reply;
-    if (redis_link_connect(shard->link, out, st))
+    if (redis_place_connect(redis_link_place(shard->link), out, st))
         return st->code;
-    int code = redis_command_on(shard->link, *out, 3, (const char *[]){"SUBSCRIBE", channel, format},
-                                (size_t[]){9, (size_t)length, (size_t)format_length}, &reply, st);
+    const char *subscribe = rs_is_cluster(shard) ? "SSUBSCRIBE" : "SUBSCRIBE";
+    int code = redis_place_command(
+        redis_link_place(shard->link), *out, 3, (const char *[]){subscribe, channel, format},
+        (size_t[]){strlen(subscribe), (size_t)length, (size_t)format_length}, &reply, st);
     if (reply)
         freeReplyObject(reply);
     if (code) {
@@ -198,7 +207,7 @@ static bool look_after(struct rs_shard *shard, struct nrpc_status *st)
         return false;
     if (atomic_load(&shard->epoch))
         return true;
-    if (redis_link_connect(shard->link, &fresh, st))
+    if (redis_place_connect(redis_link_place(shard->link), &fresh, st))
         return false;
     int code = rs_hello(shard, fresh, st);
     redisFree(fresh);

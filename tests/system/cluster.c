@@ -20,6 +20,8 @@
 
 #include <cmocka.h>
 
+enum { ARGS_MAX = 24 };
+
 static void check(int code, const struct nrpc_status *st, const char *what)
 {
     if (code)
@@ -30,9 +32,11 @@ static void check(int code, const struct nrpc_status *st, const char *what)
 
 bool cluster_try_coordinator(struct cluster *c)
 {
-    const char *args[] = {"--role",  "coordinator", "--data",       c->data,    "--listen",
-                          c->listen, "--plugin",    c->ledger,      "--plugin", c->gate,
-                          "--log",   "error",       "--node-lease", "1000",     NULL};
+    const char *args[ARGS_MAX] = {"--role",   "coordinator", "--listen", c->listen, "--plugin",     c->ledger,
+                                  "--plugin", c->gate,       "--log",    "error",   "--node-lease", "1000"};
+    const char *embedded[] = {"--data", c->data, NULL}, *const *stores = c->stores ? c->stores : embedded;
+    for (size_t n = 12; *stores && n < ARGS_MAX - 1;)
+        args[n++] = *stores++;
     if (!daemon_start(&c->coordinator, "dtfd", args))
         return false;
     strcpy(c->listen, c->coordinator.url);
@@ -54,10 +58,11 @@ void cluster_start_node(struct cluster *c, int i, const char *slots, const char 
     assert_true(daemon_start(&c->nodes[i], "dtfd", args));
 }
 
-void cluster_start(struct cluster *c)
+void cluster_start_over(struct cluster *c, const char *const *stores)
 {
     struct nrpc_status st;
     memset(c, 0, sizeof *c);
+    c->stores = stores;
     strcpy(c->listen, "tcp://127.0.0.1:0");
     daemon_folder(c->folder, sizeof c->folder);
     file_path(c, "data", c->data, sizeof c->data);
@@ -65,6 +70,11 @@ void cluster_start(struct cluster *c)
     daemon_path(c->gate, sizeof c->gate, "gate.so");
     cluster_start_coordinator(c);
     check(dtf_client_open(c->listen, &c->client, &st), &st, "open");
+}
+
+void cluster_start(struct cluster *c)
+{
+    cluster_start_over(c, NULL);
 }
 
 void cluster_restart(struct cluster *c, int signal_number)

@@ -19,6 +19,7 @@
 enum { SHARDS = 2, TASKS = 2 * SHARDS, SUBTASKS = 40, FILLER_BYTES = 100000 };
 
 static struct server *redis[SHARDS], *mariadb;
+static const char *stores[2 * SHARDS + 3]; // options of dtfd
 static struct cluster c;
 static struct nrpc_status st;
 
@@ -29,29 +30,13 @@ static int setup(void **state)
     for (int i = 0; i < SHARDS; i++)
         redis[i] = server_redis(&o);
     mariadb = server_mariadb(NULL);
-    memset(&c, 0, sizeof c);
-    daemon_path(c.gate, sizeof c.gate, "gate.so");
-    daemon_folder(c.folder, sizeof c.folder);
-    const char *args[] = {"--role",
-                          "coordinator",
-                          "--listen",
-                          "tcp://127.0.0.1:0",
-                          "--redis",
-                          server_url(redis[0]),
-                          "--redis",
-                          server_url(redis[1]),
-                          "--mysql",
-                          server_url(mariadb),
-                          "--log",
-                          "error",
-                          "--plugin",
-                          c.gate,
-                          "--node-lease",
-                          "1000",
-                          NULL};
-    assert_true(daemon_start(&c.coordinator, "dtfd", args));
-    strcpy(c.listen, c.coordinator.url);
-    assert_int_equal(dtf_client_open(c.listen, &c.client, &st), NRPC_OK);
+    for (int i = 0; i < SHARDS; i++) {
+        stores[2 * i] = "--redis";
+        stores[2 * i + 1] = server_url(redis[i]);
+    }
+    stores[2 * SHARDS] = "--mysql";
+    stores[2 * SHARDS + 1] = server_url(mariadb);
+    cluster_start_over(&c, stores);
     return 0;
 }
 
@@ -63,13 +48,6 @@ static int teardown(void **state)
         server_destroy(redis[i]);
     server_destroy(mariadb);
     return 0;
-}
-
-static void start_node(int i, const char *slots)
-{
-    const char *args[] = {"--role",   "executor", "--join", c.listen, "--slots", slots,
-                          "--plugin", c.gate,     "--log",  "error",  NULL};
-    assert_true(daemon_start(&c.nodes[i], "dtfd", args));
 }
 
 // ---- more parameters than one message carries
@@ -111,7 +89,7 @@ static void test_large_params(void **state)
         assert_int_equal(dtf_task_feed(c.client, tasks[i], 0, specs, SUBTASKS, true, &st), NRPC_OK);
     }
     free(packed);
-    start_node(0, "64");
+    cluster_start_node(&c, 0, "64", "1000");
     for (int i = 0; i < TASKS; i++) {
         WAIT_FOR(cluster_status(&c, tasks[i]).succeeded == SUBTASKS, 20000);
         struct dtf_task_info info = cluster_wait(&c, tasks[i]);
@@ -211,7 +189,7 @@ static void check_outage(void (*away)(struct server *), void (*back)(struct serv
     file_path(&c, "runs", path, sizeof path);
     file_remove(&c, "runs");
     file_remove(&c, "go");
-    start_node(0, "4");
+    cluster_start_node(&c, 0, "4", "1000");
     uint64_t warm = create_generated(0, 5);
     WAIT_FOR(is_completed(warm, 5), PATIENCE_MS);
     snprintf(script, sizeof script, "echo run >>%s; while ! test -e %s/go; do sleep 0.05; done", path,

@@ -4,12 +4,13 @@
 -- A server that has started since, or that was made the master, may be older than what it told before: it begins anew.
 -- Numbers of nodes from before are void (nodes_past) until their nodes have registered again, and nothing is leased
 -- until the state was compared with the records.
--- arguments: shard's number of how many, what the server is (another text after every start and promotion), installation
+-- arguments: its place (shard of how many, or server of how many and all shards), what the server is (another text after every start and promotion), installation
 --   (0: not known)
 -- returns: the epoch: another number after every start and promotion, and after a wipe; FAILED_PRECONDITION: this server
 --   holds another shard, or another installation's state
 local shard, run_id, installation = text(), text(), text()
-local held = call('GET', 'dtf:shard') -- the one key without the shard's prefix
+local place = IS_CLUSTER and P .. 'shard' or 'dtf:shard' -- the one key without the shard's prefix
+local held = call('GET', place)
 local row = call('HMGET', P .. 'meta', 'run_id', 'epoch', 'format', 'installation')
 if held and held ~= shard then
     return fail(FAILED_PRECONDITION, 'this Redis holds shard %s, and is named as shard %s', held, shard)
@@ -24,7 +25,7 @@ if row[4] and installation ~= '0' and row[4] ~= installation then
                 'this state up, empty the Redis (FLUSHDB)', row[4], installation)
 end
 if not held then
-    call('SET', 'dtf:shard', shard)
+    call('SET', place, shard)
 end
 if not row[4] and installation ~= '0' then
     call('HSET', P .. 'meta', 'installation', installation)

@@ -2,7 +2,8 @@
 -- lib.lua: what every script begins with: arguments, tasks, tiles, segments, nodes, and the end of a call.
 --
 -- KEYS[1] is the shard's prefix, such as "dtf:{0}"; every key that a script touches begins with it (but for one of
--- hello.lua), so that a shard lives in one hash slot. ARGV[1] names the process that calls, ARGV[2] is the time in milliseconds; the
+-- hello.lua), so that a shard lives in one hash slot. There is no key of this name: while a Redis Cluster moves the slot it
+-- therefore runs no script, on either side. In a cluster KEYS[2] is there, and the same. ARGV[1] names the process that calls, ARGV[2] is the time in milliseconds; the
 -- script's own arguments follow. docs/REDIS.md says what each key holds.
 --
 -- A script returns fail(...), before it has written anything, or done(...): {0, hints, ...}. It changes tasks,
@@ -12,6 +13,8 @@ local call = redis.call
 local band, bor, bxor, bnot, lshift = bit.band, bit.bor, bit.bxor, bit.bnot, bit.lshift
 local pack, unpack_ = struct.pack, struct.unpack
 local P, NOW = KEYS[1] .. ':', tonumber(ARGV[2])
+local IS_CLUSTER = KEYS[2] ~= nil
+local PUBLISH, NUMSUB = IS_CLUSTER and 'SPUBLISH' or 'PUBLISH', IS_CLUSTER and 'SHARDNUMSUB' or 'NUMSUB'
 
 -- Numbers that C has too: base/status.h, model/task.h, state/state.h.
 local NOT_FOUND, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE = 5, 8, 9, 10, 11
@@ -82,7 +85,7 @@ local UNVERIFIED = 'the state is being compared with the records'
 -- Whether all who listen here know this format (each says so by listening to a channel that carries nothing), and since
 -- when that was so at every look since the server began anew; nil: not yet.
 local function format_alone()
-    local listen = call('PUBSUB', 'NUMSUB', KEYS[1] .. ':hints', KEYS[1] .. ':format' .. FORMAT)
+    local listen = call('PUBSUB', NUMSUB, KEYS[1] .. ':hints', KEYS[1] .. ':format' .. FORMAT)
     local row = call('HMGET', P .. 'meta', 'epoch', 'alone')
     local epoch, since = string.match(row[2] or '', '^(%d+) (%d+)$')
     return listen[4] > 0 and listen[4] == listen[2], epoch and epoch == row[1] and tonumber(since) or nil
@@ -367,7 +370,7 @@ local function task_ruin(id, text)
     call('HDEL', P .. 'feeder_lease', id)
     local times = whole(string.match(call('HGET', P .. 'damaged', id) or '', '^%d+')) or 0
     call('HSET', P .. 'damaged', id, string.format('%.0f %s', times + 1, string.sub(text, 1, 400)))
-    call('PUBLISH', KEYS[1] .. ':hints', -- also to the caller
+    call(PUBLISH, KEYS[1] .. ':hints', -- also to the caller
          table.concat({'', HINT_DAMAGED, id, string.format('%.0f', microseconds()), '', '', 0, 0, -1, 0, 0, 0, 0, ''}, '\0'))
 end
 
@@ -1264,7 +1267,7 @@ local function done(...)
     nodes_flush()
     local told = table.concat(hints)
     if #told > 0 then
-        call('PUBLISH', KEYS[1] .. ':hints', ARGV[1] .. '\0' .. told)
+        call(PUBLISH, KEYS[1] .. ':hints', ARGV[1] .. '\0' .. told)
     end
     return {0, told, ...}
 end
