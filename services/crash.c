@@ -74,7 +74,7 @@ static void tell(int signal_number)
     const struct timespec look = {0, LOOK_MS * 1000000};
     const struct callback_run *none = NULL;
     struct crash *c = watcher;
-    if (!c)
+    if (!c || getpid() != c->pid)
         return;
     watcher = NULL; // what else happens on this thread happens as ever
     if (atomic_compare_exchange_strong(&c->run, &none, running)) {
@@ -98,7 +98,7 @@ static void on_fatal(int signal_number)
     (void)raise(signal_number); // takes effect when the handler returns, where it was interrupted
 }
 
-static void on_exit_called(void)
+void crash_exits(void)
 {
     tell(0);
 }
@@ -109,7 +109,8 @@ static void install(void)
     sigemptyset(&act.sa_mask);
     for (size_t i = 0; i < FATAL; i++)
         (void)sigaction(fatal[i], &act, &before[i]);
-    (void)atexit(on_exit_called);
+    (void)atexit(crash_exits);
+    (void)at_quick_exit(crash_exits);
 }
 
 static pthread_key_t stack_key; // a thread's own stack for the handler
@@ -155,7 +156,7 @@ void crash_leave(void)
 void crash_start(struct crash *c, struct state *state)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    *c = (struct crash){.state = state};
+    *c = (struct crash){.state = state, .pid = getpid()};
     pthread_once(&once, make_key);
     sem_init(&c->wake, 0, 0);
     if (pthread_create(&c->thread, NULL, record_main, c)) {

@@ -4,9 +4,9 @@
 // whatever processes, the task ends as failed: one task does not take all coordinators with it again and
 // again.
 //
-// Nothing is asked of the state while callbacks end well. What cannot be noticed is _exit, SIGKILL (also the
+// Nothing is asked of the state while callbacks end well. What cannot be noticed is SIGKILL (also the
 // kernel's, for want of memory), and a heap so damaged that nothing works any more: after some seconds the
-// process goes without a record.
+// process goes without a record. _exit is noticed in dtfd (exits.c), not in a program that links the library.
 #ifndef SERVICES_CRASH_H
 #define SERVICES_CRASH_H
 
@@ -15,11 +15,13 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 struct callback_run;
 
 struct crash { // one a coordinator
     struct state *state;
+    pid_t pid;        // what a callback has forked may end
     pthread_t thread; // records; the one that ends the process waits for it
     sem_t wake;
     _Atomic(const struct callback_run *) run; // the first that ends the process
@@ -33,5 +35,7 @@ void crash_stop(struct crash *c); // no callback runs any more
 // Around each callback, on the thread that runs it. c NULL: nothing is recorded.
 void crash_enter(struct crash *c, const struct callback_run *run);
 void crash_leave(void);
+
+void crash_exits(void); // this thread ends the process now, and no handler will be called
 
 #endif

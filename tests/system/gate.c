@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +44,14 @@ static int overflow(volatile int *depth) // until the stack is full
     return ++*depth ? overflow(depth) + room[*depth % 4096] : 0;
 }
 
+static void fork_child(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        exit(3);
+    (void)waitpid(child, NULL, 0);
+}
+
 static void crash(const struct gate_param *p, const char *callback)
 {
     char line[100];
@@ -59,6 +68,13 @@ static void crash(const struct gate_param *p, const char *callback)
         break;
     case GATE_EXIT:
         exit(3);
+    case GATE_EXIT_NOW:
+        _exit(3);
+    case GATE_QUICK_EXIT:
+        quick_exit(3);
+    case GATE_CHILD:
+        fork_child();
+        break;
     case GATE_STACK:
         overflow(&depth);
     }

@@ -12,7 +12,15 @@
 
 #include <stdint.h>
 
-enum gate_crash { GATE_ABORT = 1, GATE_SEGMENT, GATE_EXIT, GATE_STACK };
+enum gate_crash {
+    GATE_ABORT = 1,
+    GATE_SEGMENT,
+    GATE_STACK,
+    GATE_EXIT, // these with status 3
+    GATE_EXIT_NOW,
+    GATE_QUICK_EXIT,
+    GATE_CHILD, // only a child that it forked ends, by exit
+};
 
 struct gate_param {
     uint32_t count;
