@@ -106,7 +106,7 @@ int state_redis_open(const struct state_redis_options *o, struct state **out, st
     struct nrpc_status own = {0};
     st = st ? st : &own;
     *out = NULL;
-    size_t shards;
+    size_t shards = 0;
     if (count_shards(o, &shards, st))
         return st->code;
     struct rs_store *store = mem_calloc(1, sizeof *store);

@@ -8,6 +8,7 @@
 // one node, else on the embedded store and two nodes. Each figure is printed as min / median / max over the
 // runs. See README.md for what they are compared with.
 #include "base/clock.h"
+#include "bench/rpc/measure.h"
 #include "dtf.h"
 #include "servers/servers.h"
 #include "system/daemon.h"
@@ -79,36 +80,13 @@ static void cluster_stop(struct cluster *c)
 
 // ---- figures
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static void print_figure(const char *name, double *values, size_t count, const char *unit)
 {
     // cppcheck-suppress uninitvar ; the caller has filled `count` of them
-    qsort(values, count, sizeof *values, by_value);
+    qsort(values, count, sizeof *values, measure_compare);
     printf("%-58s %11.2f / %11.2f / %11.2f %s\n", name, values[0], values[count / 2], values[count - 1],
            unit);
     fflush(stdout);
-}
-
-// CPU seconds of a process, all threads.
-static double cpu_of(pid_t pid)
-{
-    char path[64], text[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(path, "r");
-    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
-    if (f)
-        fclose(f);
-    text[n] = 0;
-    unsigned long user = 0, system = 0;
-    const char *rest = strrchr(text, ')');
-    if (rest)
-        sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
 static double resident_mib(pid_t pid)
@@ -126,14 +104,23 @@ static double resident_mib(pid_t pid)
 
 // ---- throughput
 
-static uint64_t create(struct cluster *c, uint64_t subtasks)
+struct noop { // as the plugin reads it
+    uint64_t subtasks, bytes, run_us, uneven;
+};
+
+static uint64_t create_noop(struct cluster *c, const struct noop *noop)
 {
     struct nrpc_status st;
-    struct dtf_task_param p = {.type = "noop", .type_param = &subtasks, .type_param_bytes = sizeof subtasks};
+    struct dtf_task_param p = {.type = "noop", .type_param = noop, .type_param_bytes = sizeof *noop};
     uint64_t id;
     if (dtf_task_create(c->client, &p, &id, &st))
         die("create", &st);
     return id;
+}
+
+static uint64_t create(struct cluster *c, uint64_t subtasks)
+{
+    return create_noop(c, &(struct noop){.subtasks = subtasks, .bytes = 100});
 }
 
 static void wait_for(struct cluster *c, uint64_t id, uint64_t subtasks)
@@ -185,12 +172,12 @@ static double commits_of(const struct server *s)
 static struct spent spent(const struct cluster *c)
 {
     char answer[32768];
-    struct spent s = {.cpu = cpu_of(c->coordinator.pid)};
+    struct spent s = {.cpu = measure_cpu_s(c->coordinator.pid)};
     for (size_t i = 0; i < node_count; i++)
-        s.cpu += cpu_of(c->nodes[i].pid);
+        s.cpu += measure_cpu_s(c->nodes[i].pid);
     if (!redis)
         return s;
-    s.cpu += cpu_of(server_pid(redis)) + cpu_of(server_pid(mariadb));
+    s.cpu += measure_cpu_s(server_pid(redis)) + measure_cpu_s(server_pid(mariadb));
     server_ask(redis, "INFO commandstats", answer, sizeof answer);
     s.scripts = number_after(answer, "cmdstat_evalsha:calls=");
     s.commits = commits_of(mariadb);
@@ -225,6 +212,31 @@ static void bench_throughput(size_t runs, size_t tasks, uint64_t subtasks)
     cluster_stop(&c);
 }
 
+// ---- how busy slots are
+
+enum { BUSY_SLOTS = 16, BUSY_S = 8 };
+
+// Of the time that all slots of all nodes have, what subtasks of this length slept.
+static void bench_busy(size_t runs, uint64_t run_us, bool uneven)
+{
+    double busy[RUNS_MAX];
+    char name[100], slots[8];
+    struct cluster c;
+    uint64_t all = node_count * BUSY_SLOTS, count = all * BUSY_S * 1000000 / run_us;
+    const struct noop noop = {.subtasks = count, .bytes = 100, .run_us = run_us, .uneven = uneven};
+    snprintf(slots, sizeof slots, "%d", BUSY_SLOTS);
+    cluster_start(&c, slots);
+    for (size_t i = 0; i < runs; i++) {
+        int64_t start_us = clock_mono_us();
+        wait_for(&c, create_noop(&c, &noop), count);
+        busy[i] = 100 * (double)(count * run_us) / (double)all / (double)(clock_mono_us() - start_us);
+    }
+    snprintf(name, sizeof name, "%llu slots, subtasks of %llu ms%s: busy", (unsigned long long)all,
+             (unsigned long long)run_us / 1000, uneven ? ", unevenly" : "");
+    print_figure(name, busy, runs, "% of the time");
+    cluster_stop(&c);
+}
+
 // ---- latency
 
 static void bench_latency(size_t runs, size_t count)
@@ -240,7 +252,7 @@ static void bench_latency(size_t runs, size_t count)
             wait_for(&c, create(&c, 1), 1);
             us[i] = (double)(clock_mono_us() - start_us);
         }
-        qsort(us, count, sizeof *us, by_value);
+        qsort(us, count, sizeof *us, measure_compare);
         p50[r] = us[count / 2] / 1e3;
         p99[r] = us[count * 99 / 100] / 1e3;
         max[r] = us[count - 1] / 1e3;
@@ -336,10 +348,10 @@ static void bench_idle(size_t runs, int64_t seconds)
     cluster_start(&c, "2");
     run_tasks(&c, 1, 1000);
     for (size_t r = 0; r < runs; r++) {
-        double before = cpu_of(c.coordinator.pid), node_before = cpu_of(c.nodes[0].pid);
+        double before = measure_cpu_s(c.coordinator.pid), node_before = measure_cpu_s(c.nodes[0].pid);
         sleep((unsigned)seconds); // the thing measured is that nothing happens
-        cpu[r] = (cpu_of(c.coordinator.pid) - before) / (double)seconds * 100;
-        node[r] = (cpu_of(c.nodes[0].pid) - node_before) / (double)seconds * 100;
+        cpu[r] = (measure_cpu_s(c.coordinator.pid) - before) / (double)seconds * 100;
+        node[r] = (measure_cpu_s(c.nodes[0].pid) - node_before) / (double)seconds * 100;
         rss[r] = resident_mib(c.coordinator.pid);
     }
     print_figure("idle coordinator with two nodes: CPU", cpu, runs, "% of one core");
@@ -372,6 +384,13 @@ static void latency(void)
 {
     bench_latency(5, 1000);
 }
+static void busy(void)
+{
+    bench_busy(3, 10000, false);
+    bench_busy(3, 10000, true);
+    bench_busy(3, 100000, false);
+    bench_busy(3, 100000, true);
+}
 static void creation(void)
 {
     bench_create(5, 20000);
@@ -390,7 +409,7 @@ static const struct {
     void (*run)(void);
 } benches[] = {
     {"noop", all_noop}, {"long", long_noop}, {"latency", latency}, {"create", creation},
-    {"map", map},       {"idle", idle},      {"rate", rate},
+    {"map", map},       {"idle", idle},      {"rate", rate},       {"busy", busy},
 };
 
 int main(int argc, char **argv)
