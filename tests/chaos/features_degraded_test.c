@@ -23,9 +23,17 @@
 
 #include <cmocka.h>
 
-enum { PATIENCE_MS = 60000, SUBTASKS = 2500, HOGS_MAX = 30, WARNINGS_MAX = 12 };
+enum {
+    PATIENCE_MS = 60000,
+    SUBTASKS = 2500,
+    HOGS_MAX = 30,
+    WARNINGS_MAX = 12,
+    DISK_MIB = 256,
+    LARGE = 200000
+};
 
 static struct server *mariadb;
+static bool has_disks; // of their own
 static struct site site;
 static struct dtf_client *client;
 static struct nrpc_channel *channel; // to coordinator 0
@@ -35,10 +43,12 @@ static struct nrpc_channel *channel; // to coordinator 0
 static int setup(void **state)
 {
     (void)state;
-    const struct site_options o = {.shards = 1, .coordinators = 2, .nodes = 2};
+    struct site_options o = {.shards = 1, .coordinators = 2, .nodes = 2};
     struct nrpc_status st;
     char url[60];
-    mariadb = server_mariadb(NULL);
+    has_disks = server_disks_are_there();
+    mariadb = server_mariadb(&(struct server_mariadb_options){.disk_mib = has_disks ? DISK_MIB : 0});
+    o.redis_disk_mib = has_disks ? DISK_MIB : 0;
     assert_true(site_start(&site, &o, mariadb));
     site_url(&site, 0, false, url, sizeof url);
     assert_int_equal(nrpc_channel_open(url, NULL, &channel, &st), NRPC_OK);
@@ -83,6 +93,16 @@ static void full_begin(void)
 static void full_end(void)
 {
     ask_redis("CONFIG SET maxmemory 0");
+}
+
+static void disk_begin(void)
+{
+    server_fill_disk(site.redis[0]);
+}
+
+static void disk_end(void)
+{
+    server_free_disk(site.redis[0]);
 }
 
 static void replica_begin(void) // of a master that is not there: it keeps its data, and takes no writes
@@ -272,6 +292,44 @@ static void redis_is_full(void **state)
     survive(&(struct outage){full_begin, full_end, .state = true, .settles = true});
 }
 
+static void redis_has_a_full_disk(void **state)
+{
+    (void)state;
+    if (!has_disks)
+        skip();
+    survive(&(struct outage){disk_begin, disk_end, .state = true});
+}
+
+// MariaDB refuses what finds no room, and may end itself over it. What it acknowledged is there.
+static void mysql_has_a_full_disk(void **state)
+{
+    static char large[LARGE];
+    const struct dtf_task_param p = {
+        .type = "command", .fed = true, .type_param = large, .type_param_bytes = LARGE};
+    struct dtf_task_info t;
+    struct nrpc_status st;
+    uint64_t task, before, last = 0;
+    (void)state;
+    if (!has_disks)
+        skip();
+    assert_int_equal(create(SUBTASKS, &before, &st), NRPC_OK);
+    assert_int_equal(dtf_task_create(client, &p, &last, &st), NRPC_OK);
+    server_fill_disk(mariadb);
+    while (dtf_task_create(client, &p, &task, &st) == NRPC_OK)
+        last = task;
+    print_message("%s\n", st.text);
+    assert_true(st.code == NRPC_RESOURCE_EXHAUSTED || st.code == NRPC_UNAVAILABLE);
+    WAIT_FOR(runs_so_far(before) >= SUBTASKS);
+    server_free_disk(mariadb);
+    server_kill(mariadb);
+    server_start(mariadb);
+    WAIT_FOR(serves("dtf.records"));
+    check_completed(before, SUBTASKS);
+    assert_int_equal(dtf_task_status(client, last, &t, &st), NRPC_OK);
+    assert_int_equal(dtf_task_create(client, &p, &task, &st), NRPC_OK);
+    assert_true(task > last);
+}
+
 static void redis_is_read_only(void **state)
 {
     (void)state;
@@ -370,10 +428,11 @@ static void paused_before_a_wipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_redis),        cmocka_unit_test(redis_is_full),
-        cmocka_unit_test(redis_is_read_only),   cmocka_unit_test(without_mysql),
-        cmocka_unit_test(mysql_is_read_only),   cmocka_unit_test(mysql_has_no_connection_left),
-        cmocka_unit_test(without_both),         cmocka_unit_test(cancelled_before_a_wipe),
+        cmocka_unit_test(without_redis),         cmocka_unit_test(redis_is_full),
+        cmocka_unit_test(redis_has_a_full_disk), cmocka_unit_test(mysql_has_a_full_disk),
+        cmocka_unit_test(redis_is_read_only),    cmocka_unit_test(without_mysql),
+        cmocka_unit_test(mysql_is_read_only),    cmocka_unit_test(mysql_has_no_connection_left),
+        cmocka_unit_test(without_both),          cmocka_unit_test(cancelled_before_a_wipe),
         cmocka_unit_test(paused_before_a_wipe),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -128,8 +128,8 @@ static void test_a_wave_passes(void **state)
     (void)rate_of_ends("after", end_ms + RETURN_MS, true);
     unsigned long left = atomic_load(&created) - count_ended();
     double after = rate_of_ends("later", end_ms + 3 * PATIENCE_MS, true);
-    print_message("%lu created, %.0f /s ended during the wave, %.0f /s later\n", atomic_load(&created), during,
-                  after);
+    print_message("%lu created, %.0f /s ended during the wave, %.0f /s later\n", atomic_load(&created),
+                  during, after);
     assert_int_equal(count_ended(), atomic_load(&created));
     if (left > during) // more than a second's work was left
         assert_true(after > during / 2);

@@ -171,7 +171,8 @@ static void start_redis(struct site *s)
         setenv(name, value, 1);
     }
     for (unsigned i = 0; i < s->options.shards; i++)
-        s->redis[i] = server_redis(&(struct server_redis_options){.aof = true});
+        s->redis[i] =
+            server_redis(&(struct server_redis_options){.aof = true, .disk_mib = s->options.redis_disk_mib});
     for (int i = 0; c.environment[i]; i++) {
         snprintf(name, sizeof name, "%.*s", (int)strcspn(c.environment[i], "="), c.environment[i]);
         unsetenv(name);

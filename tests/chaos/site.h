@@ -24,6 +24,7 @@ struct site_options {
     const char *environment;
     unsigned environment_coordinators, environment_nodes;
     bool environment_redis;
+    unsigned redis_disk_mib; // of each Redis (servers.h); 0: where there is room
 };
 
 // Of the environment that sets clocks (skew.c): the file that says how far, and the environment's text.

@@ -204,6 +204,8 @@ static bool start_once(struct server *s)
     argv[1] = config;
     argv[2] = (char *)(s->first ? s->first : s->kind->last);
     bool is_new = mkdir(s->data, 0700) == 0;
+    if (is_new)
+        servers_mount(s);
     if (is_new && s->uid && chown(s->data, s->uid, s->gid))
         servers_fail(s, "its data folder cannot be given away");
     if (is_new && s->kind->install && !s->kind->install(s))
@@ -252,8 +254,10 @@ void server_resume(struct server *s)
 
 void server_wipe(struct server *s)
 {
-    if (!s->pid)
-        daemon_remove(s->data);
+    if (s->pid)
+        return;
+    servers_unmount(s);
+    daemon_remove(s->data);
 }
 
 static void copy_folder(const char *from, const char *to)
@@ -361,6 +365,7 @@ void server_destroy(struct server *s)
             *p = s->next;
             break;
         }
+    servers_unmount(s);
     daemon_remove(s->folder);
     free(s);
 }
@@ -382,6 +387,7 @@ struct server *server_redis(const struct server_redis_options *o)
     if (o->replica_of)
         servers_add_lines(s, "replicaof 127.0.0.1 %u\n", o->replica_of->port);
     s->is_replica = o->replica_of;
+    s->disk_mib = o->disk_mib;
     servers_add_lines(s, "%s\n", o->config ? o->config : "");
     servers_start_first(s);
     snprintf(s->url, sizeof s->url, "redis://%s%s%s127.0.0.1:%u", *s->password ? ":" : "", s->password,

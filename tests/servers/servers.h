@@ -23,11 +23,13 @@ struct server_redis_options {
     const char *maxmemory; // e.g. "20mb"; NULL: no limit
     const char *config;    // more lines of redis.conf, the last without its end; NULL: none
     const struct server *replica_of; // a Redis; NULL: it is a master
+    unsigned disk_mib;               // its data lie on a disk of this size; 0: where there is room
 };
 
 struct server_mariadb_options {
     const char *user, *password, *database; // NULL: "dtf", "secret" and "dtf"; made anew after every wipe
     const char *config;                     // more lines of my.cnf, [mysqld]; NULL: none
+    unsigned disk_mib;                      // as of a Redis; at least 200
 };
 
 struct server_sentinel_options {
@@ -69,8 +71,13 @@ void server_wipe(struct server *s); // while it does not run: removes its data
 // after a power failure, with an old dump, or with a replica that lagged.
 void server_save(struct server *s);
 void server_go_back(struct server *s);
-void server_pause(struct server *s);  // SIGSTOP: it accepts connections and answers nothing
-void server_resume(struct server *s); // SIGCONT
+// Small disks are in memory and in a mount namespace of this process, and go with it. To be asked before any
+// server is started; false, and a line that says so: this process may not mount.
+bool server_disks_are_there(void);
+void server_fill_disk(struct server *s); // until there is no room for a byte
+void server_free_disk(struct server *s); // takes that out again
+void server_pause(struct server *s);     // SIGSTOP: it accepts connections and answers nothing
+void server_resume(struct server *s);    // SIGCONT
 
 // redis://[:password@]127.0.0.1:port or mysql://user:password@127.0.0.1:port/database.
 const char *server_url(const struct server *s);

@@ -25,6 +25,7 @@ struct server {
     gid_t gid;
     uint16_t port;
     bool is_replica;
+    unsigned disk_mib; // of its own, below `data`; 0: none
     const char
         *first;       // instead of the kind's last argument until it got ready for the first time; NULL: none
     off_t log_bytes;  // of its log when it was started
@@ -41,6 +42,8 @@ extern char servers_root[128]; // the temporary folder
 struct server *servers_create(const struct server_kind *kind); // started with servers_start_first
 void servers_add_lines(struct server *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void servers_start_first(struct server *s);
+void servers_mount(struct server *s); // its disk, if it is to have one, at the empty folder `data`
+void servers_unmount(struct server *s);
 void servers_fail(const struct server *s, const char *what); // ends the test program
 
 int servers_dial(uint16_t port); // -1: nobody is there

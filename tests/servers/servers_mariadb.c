@@ -107,6 +107,7 @@ struct server *server_mariadb(const struct server_mariadb_options *o)
     struct passwd *me = getpwuid(geteuid());
     struct server *s = create(&mariadb, o);
     servers_add_lines(s, "user=%s\ninnodb-flush-log-at-trx-commit=1\n", me ? me->pw_name : "mysql");
+    s->disk_mib = o ? o->disk_mib : 0;
     add_init_file(s);
     servers_add_lines(s, "%s\n", o && o->config ? o->config : "");
     start(s);
