@@ -237,6 +237,39 @@ static void bench_busy(size_t runs, uint64_t run_us, bool uneven)
     cluster_stop(&c);
 }
 
+// ---- one huge task
+
+enum { HUGE_FIFTHS = 5 };
+
+static void bench_huge(uint64_t subtasks)
+{
+    struct nrpc_status st;
+    struct dtf_task_info info = {0};
+    struct cluster c;
+    char name[60];
+    cluster_start(&c, "2");
+    uint64_t id = create(&c, subtasks);
+    int64_t last_us = clock_mono_us();
+    for (uint64_t fifth = 1; fifth <= HUGE_FIFTHS; fifth++) {
+        uint64_t from = info.succeeded;
+        while (info.succeeded < subtasks * fifth / HUGE_FIFTHS) {
+            usleep(10000);
+            if (dtf_task_status(c.client, id, &info, &st))
+                die("status", &st);
+        }
+        int64_t now_us = clock_mono_us();
+        double rate = (double)(info.succeeded - from) / ((double)(now_us - last_us) / 1e6);
+        double rss = resident_mib(c.coordinator.pid);
+        last_us = now_us;
+        snprintf(name, sizeof name, "one task of %llu, fifth %llu", (unsigned long long)subtasks,
+                 (unsigned long long)fifth);
+        print_figure(name, &rate, 1, "subtasks/s");
+        print_figure("  resident memory of the coordinator", &rss, 1, "MiB");
+    }
+    wait_for(&c, id, subtasks);
+    cluster_stop(&c);
+}
+
 // ---- latency
 
 static void bench_latency(size_t runs, size_t count)
@@ -380,6 +413,10 @@ static void long_noop(void)
 {
     bench_throughput(3, 1, 1000000);
 }
+static void huge(void)
+{
+    bench_huge(20000000);
+}
 static void latency(void)
 {
     bench_latency(5, 1000);
@@ -408,8 +445,8 @@ static const struct {
     const char *name;
     void (*run)(void);
 } benches[] = {
-    {"noop", all_noop}, {"long", long_noop}, {"latency", latency}, {"create", creation},
-    {"map", map},       {"idle", idle},      {"rate", rate},       {"busy", busy},
+    {"noop", all_noop}, {"long", long_noop}, {"latency", latency}, {"create", creation}, {"map", map},
+    {"idle", idle},     {"rate", rate},      {"busy", busy},       {"huge", huge},
 };
 
 int main(int argc, char **argv)
@@ -425,7 +462,8 @@ int main(int argc, char **argv)
     }
     printf("%-58s %11s / %11s / %11s\n", "", "min", "median", "max");
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
-        bool wanted = argc < 2 + cluster && benches[i].run != rate && !(cluster && benches[i].run == map);
+        bool wanted = argc < 2 + cluster && benches[i].run != rate && benches[i].run != huge &&
+                      !(cluster && benches[i].run == map);
         for (int k = 1 + cluster; k < argc; k++)
             wanted |= !strcmp(argv[k], benches[i].name);
         if (wanted)

@@ -370,10 +370,9 @@ static void create_one(void)
     created++;
 }
 
-static void *create_many(void *arg)
+static void *create_so_many(void *count)
 {
-    (void)arg;
-    for (int i = 0; i < WAVE / CREATORS; i++)
+    for (size_t i = 0; i < *(size_t *)count; i++)
         create_one();
     return NULL;
 }
@@ -440,8 +439,9 @@ static void waves(void)
     double before = calm_rate();
     for (int wave = 0; wave < WAVES; wave++) {
         uint64_t begun = created;
+        size_t each = WAVE / CREATORS;
         for (int i = 0; i < CREATORS; i++)
-            pthread_create(&threads[i], NULL, create_many, NULL);
+            pthread_create(&threads[i], NULL, create_so_many, &each);
         watch_wave("wave", begun + WAVE / CREATORS * CREATORS, 0);
         for (int i = 0; i < CREATORS; i++)
             pthread_join(threads[i], NULL);
@@ -452,6 +452,63 @@ static void waves(void)
     double ms = slowest_script_ms(&slow);
     printf("  scripts over 20 ms            %8zu, slowest %.0f ms\n", slow, ms);
     daemon_kill(&node, SIGTERM);
+}
+
+// ---- many tasks that do not end: no node is there
+
+enum { MANY = 100000, PROBE = 6400, LISTS = 50 };
+
+static double create_rate(uint64_t count)
+{
+    pthread_t threads[CREATORS];
+    size_t each = count / CREATORS;
+    int64_t start_us = clock_mono_us();
+    for (int i = 0; i < CREATORS; i++)
+        pthread_create(&threads[i], NULL, create_so_many, &each);
+    for (int i = 0; i < CREATORS; i++)
+        pthread_join(threads[i], NULL);
+    return (double)(each * CREATORS) / ((double)(clock_mono_us() - start_us) / 1e6);
+}
+
+static void list_first_page(void)
+{
+    static double ms[LISTS];
+    struct dtf_task_info infos[100];
+    struct nrpc_status st;
+    for (int i = 0; i < LISTS; i++) {
+        size_t count = 100;
+        int64_t start_us = clock_mono_us();
+        if (dtf_task_list(site.client, 0, 0, infos, &count, &st))
+            die("list", &st);
+        ms[i] = (double)(clock_mono_us() - start_us) / 1000;
+    }
+    qsort(ms, LISTS, sizeof *ms, measure_compare);
+    printf("  the first 100 listed, p50     %8.2f ms, max %.2f\n", ms[LISTS / 2], ms[LISTS - 1]);
+}
+
+static void many(void)
+{
+    struct nrpc_status st;
+    struct dtf_task_info info;
+    size_t slow;
+    double before = create_rate(PROBE);
+    long before_kib = kib_of(site.coordinator.pid, "VmRSS:");
+    double meanwhile = create_rate(MANY);
+    double kib = (double)(kib_of(site.coordinator.pid, "VmRSS:") - before_kib) / MANY;
+    printf("  created over none, while, over %d: %.0f, %.0f, %.0f /s\n", MANY, before, meanwhile,
+           create_rate(PROBE));
+    printf("  memory a task                 %8.2f KiB\n", kib);
+    list_first_page();
+    daemon_kill(&site.coordinator, SIGKILL);
+    int64_t start_us = clock_mono_us();
+    start_coordinator();
+    if (dtf_task_status(site.client, 1, &info, &st))
+        die("status", &st);
+    printf("  serves after kill -9          %8.2f s\n", (double)(clock_mono_us() - start_us) / 1e6);
+    printf("  memory a task after that      %8.2f KiB\n",
+           (double)kib_of(site.coordinator.pid, "VmRSS:") / (MANY + 2 * PROBE));
+    double ms = slowest_script_ms(&slow);
+    printf("  scripts over 20 ms            %8zu, slowest %.0f ms\n", slow, ms);
 }
 
 // ---- readers of events
@@ -534,22 +591,29 @@ static void readers(void)
 static const struct {
     const char *name;
     void (*run)(void);
-} scenarios[] = {{"idle", idle}, {"work", work},       {"restart", restart},
-                 {"lose", lose}, {"readers", readers}, {"waves", waves}};
+} scenarios[] = {{"idle", idle},       {"work", work},   {"restart", restart}, {"lose", lose},
+                 {"readers", readers}, {"waves", waves}, {"many", many}};
 
 static const struct option longs[] = {
-    {"cluster", no_argument, NULL, 'c'},     {"nodes", required_argument, NULL, 'n'},
-    {"tasks", required_argument, NULL, 't'}, {"subtasks", required_argument, NULL, 'u'},
-    {"param", required_argument, NULL, 'b'}, {"slots", required_argument, NULL, 's'},
-    {"run", required_argument, NULL, 'r'},   {"seconds", required_argument, NULL, 'S'},
-    {"seed", required_argument, NULL, 'd'},  {"uneven", no_argument, NULL, 'v'},
-    {"pin", no_argument, NULL, 'p'},         {NULL, 0, NULL, 0},
+    {"cluster", no_argument, NULL, 'c'},
+    {"nodes", required_argument, NULL, 'n'},
+    {"tasks", required_argument, NULL, 't'},
+    {"subtasks", required_argument, NULL, 'u'},
+    {"param", required_argument, NULL, 'b'},
+    {"slots", required_argument, NULL, 's'},
+    {"run", required_argument, NULL, 'r'},
+    {"seconds", required_argument, NULL, 'S'},
+    {"seed", required_argument, NULL, 'd'},
+    {"uneven", no_argument, NULL, 'v'},
+    {"pin", no_argument, NULL, 'p'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
-static void usage(void)
+static _Noreturn void usage(FILE *to)
 {
     fputs("usage: dtf_load [OPTION]... [SCENARIO]...\n\n"
-          "scenarios: idle, work, restart, lose, readers, waves; default: all\n\n"
+          "scenarios: idle, work, restart, lose, readers, waves, many; default: all\n\n"
           "  --cluster      on a Redis and a MariaDB of its own; default: the embedded store\n"
           "  --nodes N      default: 10000\n"
           "  --slots N      of each; default: 2\n"
@@ -561,8 +625,8 @@ static void usage(void)
           "  --seconds N    how long idleness is watched; default: 20\n"
           "  --pin          the coordinator runs on one core only\n"
           "  --seed N\n",
-          stderr);
-    exit(2);
+          to);
+    exit(to == stderr ? 2 : 0);
 }
 
 static void parse(int argc, char **argv)
@@ -602,12 +666,14 @@ static void parse(int argc, char **argv)
         case 'p':
             options.pin = true;
             break;
+        case 'h':
+            usage(stdout);
         default:
-            usage();
+            usage(stderr);
         }
     if (!options.nodes || !options.slots || options.run_ms <= 0 || !options.tasks ||
         options.tasks > TASKS_MAX || options.param > DTF_SUBTASK_PARAM_MAX)
-        usage();
+        usage(stderr);
     options.subtasks -= options.subtasks % options.tasks;
 }
 
