@@ -7,8 +7,6 @@
 #include "base/log.h"
 #include "manager_internal.h"
 
-enum { PAGE = 1000 };
-
 // Why what the state has must not go on; NULL: it may. A record that has ended is asked for before the state
 // is: ends are recorded of closed tasks only.
 static const char *why_not(const struct records_brief *b, const struct state_progress *p)
@@ -40,23 +38,20 @@ static int compare_some(struct repair *r, const uint64_t *ids, size_t count, str
     return code;
 }
 
-int compare_all(struct repair *r, struct nrpc_status *st)
+int compare_slice(struct repair *r, bool *more, struct nrpc_status *st)
 {
     struct state *state = r->m->env->state;
-    int code = NRPC_OK;
+    uint64_t *ids;
+    size_t count;
     struct arena a;
     arena_init(&a, 0);
-    for (int phase = MODEL_GENERATING; phase < MODEL_CLOSED; phase++) {
-        uint64_t *ids, after = 0;
-        size_t count = PAGE;
-        while (code == NRPC_OK && count) {
-            arena_reset(&a);
-            code = state->ops->in_phase(state, (enum model_phase)phase, after, PAGE, &a, &ids, &count, st);
-            if (code == NRPC_OK && count)
-                code = compare_some(r, ids, count, &a, st);
-            after = code == NRPC_OK && count ? ids[count - 1] : after;
-        }
-    }
+    int code =
+        state->ops->in_phase(state, (enum model_phase)r->phase, r->after, REPAIR_SLICE, &a, &ids, &count, st);
+    if (code == NRPC_OK && count)
+        code = compare_some(r, ids, count, &a, st);
+    r->after = code == NRPC_OK && count ? ids[count - 1] : 0;
+    r->phase += !count;
+    *more = r->phase < MODEL_CLOSED;
     arena_fini(&a);
     return code;
 }

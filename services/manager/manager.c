@@ -19,8 +19,6 @@ enum {
     LEAD_MS = 3000, // how long nobody leads when the leader was killed
     LOOK_MS = 1000, // for what no hint told of: deadlines, closed tasks, events of other managers
     TAKE_MS = 5000, // how long a closed task waits when its manager was killed
-    REPAIR_MS = 60000,
-    REPAIR_PAUSE_MAX_MS = 10000, // a pass reads all tasks: not time and again while a store is away
     POINTS_MS = 1000,
     WITNESS_MS = 1000,
     WITNESS_AGAIN_MS = 5000, // after a store did not answer
@@ -352,10 +350,12 @@ static void lead(struct manager *m, int64_t now_ms)
     if (m->env->state->ops->lead(m->env->state, "manager", m->owner_id, now_ms, now_ms + LEAD_MS, &m->leads,
                                  &st))
         m->next_lead_ms = now_ms + ENV_STORE_RETRY_MS;
-    if (m->leads && !led)
+    if (m->leads && !led) {
         feeders_excuse(m, now_ms);
-    if (m->leads && !led)
-        m->next_repair_ms = m->next_overdue_ms = m->next_points_ms = now_ms;
+        m->walk.is_walking = false; // whoever led since walked
+        walk_soon(m, now_ms);
+        m->next_overdue_ms = m->next_points_ms = now_ms;
+    }
 }
 
 static void say_forgotten(struct manager *m)
@@ -383,26 +383,6 @@ static void trim(struct manager *m, int64_t now_ms)
         m->next_trim_ms = now_ms + TRIM_PAUSE_MS;
     else
         say_forgotten(m);
-}
-
-static void keep_house(struct manager *m, int64_t now_ms)
-{
-    struct nrpc_status st;
-    m->repair_asked = false;
-    m->next_repair_ms = now_ms + REPAIR_MS;
-    int code = repair_all(m, &st);
-    if (m->wall.agreed && m->env->state->ops->expire_results(m->env->state, wall_ms(&m->wall, now_ms), &st))
-        code = st.code;
-    m->repair_pause_ms = !code                                      ? ENV_STORE_RETRY_MS
-                         : m->repair_pause_ms < REPAIR_PAUSE_MAX_MS ? 2 * m->repair_pause_ms
-                                                                    : m->repair_pause_ms;
-    if (code) {
-        trouble_say(m->env->trouble, &st, "manager: housekeeping failed");
-        m->repair_asked = true;
-        m->next_repair_ms = now_ms + m->repair_pause_ms;
-    } else if (m->repair_asked) { // a queue was full
-        m->next_repair_ms = now_ms + LOOK_MS;
-    }
 }
 
 static void record_points(struct manager *m, int64_t now_ms)
@@ -444,9 +424,8 @@ static void take_hint(struct manager *m, const struct hint_mail *h, int64_t now_
     case MAIL_RESYNC:
         finds_excuse(&m->finds);
         feeders_excuse(m, now_ms);
-        m->next_lead_ms = m->next_repair_ms = m->next_overdue_ms = m->next_points_ms = m->next_look_ms =
-            now_ms;
-        m->repair_pause_ms = ENV_STORE_RETRY_MS;
+        m->next_lead_ms = m->next_overdue_ms = m->next_points_ms = m->next_look_ms = now_ms;
+        walk_soon(m, now_ms);
         m->look_for_closed = true;
         run_all(m, parked_take_all(&m->parked), now_ms);
         break;
@@ -524,8 +503,8 @@ int64_t manager_step(void *self, int64_t now_ms)
     look_at_witnesses(m, now_ms);
     if (now_ms >= m->next_lead_ms)
         lead(m, now_ms);
-    if (now_ms >= m->next_repair_ms && (m->leads || m->repair_asked))
-        keep_house(m, now_ms);
+    if (now_ms >= m->next_repair_ms && walk_is_wanted(m))
+        walk_step(m, now_ms);
     if (m->leads && now_ms >= m->next_trim_ms)
         trim(m, now_ms);
     take_mail(m, now_ms);
@@ -546,14 +525,13 @@ int64_t manager_step(void *self, int64_t now_ms)
     next_ms = doubt_ms < next_ms ? doubt_ms : next_ms;
     m->events.last = NULL;
     arena_reset(&m->arena);
-    bool repairs = m->leads || m->repair_asked;
     int64_t times[] = {
         m->next_lead_ms,
         m->next_look_ms,
         m->next_witness_ms,
         m->leads ? m->next_trim_ms : CLOCK_NEVER,
         m->next_finish_ms,
-        repairs ? m->next_repair_ms : CLOCK_NEVER,
+        walk_is_wanted(m) ? m->next_repair_ms : CLOCK_NEVER,
         m->leads ? m->next_overdue_ms : CLOCK_NEVER,
         m->leads ? m->next_feeders_ms : CLOCK_NEVER,
         m->leads ? m->next_points_ms : CLOCK_NEVER,
@@ -604,6 +582,7 @@ void manager_destroy(struct manager *m)
     refuse_all(m); // what came after the stop
     parked_fini(&m->parked);
     repair_forget(m, 0);
+    free(m->walk.failed);
     free(m->creations);
     free(m->fed);
     free(m->new_tasks);

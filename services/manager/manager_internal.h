@@ -33,6 +33,23 @@ struct events {               // requests_events.c
     struct answers *answers;  // gathered
 };
 
+// A walk through what is recorded, and what the state has: a slice in a step, others' work between them.
+struct repair {
+    struct manager *m;
+    bool is_walking;
+    bool is_asked;  // whoever leads
+    bool is_urgent; // something is known to be amiss
+    bool again;     // once more from the beginning, afterwards
+    bool thorough;  // the state may be older than the records, or they than it
+    bool was_verified;
+    uint64_t incarnation;
+    int phase;        // of the state's tasks; 0: it still walks through the records
+    uint64_t after;   // this task
+    uint64_t *failed; // tasks that could not be looked at
+    size_t failed_count, failed_capacity;
+    struct nrpc_status unheard; // a server of the state that did not answer
+};
+
 struct manager {
     const struct env *env;
     struct loop loop;
@@ -63,8 +80,9 @@ struct manager {
     struct model_marks marks; // the highest numbers that either store has given
     struct wall wall;         // dates
     struct noted *noted;      // failures that were recorded, of tasks under way
-    int64_t repair_pause_ms;  // before the next try, if this one fails
-    uint64_t forgotten;       // old tasks, since it was said last
+    struct repair walk;
+    int64_t repair_pause_ms; // before the next try, if this one fails
+    uint64_t forgotten;      // old tasks, since it was said last
     int64_t lead_until_ms;
     int64_t feeders_since_ms; // feeders could be heard of
     int64_t next_lead_ms, next_look_ms, next_overdue_ms, next_repair_ms, next_finish_ms, next_points_ms,
@@ -74,26 +92,23 @@ struct manager {
 // Runs the requests that waited for this.
 void manager_signal(struct manager *m, uint64_t task, unsigned signals, int64_t now_ms);
 void manager_announce(struct manager *m, const Dtf__V1__Event *event);
-// A walk through what is recorded, and what the state has.
-struct repair {
-    struct manager *m;
-    bool thorough;    // the state may be older than the records, or they than it
-    uint64_t *failed; // tasks that could not be looked at
-    size_t failed_count, failed_capacity;
-    struct nrpc_status unheard; // a server of the state that did not answer
-};
-
-// What a crash, or a state store that lost what it had, has left half done (repair.c).
-int repair_all(struct manager *m, struct nrpc_status *st);
-// The same for one task, which somebody has met.
+// What a crash, or a state store that lost what it had, has left half done (repair.c): of some tasks; one
+// that the store cannot tell of is noted. Of one task, which somebody has met.
+enum { REPAIR_SLICE = 50 }; // at the most; a checkpoint may be large
+int repair_some(struct repair *r, const struct records_task *tasks, size_t count, struct arena *a,
+                struct nrpc_status *st);
 int repair_task(struct manager *m, uint64_t task, struct nrpc_status *st);
 // The same for one that the state has taken out as damaged.
 int repair_damaged(struct manager *m, uint64_t task, struct nrpc_status *st);
 // Gives up what the state has of a task.
 int repair_drop(struct manager *m, uint64_t task, const char *why, struct nrpc_status *st);
 void repair_failed(struct repair *r, uint64_t task);
-// Gives up what the state has and the records do not (compare.c).
-int compare_all(struct repair *r, struct nrpc_status *st);
+// Gives up what the state has and the records do not (compare.c): of the walk's next tasks.
+int compare_slice(struct repair *r, bool *more, struct nrpc_status *st);
+// A slice of the walk through all tasks (walk.c). It is due, and who leads, or was asked, walks.
+void walk_step(struct manager *m, int64_t now_ms);
+bool walk_is_wanted(const struct manager *m);
+void walk_soon(struct manager *m, int64_t now_ms); // hints were lost, or what they told of
 // Sees to it that neither store gives numbers again.
 int compare_numbers(struct manager *m, struct nrpc_status *st);
 // Gives a fed task what was recorded of it and is not in the state.

@@ -18,9 +18,7 @@
 #include <uthash.h>
 
 enum {
-    PAGE = 1000,
     POINTS_PAGE = 200,
-    RESUMES_PAGE = 50, // a checkpoint may be large
     FED_PAGE = 8,
     DAMAGES_MAX = 5, // times that a task is admitted again after it was damaged
 };
@@ -297,12 +295,12 @@ static int read_points(struct repair *r, const uint64_t *ids, size_t count, stru
 
 // One task that cannot be repaired, or a server of the state that does not answer, keeps no other task from
 // it.
-static int repair_some(struct repair *r, const struct records_task *tasks, size_t count, struct arena *a,
-                       struct nrpc_status *st)
+int repair_some(struct repair *r, const struct records_task *tasks, size_t count, struct arena *a,
+                struct nrpc_status *st)
 {
-    uint64_t ids[RESUMES_PAGE];
-    struct state_progress progress[RESUMES_PAGE] = {0};
-    struct records_resume resumes[RESUMES_PAGE] = {0};
+    uint64_t ids[REPAIR_SLICE];
+    struct state_progress progress[REPAIR_SLICE] = {0};
+    struct records_resume resumes[REPAIR_SLICE] = {0};
     for (size_t i = 0; i < count; i++)
         ids[i] = tasks[i].id;
     int code = read_points(r, ids, count, a, progress, resumes, st);
@@ -320,51 +318,10 @@ static int repair_some(struct repair *r, const struct records_task *tasks, size_
     return code == NRPC_UNAVAILABLE ? code : NRPC_OK;
 }
 
-static int repair_unfinished(struct repair *r, struct nrpc_status *st)
-{
-    uint64_t after = 0;
-    size_t count = 1;
-    int code = NRPC_OK;
-    struct records *records = r->m->env->records;
-    struct arena a;
-    arena_init(&a, 0);
-    while (code == NRPC_OK && count) {
-        struct records_task *page;
-        arena_reset(&a);
-        code = records->ops->unfinished(records, after, PAGE, &a, &page, &count, st);
-        for (size_t i = 0; code == NRPC_OK && i < count; i += RESUMES_PAGE)
-            code = repair_some(r, &page[i], count - i < RESUMES_PAGE ? count - i : RESUMES_PAGE, &a, st);
-        after = code == NRPC_OK && count ? page[count - 1].id : after;
-    }
-    arena_fini(&a);
-    return code;
-}
-
 void repair_failed(struct repair *r, uint64_t task)
 {
     mem_grow(&r->failed, &r->failed_capacity, r->failed_count + 1, sizeof *r->failed);
     r->failed[r->failed_count++] = task;
-}
-
-int repair_all(struct manager *m, struct nrpc_status *st)
-{
-    bool verified;
-    struct state *s = m->env->state;
-    uint64_t incarnation = s->ops->incarnation(s, &verified);
-    struct repair r = {.m = m, .thorough = s->disposable && (!verified || m->compare_asked)};
-    m->compare_asked = false;
-    int code = repair_unfinished(&r, st);
-    if (code == NRPC_OK && r.thorough)
-        code = compare_all(&r, st);
-    if (code == NRPC_OK && !verified)
-        code = s->ops->verify(s, incarnation, r.failed, r.failed_count, st);
-    if (code == NRPC_OK && r.thorough && !r.failed_count)
-        log_info("the state was compared with the records");
-    m->compare_asked |= r.thorough && code;
-    free(r.failed);
-    if (code == NRPC_OK && r.unheard.code)
-        *st = r.unheard;
-    return code ? code : r.unheard.code;
 }
 
 // *ended: there is no such task, or it has ended.
