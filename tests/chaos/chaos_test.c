@@ -49,14 +49,6 @@ static void note_points(void *user, size_t fault)
     check_note_points(user, fault);
 }
 
-static const char *last_to_end(const struct work *w)
-{
-    const struct job *last = &w->jobs[0];
-    for (size_t i = 1; i < w->count; i++)
-        last = w->jobs[i].ended_us > last->ended_us ? &w->jobs[i] : last;
-    return last->kind->name;
-}
-
 static void tell(const struct check *c, unsigned seed, int64_t work_ms, int64_t after_ms)
 {
     char faults[600];
@@ -65,8 +57,8 @@ static void tell(const struct check *c, unsigned seed, int64_t work_ms, int64_t 
         "seed %u: %u shards, %u nodes; %llu subtasks ran %llu times in %.1f s, %.1f s after the last "
         "fault (\"%s\"); %s\n",
         seed, c->site->options.shards, c->site->options.nodes, (unsigned long long)c->subtasks,
-        (unsigned long long)c->runs, (double)work_ms / 1000, (double)after_ms / 1000, last_to_end(c->work),
-        faults);
+        (unsigned long long)c->runs, (double)work_ms / 1000, (double)after_ms / 1000,
+        work_last_to_end(c->work), faults);
     if (*c->trouble)
         print_message("%s(the logs are in %s)\n", c->trouble, c->site->folder);
 }
@@ -95,7 +87,8 @@ static bool run_round(unsigned seed)
     }
     site.ahead_s = clocks ? ahead_s : NULL;
     int64_t start_us = clock_mono_us();
-    work_start(&work, &site, seed, PATIENCE_MS);
+    work_start(&work,
+               &(struct work_plan){chaos_kinds, chaos_kind_count, site.client_urls, seed, PATIENCE_MS});
     faults_do(&faults, &site, note_points, &check);
     int64_t healed_us = clock_mono_us();
     work_join(&work);

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// check.c: what must hold after a round.
+// check.c: what must hold of each task after a round, and of their history.
 #include "chaos/check.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "chaos/look.h"
 #include "chaos/runs.h"
 
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +13,7 @@
 
 // HELD_MAX: runs of subtasks that were settled long ago; a node that was stopped or cut off still has them,
 // and does not know yet that they were given to another: as many as all nodes may hold.
-enum { EMPTY_MS = 20000, HELD_MAX = 500, TOLD_MS = 1000 };
+enum { HELD_MAX = 500, TOLD_MS = 1000 };
 
 void check_say(struct check *c, const char *format, ...)
 {
@@ -27,20 +25,6 @@ void check_say(struct check *c, const char *format, ...)
     n = strlen(c->trouble);
     if (n < sizeof c->trouble - 1)
         strcpy(c->trouble + n, "\n");
-}
-
-static void note_point(void *user, const uint64_t *columns)
-{
-    struct check_points *p = user;
-    if (p->count == JOBS_MAX)
-        return;
-    p->points[p->count].task = columns[0];
-    p->points[p->count++].made = columns[1];
-}
-
-void check_note_points(struct check *c, size_t fault)
-{
-    (void)look(c->site->mariadb, "SELECT task, made FROM tbl_resume_point", note_point, &c->before[fault]);
 }
 
 // ---- what a task of this shape comes to
@@ -195,7 +179,7 @@ static void check_repeats(struct check *c, const struct job *j, const struct dtf
 
 static int64_t last_healed_us(const struct check *c)
 {
-    int64_t us = 0;
+    int64_t us = c->healed_us;
     for (size_t i = 0; i < c->faults->count; i++)
         us = c->faults->list[i].healed_us > us ? c->faults->list[i].healed_us : us;
     return us;
@@ -243,12 +227,24 @@ static void check_seen(struct check *c, const struct job *j, const struct dtf_ta
                   (unsigned long long)missing, (unsigned long long)repeated);
 }
 
+// The callback at the end of a task returns at least once.
+static void check_completed(struct check *c, const struct job *j, size_t completed)
+{
+    if (!completed && !strcmp(j->kind->type, "errand_closing"))
+        check_say(c, "\"%s\": its after_task_completed has never returned", j->kind->name);
+}
+
 static void check_runs(struct check *c, const struct job *j, const struct dtf_task_info *t,
                        const struct runs *all)
 {
     size_t count, unexpected = 0, misnumbered = 0;
     uint64_t missing = 0;
     const struct errand_run *runs = runs_of(all, j->task, &count);
+    size_t subtasks = count;
+    while (subtasks && runs[subtasks - 1].index == ERRAND_COMPLETED)
+        subtasks--;
+    check_completed(c, j, count - subtasks);
+    count = subtasks;
     uint8_t *ran = mem_calloc(2 * (j->param.count + 1), 1);
     for (size_t i = 0; i < count; i++) {
         const struct errand_run *r = &runs[i];
@@ -272,117 +268,7 @@ static void check_runs(struct check *c, const struct job *j, const struct dtf_ta
     free(ran);
 }
 
-// ---- history
-
-struct history {
-    struct check *check;
-    uint64_t sequence, tasks;
-    int status[JOBS_MAX + 1]; // of each job's task; 0: no event yet
-};
-
-static bool may_follow(int before, int after)
-{
-    if (!before || before >= DTF_TASK_CANCELLED)
-        return !before && after == DTF_TASK_RUNNING;
-    return after != before && after >= DTF_TASK_RUNNING;
-}
-
-static void take_event(void *user, const uint64_t *columns)
-{
-    struct history *h = user;
-    const struct work *w = h->check->work;
-    size_t i = 0;
-    if (columns[0] != h->sequence + 1)
-        check_say(h->check, "event %llu comes after %llu", (unsigned long long)columns[0],
-                  (unsigned long long)h->sequence);
-    h->sequence = columns[0];
-    while (i < w->count && w->jobs[i].task != columns[1])
-        i++;
-    if (!may_follow(h->status[i], (int)columns[2]))
-        check_say(h->check, "task %llu (\"%s\") became %s after %s", (unsigned long long)columns[1],
-                  i < w->count ? w->jobs[i].kind->name : "?", dtf_task_status_name((int)columns[2]),
-                  dtf_task_status_name(h->status[i]));
-    h->status[i] = (int)columns[2];
-}
-
-static void take_count(void *user, const uint64_t *columns)
-{
-    *(uint64_t *)user = columns[0];
-}
-
-static void check_history(struct check *c)
-{
-    struct history h = {.check = c};
-    uint64_t tasks = 0, rest = 0;
-    if (!look(c->site->mariadb, "SELECT sequence, task, task_status FROM tbl_task_event ORDER BY sequence",
-              take_event, &h) ||
-        !look(c->site->mariadb, "SELECT COUNT(*) FROM tbl_task", take_count, &tasks) ||
-        !look(c->site->mariadb,
-              "SELECT (SELECT COUNT(*) FROM tbl_resume_point) + (SELECT COUNT(*) FROM tbl_fed)", take_count,
-              &rest))
-        check_say(c, "the database does not answer");
-    for (size_t i = 0; i < c->work->count; i++)
-        if (h.status[i] < DTF_TASK_CANCELLED)
-            check_say(c, "the last event of \"%s\" is %s", c->work->jobs[i].kind->name,
-                      dtf_task_status_name(h.status[i]));
-    if (tasks != c->work->count)
-        check_say(c, "%zu tasks were created, %llu are recorded", c->work->count, (unsigned long long)tasks);
-    if (rest)
-        check_say(c, "%llu resume points and fed subtasks of ended tasks", (unsigned long long)rest);
-}
-
-// ---- Redis
-
-// Results that were read are there again if Redis went back: nobody reads them, and they stay until they
-// expire.
-static bool may_be_left(const struct check *c, const char *keys)
-{
-    bool back = false, gone = false, only_results = true;
-    char copy[8000], *rest = copy;
-    snprintf(copy, sizeof copy, "%s", keys);
-    for (size_t i = 0; i < c->faults->count; i++)
-        back |= fault_brings_back(&c->faults->list[i]);
-    for (const char *key; (key = strtok_r(rest, " ", &rest));) {
-        gone |= !strcmp(key, "gone");
-        only_results &= !strcmp(key, "gone") || !strcmp(key, "gone_read") || !strncmp(key, "r:", 2);
-    }
-    return back && gone && only_results;
-}
-
-// The end of a task is recorded first, then Redis forgets it.
-static void check_empty(struct check *c)
-{
-    int64_t until_us = clock_mono_us() + EMPTY_MS * 1000ll;
-    for (unsigned k = 0; k < c->site->options.shards; k++) {
-        char keys[8000];
-        for (;;) {
-            site_leftovers(c->site, k, keys, sizeof keys);
-            if (!*keys || may_be_left(c, keys) || clock_mono_us() > until_us)
-                break;
-            (void)poll(NULL, 0, 10);
-        }
-        if (*keys && !may_be_left(c, keys))
-            check_say(c, "left in Redis %u: %.300s", k, keys);
-    }
-}
-
-// ---- what made progress
-
-// A role's periodic look is for outages: what it finds otherwise was held up until then.
-static void check_finds(struct check *c)
-{
-    char line[1200];
-    for (unsigned i = 0; i < c->site->options.coordinators; i++) {
-        FILE *log = fopen(c->site->coordinators[i].log, "re");
-        while (log && fgets(line, sizeof line, log))
-            if (strstr(line, "a periodic look found"))
-                check_say(c, "coordinator %u: %.200s", i, line);
-        if (log)
-            fclose(log);
-    }
-}
-
-// ---- all of it
+// ---- a job
 
 static void check_job(struct check *c, struct dtf_client *client, struct job *j, const struct runs *runs)
 {
@@ -412,23 +298,45 @@ static void check_job(struct check *c, struct dtf_client *client, struct job *j,
     check_seen(c, j, &t, loses);
 }
 
-void check_all(struct check *c)
+void check_jobs(struct check *c, struct dtf_client *client, const char *runs_folder)
 {
     struct runs runs;
-    struct dtf_client *client;
-    struct nrpc_status st;
-    char url[60];
-    site_url(c->site, 0, false, url, sizeof url);
-    if (dtf_client_open(url, &client, &st)) {
-        check_say(c, "%s: %s", url, st.text);
-        return;
-    }
-    runs_read(&runs, c->site->runs);
+    runs_read(&runs, runs_folder);
     for (size_t i = 0; i < c->work->count; i++)
         check_job(c, client, &c->work->jobs[i], &runs);
-    check_history(c);
-    check_empty(c);
-    check_finds(c);
     runs_fini(&runs);
-    dtf_client_close(client);
+}
+
+// ---- history
+
+static bool may_follow(int before, int after)
+{
+    if (!before || before >= DTF_TASK_CANCELLED)
+        return !before && after == DTF_TASK_RUNNING;
+    return after != before && after >= DTF_TASK_RUNNING;
+}
+
+void check_event(struct check *c, struct check_history *h, uint64_t sequence, uint64_t task, int status)
+{
+    const struct work *w = c->work;
+    size_t i = 0;
+    if (sequence != h->sequence + 1)
+        check_say(c, "event %llu comes after %llu", (unsigned long long)sequence,
+                  (unsigned long long)h->sequence);
+    h->sequence = sequence;
+    while (i < w->count && w->jobs[i].task != task)
+        i++;
+    if (!may_follow(h->status[i], status))
+        check_say(c, "task %llu (\"%s\") became %s after %s", (unsigned long long)task,
+                  i < w->count ? w->jobs[i].kind->name : "?", dtf_task_status_name(status),
+                  dtf_task_status_name(h->status[i]));
+    h->status[i] = status;
+}
+
+void check_last_events(struct check *c, const struct check_history *h)
+{
+    for (size_t i = 0; i < c->work->count; i++)
+        if (h->status[i] < DTF_TASK_CANCELLED)
+            check_say(c, "the last event of \"%s\" is %s", c->work->jobs[i].kind->name,
+                      dtf_task_status_name(h->status[i]));
 }

@@ -24,6 +24,8 @@ struct check {
     const struct faults *faults;
     struct work *work;
     struct check_points before[FAULTS_MAX]; // of faults->list[i]
+    int64_t
+        healed_us; // when what was done beside the faults was healed, on the monotonic clock; 0: nothing was
     // out
     uint64_t runs, subtasks; // runs of all subtasks, and how many of these there are
     char trouble[4000];      // a line each; empty: all is well
@@ -31,6 +33,16 @@ struct check {
 
 void check_note_points(struct check *c, size_t fault); // before that fault
 void check_all(struct check *c);
+
+// The parts of it that look at no site.
+void check_jobs(struct check *c, struct dtf_client *client, const char *runs_folder);
+struct check_history {
+    uint64_t sequence;        // the last one
+    int status[JOBS_MAX + 1]; // of each job's task, and of all others; 0: no event yet
+};
+void check_event(struct check *c, struct check_history *h, uint64_t sequence, uint64_t task, int status);
+void check_last_events(struct check *c, const struct check_history *h);
+
 __attribute__((format(printf, 2, 3))) void check_say(struct check *c, const char *format, ...); // a trouble
 
 #endif

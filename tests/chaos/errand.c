@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,16 @@
 struct counter {
     struct errand_param param;
     uint64_t made;
+    int64_t begun_us;
     unsigned char subtask[sizeof(struct errand_subtask) + ERRAND_PAD_MAX];
 };
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
 
 static size_t pad_of(const struct errand_subtask *s)
 {
@@ -41,6 +50,7 @@ static int begin(void *user, const struct dtf_task *task, const void *saved, siz
     if (!c)
         return status_set(st, NRPC_RESOURCE_EXHAUSTED, "out of memory");
     memcpy(&c->param, task->param, sizeof c->param);
+    c->begun_us = now_us();
     if (saved_bytes == sizeof c->made)
         memcpy(&c->made, saved, sizeof c->made);
     *state = c;
@@ -58,6 +68,8 @@ static enum dtf_next next(void *state, struct dtf_subtask_spec *out, struct nrpc
     struct counter *c = state;
     if (c->made == c->param.count)
         return DTF_NEXT_FINISHED;
+    if (c->made + 1 == c->param.count && now_us() < c->begun_us + c->param.last_ms * 1000ll)
+        return DTF_NEXT_NONE_NOW;
     struct errand_subtask s = {++c->made, c->param.shape};
     memcpy(c->subtask, &s, sizeof s);
     memset(c->subtask + sizeof s, pad_value(s.index), pad_of(&s));
@@ -85,13 +97,6 @@ static void open_runs(void)
     const char *folder = getenv(ERRAND_RUNS);
     snprintf(path, sizeof path, "%s/%ld", folder ? folder : ".", (long)getpid());
     runs = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-}
-
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 // Waits; true: it was cancelled.
@@ -138,14 +143,18 @@ static int execute(void *user, const struct dtf_subtask *subtask, struct dtf_exe
     return code;
 }
 
-// A result is given together with the parameter of the subtask whose it is: whatever went back in time.
-static void note_mixed_up(const struct dtf_subtask *subtask, const struct errand_subtask *s)
+static void note(const struct errand_run *run)
 {
-    struct errand_run note = {subtask->task_id, subtask->id,      s->index,
-                              now_us(),         subtask->attempt, ERRAND_WRONG};
     pthread_once(&once, open_runs);
-    if (write(runs, &note, sizeof note) != sizeof note)
+    if (write(runs, run, sizeof *run) != sizeof *run)
         abort();
+}
+
+static void pass_ms(uint32_t ms)
+{
+    const struct timespec t = {ms / 1000, ms % 1000 * 1000000l};
+    if (ms)
+        nanosleep(&t, NULL);
 }
 
 static void after_execution(void *user, const struct dtf_subtask *subtask, const struct dtf_result *result,
@@ -155,9 +164,12 @@ static void after_execution(void *user, const struct dtf_subtask *subtask, const
     (void)finished;
     struct errand_subtask s;
     memcpy(&s, subtask->param, sizeof s);
+    pass_ms(s.index == 1 ? s.shape.review_ms : 0);
+    // A result is given together with the parameter of the subtask whose it is: whatever went back in time.
     if (result->kind == DTF_RESULT_SUCCESS &&
         (result->body_bytes != sizeof s.index || memcmp(result->body, &s.index, sizeof s.index) != 0))
-        note_mixed_up(subtask, &s);
+        note(&(struct errand_run){subtask->task_id, subtask->id, s.index, now_us(), subtask->attempt,
+                                  ERRAND_WRONG});
     if (result->kind != DTF_RESULT_SUCCESS || !is_every(s.index, s.shape.followup_every) ||
         s.index >= ERRAND_FOLLOWUP)
         return;
@@ -166,11 +178,44 @@ static void after_execution(void *user, const struct dtf_subtask *subtask, const
     dtf_followup_add(followups, &(struct dtf_subtask_spec){.param = &s, .param_bytes = sizeof s}, NULL);
 }
 
+static int after_task_completed(void *user, const struct dtf_task *task,
+                                const struct dtf_task_summary *summary, struct nrpc_status *st)
+{
+    (void)user;
+    (void)summary;
+    (void)st;
+    struct errand_param param;
+    memcpy(&param, task->param, sizeof param);
+    pass_ms(param.shape.close_ms);
+    note(&(struct errand_run){.task = task->id, .index = ERRAND_COMPLETED, .start_us = now_us()});
+    return NRPC_OK;
+}
+
+static bool before_dispatch(void *user, const struct dtf_subtask *subtask)
+{
+    (void)user;
+    struct errand_subtask s;
+    memcpy(&s, subtask->param, sizeof s);
+    return subtask->attempt > 1 || !is_every(s.index, s.shape.decline_every);
+}
+
+static int crash(void *user, const struct dtf_task *task, const void *saved, size_t saved_bytes, void **state,
+                 struct nrpc_status *st)
+{
+    (void)user, (void)task, (void)saved, (void)saved_bytes, (void)state;
+    raise(SIGSEGV);
+    return status_set(st, NRPC_INTERNAL, "a crash that did not happen");
+}
+
 static const struct dtf_generator with_status = {
     .begin = begin, .next = next, .save_status = save_status, .end = free};
 static const struct dtf_generator without_status = {.begin = begin, .next = next, .end = free};
+static const struct dtf_generator crashing = {.begin = crash, .next = next, .end = free};
 static const struct dtf_executor executor = {.execute = execute};
 static const struct dtf_collector_callback collector = {.after_execution = after_execution};
+static const struct dtf_collector_callback closing = {.after_execution = after_execution,
+                                                      .after_task_completed = after_task_completed};
+static const struct dtf_scheduler_callback declining = {.before_dispatch = before_dispatch};
 static const struct dtf_task_type types[] = {
     {.name = "errand", .generator = &with_status, .executor = &executor},
     {.name = "errand_plain", .generator = &without_status, .executor = &executor},
@@ -179,6 +224,12 @@ static const struct dtf_task_type types[] = {
      .generator = &with_status,
      .executor = &executor,
      .collector = &collector},
+    {.name = "errand_closing",
+     .generator = &with_status,
+     .executor = &executor,
+     .scheduler = &declining,
+     .collector = &closing},
+    {.name = "errand_crashing", .generator = &crashing, .executor = &executor},
 };
 
 const struct dtf_plugin dtf_plugin_v1 = {

@@ -19,11 +19,16 @@ struct errand_shape {
         followup_every; // adds a follow-up when it has succeeded, with ERRAND_FOLLOWUP added to its index
     uint32_t run_us;    // it takes up to that long
     uint32_t pad_bytes; // more of a parameter, all with the same value, which depends on the index
+    // Of the types that have such callbacks:
+    uint32_t decline_every; // before_dispatch declines its first attempt
+    uint32_t review_ms;     // after_execution takes so long with the first subtask
+    uint32_t close_ms;      // after_task_completed takes so long
 };
 
 struct errand_param {
     uint64_t count; // subtasks 1..count
     struct errand_shape shape;
+    uint32_t last_ms; // the last one is not made earlier than so long after its generator began
 };
 
 struct errand_subtask {
@@ -31,7 +36,8 @@ struct errand_subtask {
     struct errand_shape shape;
 };
 
-enum { ERRAND_WRONG = 1000 }; // as a code: what it was given was another subtask's
+enum { ERRAND_COMPLETED = 2000000 }; // as an index: after_task_completed returns
+enum { ERRAND_WRONG = 1000 };        // as a code: what it was given was another subtask's
 
 struct errand_run { // one that came to its end
     uint64_t task, seq, index;

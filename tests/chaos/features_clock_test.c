@@ -99,7 +99,8 @@ static void survive(const struct site_options *more, int start_s)
     struct nrpc_status st;
     struct dtf_task_info t;
     uint64_t task = 0;
-    const struct errand_param param = {SUBTASKS, {.run_us = 5000, .flaky_every = SUBTASKS / RETRIED}};
+    const struct errand_param param = {.count = SUBTASKS,
+                                       .shape = {.run_us = 5000, .flaky_every = SUBTASKS / RETRIED}};
     const struct dtf_task_param p = {.type = "errand",
                                      .type_param = &param,
                                      .type_param_bytes = sizeof param,
@@ -165,7 +166,7 @@ static uint64_t recorded_tasks(void)
 
 static void run_small(unsigned count)
 {
-    const struct errand_param param = {5, {.run_us = 100}};
+    const struct errand_param param = {.count = 5, .shape = {.run_us = 100}};
     const struct dtf_task_param p = {
         .type = "errand", .type_param = &param, .type_param_bytes = sizeof param, .timeout_ms = 600000};
     struct dtf_task_info t;

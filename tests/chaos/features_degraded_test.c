@@ -213,7 +213,7 @@ static size_t runs_so_far(uint64_t task)
 
 static int create(uint64_t count, uint64_t *task, struct nrpc_status *st)
 {
-    const struct errand_param param = {count, {.run_us = 5000}};
+    const struct errand_param param = {.count = count, .shape = {.run_us = 5000}};
     const struct dtf_task_param p = {
         .type = "errand", .type_param = &param, .type_param_bytes = sizeof param, .timeout_ms = 3600000};
     return dtf_task_create(client, &p, task, st);

@@ -56,7 +56,7 @@ static int create(unsigned at, const char *key, uint64_t count, uint32_t run_us,
                   uint64_t *task, struct nrpc_status *st)
 {
     // run_us of an errand is what its longest subtasks take: those with an index of 6, 13, 20 ...
-    const struct errand_param param = {count, {.run_us = run_us}};
+    const struct errand_param param = {.count = count, .shape = {.run_us = run_us}};
     const struct dtf_task_param p = {.type = "errand",
                                      .type_param = &param,
                                      .type_param_bytes = sizeof param,

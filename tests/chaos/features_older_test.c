@@ -62,7 +62,7 @@ static void go_back(struct server *s)
 static bool redis_is_empty(void)
 {
     char keys[8000];
-    site_leftovers(&site, 0, keys, sizeof keys);
+    site_leftovers(site.redis[0], keys, sizeof keys);
     return !*keys;
 }
 
@@ -70,7 +70,7 @@ static bool redis_is_empty(void)
 
 static uint64_t create(const char *type, uint64_t count, struct errand_shape shape, bool fed)
 {
-    const struct errand_param param = {count, shape};
+    const struct errand_param param = {.count = count, .shape = shape};
     const struct dtf_task_param p = {.type = type,
                                      .type_param = &param,
                                      .type_param_bytes = sizeof param,
@@ -181,7 +181,7 @@ static void a_completed_task_is_not_executed_again(void **state)
 static void a_failed_task_stays_failed(void **state)
 {
     (void)state;
-    const struct errand_param param = {MANY, {.run_us = 5000, .fail_every = 9}};
+    const struct errand_param param = {.count = MANY, .shape = {.run_us = 5000, .fail_every = 9}};
     const struct dtf_task_param p = {
         .type = "errand", .type_param = &param, .type_param_bytes = sizeof param, .tolerated_failures = 100};
     uint64_t task;

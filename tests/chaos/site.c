@@ -248,11 +248,11 @@ static const char leftovers[] =
 _Static_assert(sizeof leftovers < 590, "server_ask takes one line");
 
 // A bulk string: $<length>\r\n<text>\r\n.
-void site_leftovers(const struct site *s, unsigned shard, char *out, size_t size)
+void site_leftovers(const struct server *redis, char *out, size_t size)
 {
     char answer[8000];
     *out = 0;
-    server_ask(s->redis[shard], leftovers, answer, sizeof answer);
+    server_ask(redis, leftovers, answer, sizeof answer);
     char *text = strstr(answer, "\r\n");
     if (*answer != '$' || !text) {
         snprintf(out, size, "no answer: %.60s", answer);

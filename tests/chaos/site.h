@@ -51,8 +51,8 @@ void site_start_node(struct site *s, unsigned i);
 bool site_is_ready(const struct site *s); // all processes have started, whether or not they run
 void site_url(const struct site *s, unsigned coordinator, bool through_link, char *out, size_t size);
 
-// Keys that no task is to leave behind, and keys with a time to live; "" if there are none, or the shard does
-// not answer.
-void site_leftovers(const struct site *s, unsigned shard, char *out, size_t size);
+// Keys that no task is to leave behind, and keys with a time to live; "" if there are none, or the server
+// does not answer.
+void site_leftovers(const struct server *redis, char *out, size_t size);
 
 #endif

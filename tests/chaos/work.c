@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// work.c: the kinds of tasks, one table, and what is done to each.
+// work.c: what is done to tasks, and a thread for each.
 #include "chaos/work.h"
 
 #include "base/clock.h"
@@ -67,14 +67,14 @@ static void create_at(struct job *j, struct dtf_client *client, uint64_t *task)
 // ---- what is done to tasks
 
 // Asks one server after the other for the same task.
-static void create_twice(struct job *j)
+void job_create_twice(struct job *j)
 {
-    for (unsigned i = 0; i < j->work->site->options.coordinators; i++) {
-        char url[60];
+    char urls[sizeof j->work->urls], *rest = urls;
+    snprintf(urls, sizeof urls, "%s", j->work->urls);
+    for (const char *url; (url = strsep(&rest, ","));) {
         uint64_t task = 0;
         struct dtf_client *client;
         struct nrpc_status st;
-        site_url(j->work->site, i, true, url, sizeof url);
         if (dtf_client_open(url, &client, &st)) {
             job_trouble(j, "%s: %s", url, st.text);
             return;
@@ -87,7 +87,7 @@ static void create_twice(struct job *j)
     }
 }
 
-static void feed(struct job *j)
+void job_feed(struct job *j)
 {
     struct errand_subtask subtasks[FEED_BATCH];
     struct dtf_subtask_spec specs[FEED_BATCH];
@@ -102,10 +102,12 @@ static void feed(struct job *j)
         while (dtf_task_feed(j->work->client, j->task, at, specs, n, last, &st) && again(j, "feed", &st))
             ;
         at += n;
+        if (!last)
+            (void)poll(NULL, 0, (int)j->kind->act_ms);
     }
 }
 
-static void cancel(struct job *j)
+void job_cancel(struct job *j)
 {
     struct nrpc_status st = {0};
     (void)poll(NULL, 0, (int)j->act_ms);
@@ -132,7 +134,7 @@ static bool set_paused(struct job *j, bool paused)
     }
 }
 
-static void pause_and_resume(struct job *j)
+void job_pause_and_resume(struct job *j)
 {
     struct dtf_task_info info;
     struct nrpc_status st = {0};
@@ -161,7 +163,7 @@ static void see(void *user, const struct dtf_task_result *r)
 }
 
 // The answer that says that it was the last is acknowledged by asking once more.
-static void read_results(struct job *j)
+void job_read_results(struct job *j)
 {
     uint64_t cursor = 0;
     bool end = false;
@@ -182,95 +184,6 @@ static void read_results(struct job *j)
         job_trouble(j, "the results do not come to their end");
 }
 
-static const struct job_kind kinds[] = {
-    {.name = "generated", // long enough for some points to go on from
-     .type = "errand",
-     .least = 2500,
-     .most = 4000,
-     .shape = {.run_us = 2000},
-     .max_running = 8},
-    {.name = "without status",
-     .type = "errand_plain",
-     .least = 500,
-     .most = 1500,
-     .shape = {.run_us = 2000, .flaky_every = 40},
-     .max_retries = 2},
-    {.name = "fed",
-     .type = "errand",
-     .least = 300,
-     .most = 1500,
-     .shape = {.run_us = 2000},
-     .fed = true,
-     .act = feed},
-    {.name = "with follow-ups",
-     .type = "errand_more",
-     .least = 300,
-     .most = 1000,
-     .shape = {.run_us = 2000, .followup_every = 3, .fail_every = 50, .flaky_every = 31},
-     .max_retries = 1,
-     .tolerated = -1},
-    {.name = "with failures",
-     .type = "errand",
-     .least = 200,
-     .most = 600,
-     .shape = {.run_us = 3000, .fail_every = 11, .hang_every = 97, .flaky_every = 7},
-     .max_retries = 2,
-     .tolerated = 200},
-    {.name = "over its budget",
-     .type = "errand",
-     .least = 1000,
-     .most = 2000,
-     .shape = {.run_us = 3000, .fail_every = 5},
-     .tolerated = 20,
-     .outcome = DTF_TASK_FAILED},
-    {.name = "with results",
-     .type = "errand",
-     .least = 300,
-     .most = 1500,
-     .shape = {.run_us = 2000},
-     .keep_results = true,
-     .act = read_results},
-    {.name = "cancelled",
-     .type = "errand",
-     .least = 2000,
-     .most = 2000,
-     .shape = {.run_us = 5000},
-     .max_running = 2,
-     .act = cancel},
-    {.name = "paused",
-     .type = "errand",
-     .least = 300,
-     .most = 800,
-     .shape = {.run_us = 4000},
-     .max_running = 3,
-     .act = pause_and_resume},
-    {.name = "large",
-     .type = "errand",
-     .least = 30,
-     .most = 60,
-     .shape = {.run_us = 2000, .pad_bytes = 200000}},
-    {.name = "large too",
-     .type = "errand_more",
-     .least = 30,
-     .most = 60,
-     .shape = {.run_us = 2000, .pad_bytes = 100000, .followup_every = 7}},
-    {.name = "created twice",
-     .type = "errand_plain",
-     .least = 200,
-     .most = 500,
-     .shape = {.run_us = 1000},
-     .act = create_twice},
-    {.name = "too slow",
-     .type = "errand",
-     .least = 5000,
-     .most = 5000,
-     .shape = {.run_us = 5000},
-     .max_running = 1,
-     .timeout_ms = 2500,
-     .outcome = DTF_TASK_TIMED_OUT},
-};
-enum { KINDS = sizeof kinds / sizeof *kinds };
-
 // ---- a job
 
 static void *run(void *arg)
@@ -289,34 +202,53 @@ static void *run(void *arg)
             (void)again(j, "wait", &st);
     }
     j->ended_us = clock_mono_us();
+    atomic_store(&j->is_done, true);
     return NULL;
 }
 
-void work_start(struct work *w, struct site *site, unsigned seed, int64_t patience_ms)
+void work_start(struct work *w, const struct work_plan *plan)
 {
     struct nrpc_status st;
-    *w = (struct work){.site = site, .count = KINDS, .until_us = clock_mono_us() + patience_ms * 1000};
-    if (dtf_client_open(site->client_urls, &w->client, &st)) {
-        fprintf(stderr, "%s: %s\n", site->client_urls, st.text);
+    *w = (struct work){.count = plan->count, .until_us = clock_mono_us() + plan->patience_ms * 1000};
+    snprintf(w->urls, sizeof w->urls, "%s", plan->urls);
+    if (dtf_client_open(w->urls, &w->client, &st)) {
+        fprintf(stderr, "%s: %s\n", w->urls, st.text);
         exit(1);
     }
-    for (size_t i = 0; i < KINDS; i++) {
-        const struct job_kind *k = &kinds[i];
+    for (size_t i = 0; i < w->count; i++) {
+        const struct job_kind *k = &plan->kinds[i];
         struct job *j = &w->jobs[i];
-        *j = (struct job){.kind = k, .work = w, .act_ms = 50 + random() % 1500};
+        *j = (struct job){.kind = k, .work = w, .act_ms = k->act_ms ? k->act_ms : 50 + random() % 1500};
         j->param.count = k->least + (uint64_t)random() % (k->most - k->least + 1);
+        j->param.last_ms = k->last_ms;
         j->param.shape = k->shape;
-        snprintf(j->key, sizeof j->key, "%u-%s", seed, k->name);
+        snprintf(j->key, sizeof j->key, "%u-%s", plan->seed, k->name);
     }
-    for (size_t i = 0; i < KINDS; i++)
+    for (size_t i = 0; i < w->count; i++)
         if (pthread_create(&w->jobs[i].thread, NULL, run, &w->jobs[i]))
             abort();
+}
+
+bool work_is_done(const struct work *w)
+{
+    bool done = true;
+    for (size_t i = 0; i < w->count; i++)
+        done = done && atomic_load(&w->jobs[i].is_done);
+    return done;
 }
 
 void work_join(struct work *w)
 {
     for (size_t i = 0; i < w->count; i++)
         pthread_join(w->jobs[i].thread, NULL);
+}
+
+const char *work_last_to_end(const struct work *w)
+{
+    const struct job *last = &w->jobs[0];
+    for (size_t i = 1; i < w->count; i++)
+        last = w->jobs[i].ended_us > last->ended_us ? &w->jobs[i] : last;
+    return last->kind->name;
 }
 
 void work_fini(struct work *w)
