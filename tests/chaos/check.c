@@ -274,7 +274,7 @@ static void check_job(struct check *c, struct dtf_client *client, struct job *j,
 {
     struct dtf_task_info t;
     struct nrpc_status st;
-    bool loses = false;
+    bool loses = c->may_repeat_results;
     for (size_t i = 0; i < c->faults->count; i++)
         loses = loses || fault_loses_state(&c->faults->list[i]);
     if (*j->trouble)

@@ -26,6 +26,7 @@ struct check {
     struct check_points before[FAULTS_MAX]; // of faults->list[i]
     int64_t
         healed_us; // when what was done beside the faults was healed, on the monotonic clock; 0: nothing was
+    bool may_repeat_results; // the state began anew: what was read, and not acknowledged, comes again
     // out
     uint64_t runs, subtasks; // runs of all subtasks, and how many of these there are
     char trouble[4000];      // a line each; empty: all is well

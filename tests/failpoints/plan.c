@@ -41,7 +41,13 @@ static const struct job_kind reviewed_slowly = {.name = "reviewed slowly",
                                                 .most = 40,
                                                 .shape = {.run_us = 2000, .review_ms = 8000},
                                                 .max_running = 2};
-// Longer than nobody leads after the death of a leader, who repairs.
+// Longer than nobody leads after the end of a leader: who leads records points, and repairs.
+static const struct job_kind generated_long = {.name = "generated for long",
+                                               .type = "errand",
+                                               .least = 60,
+                                               .most = 60,
+                                               .shape = {.run_us = 2000},
+                                               .last_ms = 5500};
 static const struct job_kind fed_slowly = {.name = "fed slowly",
                                            .type = "errand",
                                            .least = 200,
@@ -57,6 +63,8 @@ const struct special plan_specials[SPECIALS] = {
     {"state.extend", .job = &reviewed_slowly},
     {"state.blame", .job = &crashing, .crashes = true},
     {"records.import", .moves_records = true},
+    {"state.points_recorded", .job = &generated_long, .cluster_only = true},
+    {"records.save_resumes", .job = &generated_long, .cluster_only = true},
     {"records.drop_failures", .died_before = "state.admit", .cluster_only = true},
     {"records.resumes", .died_before = "state.admit", .cluster_only = true},
     {"records.fed", .died_after = "state.feed", .job = &fed_slowly, .cluster_only = true},
