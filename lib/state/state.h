@@ -387,7 +387,7 @@ struct state_ops {
     // others holds.
     int (*progress)(struct state *s, const uint64_t *tasks, size_t count, struct arena *a,
                     struct state_progress *out, struct nrpc_status *st);
-    // Forgets read-out results whose time has come.
+    // Forgets results whose time has come, and that a task was read to its end, the second time after that.
     int (*expire_results)(struct state *s, int64_t now_ms, struct nrpc_status *st);
     // The newest points, of up to max tasks, that were not confirmed as recorded. May give fewer than max
     // (checkpoints over STATE_BATCH_BYTES), but none only if there are none.
@@ -477,8 +477,8 @@ struct state_ops {
                   enum state_verdict *verdicts, struct nrpc_status *st);
     // Kept results after position `after`, oldest first; forgets those up to `after`. *end: the task is gone
     // and these are the last. NOT_FOUND: the task is not here, and what it kept was read to its end, has
-    // expired, or never was. May give fewer than max (bodies over STATE_BATCH_BYTES), but none only if there
-    // are none.
+    // expired, or never was; whoever has had the last of it (`after`) is told the end again for a while. May
+    // give fewer than max (bodies over STATE_BATCH_BYTES), but none only if there are none.
     int (*results)(struct state *s, uint64_t task, uint64_t after, size_t max, struct arena *a,
                    struct state_result **out, size_t *count, bool *end, struct nrpc_status *st);
     // Subtasks that failed, timed out or were lost for good, with their parameters; stays until remove.

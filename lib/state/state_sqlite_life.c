@@ -203,7 +203,7 @@ static void remove_one(struct sq_call *c, uint64_t task, int64_t results_until_m
         return;
     bool keeps = t->keep_results && t->outcome != MODEL_OUTCOME_DROPPED;
     if (keeps) // also when all were read: who comes next learns that these were all
-        sq_run(c, sq_bind(c, SQL_GONE_INSERT, "ui", task, results_until_ms));
+        sq_run(c, sq_bind(c, SQL_GONE_INSERT, "uiu", task, results_until_ms, t->results));
     else if (t->keep_results)
         sq_run(c, sq_bind(c, SQL_RESULT_FORGET, "uu", task, (uint64_t)INT64_MAX));
     sq_run(c, sq_bind(c, SQL_TASK_PARAM_DELETE, "u", task));

@@ -60,10 +60,14 @@ static void forget_read(struct sq_call *c, struct sq_task *t, uint64_t after)
     t->changed |= forgotten > 0;
 }
 
-static bool is_gone(struct sq_call *c, uint64_t task)
+// A task that was removed, and whether the caller, who has had all up to `after`, is to be told the rest.
+// When that was read to its end, the place is kept until the second expire_results from then, with `until`
+// below 0: whoever has had all may ask again, as the answer that said so may be lost; nobody else learns of
+// an end.
+static bool is_gone(struct sq_call *c, uint64_t task, uint64_t after)
 {
     sqlite3_stmt *stmt = sq_bind(c, SQL_GONE_GET, "u", task);
-    bool found = sq_step(c, stmt);
+    bool found = sq_step(c, stmt) && (db_i64(stmt, 0) >= 0 || after >= db_u64(stmt, 1));
     db_done(stmt);
     return found;
 }
@@ -76,7 +80,7 @@ int sq_results(struct state *s, uint64_t task, uint64_t after, size_t max, struc
     if (code)
         return code;
     struct sq_task *t = sq_task_find(&c, task);
-    bool gone = !t && is_gone(&c, task);
+    bool gone = !t && is_gone(&c, task, after);
     if (!t && !gone)
         sq_fail(&c, NRPC_NOT_FOUND, "no results of task %llu are kept", (unsigned long long)task);
     if (t)
@@ -86,7 +90,7 @@ int sq_results(struct state *s, uint64_t task, uint64_t after, size_t max, struc
     bool all = read_rows(&c, SQL_RESULT_READ, task, after, max, out, count);
     *end = gone && all;
     if (gone && !*count && max)
-        sq_results_drop(&c, task);
+        sq_run(&c, sq_bind(&c, SQL_GONE_READ_OUT, "u", task));
     return sq_end(&c);
 }
 
@@ -118,6 +122,7 @@ int sq_expire_results(struct state *s, int64_t now_ms, struct nrpc_status *st)
     sq_list_read(&c, &list, sq_bind(&c, SQL_GONE_DUE, "i", now_ms));
     for (size_t i = 0; i < list.count; i++)
         sq_results_drop(&c, list.ids[i]);
+    sq_run(&c, sq_bind(&c, SQL_GONE_AGE, ""));
     sq_list_free(&list);
     return sq_end(&c);
 }

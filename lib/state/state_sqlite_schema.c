@@ -69,7 +69,11 @@ static const char *const queued_bytes =
     "  WHERE params.task = task.id AND first + count > cursor"
     "  AND length(data) >= (4096 + 8) * count) WHERE phase <= 2 AND cursor <= generated";
 
-static const char *const steps[] = {tables, births, blames, feeders, queued_bytes};
+// The position of its last result; of a task that was removed before there was this, no one has had it.
+static const char *const last_result = "ALTER TABLE gone ADD COLUMN last INTEGER NOT NULL DEFAULT 0;"
+                                       "UPDATE gone SET last = 9223372036854775807";
+
+static const char *const steps[] = {tables, births, blames, feeders, queued_bytes, last_result};
 const struct db_migrations state_migrations = {"state", steps, sizeof steps / sizeof *steps};
 
 #define TASK_COLUMNS                                                                                         \
@@ -140,10 +144,12 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_FEEDER_RENEW] = "UPDATE feeder SET until = lease + ?2 WHERE task = ?1",
     [SQL_FEEDER_OVERDUE] = "SELECT f.task, f.lease FROM feeder f JOIN task t ON t.id = f.task "
                            "WHERE f.until <= ? AND t.phase <= 2 ORDER BY f.task LIMIT ?",
-    [SQL_GONE_INSERT] = "REPLACE INTO gone VALUES(?,?)",
-    [SQL_GONE_GET] = "SELECT 1 FROM gone WHERE task = ?",
+    [SQL_GONE_INSERT] = "REPLACE INTO gone(task, until, last) VALUES(?,?,?)",
+    [SQL_GONE_GET] = "SELECT until, last FROM gone WHERE task = ?",
     [SQL_GONE_DELETE] = "DELETE FROM gone WHERE task = ?",
-    [SQL_GONE_DUE] = "SELECT task FROM gone WHERE until <= ?",
+    [SQL_GONE_READ_OUT] = "UPDATE gone SET until = -1 WHERE task = ? AND until >= 0",
+    [SQL_GONE_DUE] = "SELECT task FROM gone WHERE until <= ? AND until <> -1",
+    [SQL_GONE_AGE] = "UPDATE gone SET until = -2 WHERE until = -1",
     [SQL_NODE_INSERT] = "INSERT INTO node(name, host, types, pid, slots, lease_until, session, incarnation) "
                         "VALUES(?,?,?,?,?,?,?,?) RETURNING id",
     [SQL_NODE_GET] = "SELECT " NODE_COLUMNS " FROM node WHERE id = ? AND incarnation = ?",

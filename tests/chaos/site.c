@@ -243,9 +243,11 @@ static const char leftovers[] =
     "EVAL \"local o = {} for _, k in ipairs(redis.call('KEYS', '*')) do "
     "local n = string.match(k, '^dtf:{%d+}:(.*)$') or k "
     "if string.match(n, '^[tpswcgfrh]:%d') or string.match(n, '^phase:') or string.match(n, '^taken:') "
-    "or string.find(' claims deadlines points due gone gone_read ', ' ' .. n .. ' ', 1, true) "
+    "or string.find(' claims deadlines points due ', ' ' .. n .. ' ', 1, true) "
+    "or (n == 'gone' and redis.call('ZCOUNT', k, 0, '+inf') > 0) "
+    "or (n == 'gone_read' and redis.call('HLEN', k) > redis.call('ZCARD', string.sub(k, 1, -6))) "
     "or redis.call('PTTL', k) ~= -1 then o[#o + 1] = n end end return table.concat(o, ' ')\" 0";
-_Static_assert(sizeof leftovers < 590, "server_ask takes one line");
+_Static_assert(sizeof leftovers < 800, "server_ask takes one line");
 
 // A bulk string: $<length>\r\n<text>\r\n.
 void site_leftovers(const struct server *redis, char *out, size_t size)

@@ -375,7 +375,7 @@ static void test_results_after_remove(void **state)
     must(f, f->ops->expire_results(f->s, f->now_ms + 999, &f->st));
     assert_int_equal(read_results(f, 2, 0, 9, &r, &end), 5);
     must(f, f->ops->expire_results(f->s, f->now_ms + 1000, &f->st));
-    for (id = 2; id <= 3; id++)
+    for (id = 1; id <= 3; id++)
         assert_no_results(f, id);
     assert_no_results(f, 77);
 }
@@ -386,6 +386,7 @@ static void test_results_read_before_remove(void **state)
     struct fixture *f = *state;
     struct state_result *r;
     bool end;
+    size_t count;
     uint64_t node = node_make(f, CLOCK_NEVER), id = 1;
     struct state_task task = task_sample(1);
     task.keep_results = true;
@@ -397,9 +398,16 @@ static void test_results_read_before_remove(void **state)
     assert_int_equal(read_results(f, 1, last, 9, &r, &end), 0);
     assert_false(end);
     must(f, f->ops->remove(f->s, &id, 1, f->now_ms + 1000, &f->st));
+    for (int i = 0; i < 3; i++) { // it is told again: the answer may be lost
+        assert_int_equal(read_results(f, 1, last, 9, &r, &end), 0);
+        assert_true(end);
+    }
+    assert_no_results(f, 1); // to somebody who has not had them
+    must(f, f->ops->expire_results(f->s, f->now_ms, &f->st));
     assert_int_equal(read_results(f, 1, last, 9, &r, &end), 0);
     assert_true(end);
-    assert_no_results(f, 1);
+    must(f, f->ops->expire_results(f->s, f->now_ms, &f->st));
+    assert_code(f, NRPC_NOT_FOUND, f->ops->results(f->s, 1, last, 9, &f->arena, &r, &count, &end, &f->st));
 }
 
 static void test_results_backlog(void **state)

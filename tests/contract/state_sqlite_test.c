@@ -405,8 +405,8 @@ static void test_bytes_of_before(void **state)
     assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 1300000"), 1);
     s->ops->close(s);
     db_close(p.db);
-    run_sql(&p, "ALTER TABLE task DROP COLUMN queued_bytes;"
-                "UPDATE schema_version SET version = version - 1 WHERE store = 'state'");
+    run_sql(&p, "ALTER TABLE task DROP COLUMN queued_bytes; ALTER TABLE gone DROP COLUMN last;"
+                "UPDATE schema_version SET version = version - 2 WHERE store = 'state'");
     s = open_place(&p);
     assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 1340000"), 1);
     for (int i = 0; i < 6; i++)

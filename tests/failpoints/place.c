@@ -138,7 +138,8 @@ static void sqlite_leftovers(const struct place *p, char *out, size_t size)
         snprintf(out, size, "%s cannot be opened", path);
     for (size_t i = 0; i < sizeof tables / sizeof *tables && !*out; i++) {
         sqlite3_stmt *stmt = NULL;
-        snprintf(query, sizeof query, "SELECT count(*) FROM %s", tables[i]);
+        snprintf(query, sizeof query, "SELECT count(*) FROM %s%s", tables[i],
+                 !strcmp(tables[i], "gone") ? " WHERE until >= 0" : ""); // not read to the end
         if (sqlite3_prepare_v2(db, query, -1, &stmt, NULL) || sqlite3_step(stmt) != SQLITE_ROW)
             snprintf(out, size, "%s: %s", query, sqlite3_errmsg(db));
         else if (sqlite3_column_int64(stmt, 0))

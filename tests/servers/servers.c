@@ -53,7 +53,7 @@ size_t servers_read_some(int fd, char *out, size_t size, int timeout_ms)
 
 void server_ask(const struct server *s, const char *command, char *answer, size_t size)
 {
-    char text[600];
+    char text[900];
     size_t n = 0;
     int fd = servers_dial(s->port);
     *answer = 0;

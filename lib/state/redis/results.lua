@@ -10,7 +10,8 @@ end
 local read = t and t.results_read or 0
 if not t then
     gone = call('ZSCORE', P .. 'gone', id)
-    if not gone then
+    local read_out = gone and tonumber(gone) < 0
+    if not gone or (read_out and after < (whole(call('HGET', P .. 'gone_read', id)) or 0)) then
         return fail(NOT_FOUND, 'no results of task %s are kept', id)
     end
     -- not known any more: what there is was not read, and gets positions above any that were given
@@ -48,9 +49,9 @@ while #items < max and bytes < BATCH_BYTES do
     end
 end
 local all = #items < max and bytes < BATCH_BYTES
-if gone and #items == 0 and max > 0 then
-    call('UNLINK', key)
-    call('HDEL', P .. 'gone_read', id)
-    call('ZREM', P .. 'gone', id)
+-- Read to the end. The place is kept until the second expire_results from now: whoever has had all may ask again, as
+-- this answer may be lost; nobody else learns of an end.
+if gone and #items == 0 and max > 0 and tonumber(gone) >= 0 then
+    call('ZADD', P .. 'gone', READ_OUT, id)
 end
 return done(string.format('%.0f', read + forget + 1), items, gone and all and 1 or 0)
