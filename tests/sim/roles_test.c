@@ -265,6 +265,48 @@ static void test_followups(void **state)
     assert_int_equal(seen[task].completed, 1);
 }
 
+static void fed_done(void *user, const struct nrpc_status *st, const Dtf__V1__FeedResponse *r)
+{
+    (void)r;
+    *(int *)user = st->code;
+}
+
+static int feed_last(struct sim *s, uint64_t task, uint64_t at, unsigned depth)
+{
+    Dtf__V1__SubtaskSpec spec = DTF__V1__SUBTASK_SPEC__INIT, *specs[] = {&spec};
+    Dtf__V1__FeedRequest q = DTF__V1__FEED_REQUEST__INIT;
+    int code = -1;
+    spec.param.data = (uint8_t *)&depth;
+    spec.param.len = sizeof depth;
+    q.task_id = task;
+    q.at = at;
+    q.subtasks = specs;
+    q.n_subtasks = 1;
+    q.finish = true;
+    dtf_v1_task_service_feed_async(s->client, NULL, &q, fed_done, &code);
+    sim_settle(s);
+    return code;
+}
+
+// Whoever did not hear the answer to the last feed asks again, when the task may have ended.
+static void test_fed_again(void **state)
+{
+    struct sim *s = *state;
+    Dtf__V1__TaskParam p = DTF__V1__TASK_PARAM__INIT;
+    p.type = "plain";
+    p.fed = true;
+    uint64_t task = sim_create(s, &p), cancelled = sim_create(s, &p);
+    assert_int_equal(feed_last(s, task, 0, 1), NRPC_OK);
+    assert_int_equal(feed_last(s, task, 0, 1), NRPC_OK);
+    assert_int_equal(sim_cancel(s, cancelled), NRPC_OK);
+    sim_advance(s, 1000);
+    assert_completed(s, task, 1);
+    assert_int_equal(feed_last(s, task, 0, 1), NRPC_OK);
+    assert_int_equal(feed_last(s, task, 1, 1), NRPC_NOT_FOUND);
+    assert_int_equal(feed_last(s, cancelled, 0, 1), NRPC_NOT_FOUND);
+    assert_completed(s, task, 1);
+}
+
 static void test_lost_node(void **state)
 {
     struct sim *s = *state;
@@ -601,6 +643,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_life, setup, teardown),
         cmocka_unit_test_setup_teardown(test_followups, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fed_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lost_node, setup, teardown),
         cmocka_unit_test_setup_teardown(test_decline, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
