@@ -128,6 +128,34 @@ static void test_backoff(void **state)
     assert_look(f, 1, "closed completed gen=1 timed_out=1 retried=3 done");
 }
 
+// What is waited for when nothing was said of it, and at the most.
+static void test_backoff_limits(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    static const struct {
+        uint32_t first_ms;
+        const char *waiting[2];
+    } rows[] = {{0,
+                 {"draining gen=1 retried=1 queued=1 done next=100",
+                  "draining gen=1 retried=2 queued=1 done next=200"}},
+                {40000,
+                 {"draining gen=1 retried=1 queued=1 done next=40000",
+                  "draining gen=1 retried=2 queued=1 done next=60000"}}};
+    for (uint64_t id = 1; id <= 2; id++) {
+        struct state_task task = task_sample(id);
+        task.policy = (struct model_policy){3, rows[id - 1].first_ms, -1};
+        admit_task(f, &task);
+        push(f, id, 1, true);
+        for (int i = 0; i < 2; i++) {
+            struct works w = lease(f, node, id, 1);
+            assert_int_equal(settle(f, &w.at[0], MODEL_FAILURE), STATE_RETRIED);
+            assert_look(f, id, rows[id - 1].waiting[i]);
+            f->now_ms += 60000;
+        }
+    }
+}
+
 static void test_losses(void **state)
 {
     struct fixture *f = *state;
@@ -410,6 +438,30 @@ static void test_results_read_before_remove(void **state)
     assert_code(f, NRPC_NOT_FOUND, f->ops->results(f->s, 1, last, 9, &f->arena, &r, &count, &end, &f->st));
 }
 
+// A call gives out no more than a message has room for, and goes on behind it.
+static void test_results_bytes(void **state)
+{
+    struct fixture *f = *state;
+    struct state_result *r;
+    bool end;
+    enum { BODY = 100 << 10, COUNT = 30, FIRST = (STATE_BATCH_BYTES + BODY - 1) / BODY };
+    uint64_t node = node_make(f, CLOCK_NEVER);
+    struct state_task task = task_sample(1);
+    task.keep_results = true;
+    admit_task(f, &task);
+    push(f, 1, COUNT, true);
+    struct works w = lease(f, node, 1, COUNT);
+    char *body = arena_calloc(&f->arena, BODY);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(
+            settle_entry(f, (struct state_settle){.ref = ref_of(&w.at[i]),
+                                                  .kind = i % 2 ? MODEL_SUCCESS : MODEL_CANCELLED_RESULT,
+                                                  .body = {body, BODY}}),
+            STATE_SETTLED);
+    assert_int_equal(read_results(f, 1, 0, 100, &r, &end), FIRST);
+    assert_int_equal(read_results(f, 1, r[FIRST - 1].position, 100, &r, &end), COUNT - FIRST);
+}
+
 static void test_results_backlog(void **state)
 {
     struct fixture *f = *state;
@@ -480,6 +532,8 @@ const struct CMUnitTest state_result_tests[] = {
     TEST(test_settle_bad_kind),
     TEST(test_stale_results),
     TEST(test_backoff),
+    TEST(test_backoff_limits),
+    TEST(test_results_bytes),
     TEST(test_losses),
     TEST(test_again),
     TEST(test_tolerated_failures),

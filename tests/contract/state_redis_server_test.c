@@ -747,6 +747,36 @@ static void test_nothing_left(void **state)
     close_place(&p);
 }
 
+// A view tells of no more retries than stand in so many tiles, however many wait.
+static void test_ready_bounded(void **state)
+{
+    (void)state;
+    enum { TILE = 32, TILES = 40, READY_TILES = 32 }; // READY_TILES: lib.lua
+    struct place p;
+    struct state_work *w;
+    struct state_view *views;
+    uint64_t made;
+    size_t count;
+    open_place(&p, NULL);
+    struct state_task t = {.id = 1,
+                           .type = "count",
+                           .group = "g",
+                           .deadline_ms = CLOCK_NEVER,
+                           .policy = {1, 10, -1},
+                           .param = {"p", 1}};
+    must(&p, p.ops->admit(p.s, &t, 1, &p.st));
+    must(&p, push(&p, 1, claim(&p, &made), 0, TILES * TILE, true));
+    assert_int_equal(lease(&p, 1, TILES * TILE, &w), TILES * TILE);
+    for (size_t i = 0; i < TILES; i++)
+        must(&p, settle(&p, w + i * TILE, 1, MODEL_FAILURE, 0));
+    p.now_ms += 10;
+    must(&p, p.ops->views(p.s, p.now_ms, 0, 9, &p.a, &views, &count, &p.st));
+    assert_int_equal(count, 1);
+    assert_int_equal(views->ready, READY_TILES);
+    assert_int_equal(lease(&p, 1, TILES, &w), TILES);
+    close_place(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -767,6 +797,7 @@ int main(void)
         cmocka_unit_test(test_password_socket_database),
         cmocka_unit_test(test_sentinel),
         cmocka_unit_test(test_nothing_left),
+        cmocka_unit_test(test_ready_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
