@@ -4,9 +4,9 @@
 //
 // First runs in which nobody dies count the calls of each operation; one that is never called, and not
 // exempt, fails the test. Each further run dies at one operation, phase and call. Without arguments on the
-// embedded stores, with "cluster" on Redis and MariaDB. DTF_ALL: the first and a later call of each
-// operation, not one of the two; DTF_SEED says which; DTF_ONLY: only operations whose name begins so. Runs go
-// side by side, each worker with an installation of its own, since most of a run is waiting.
+// embedded stores, with "cluster" on Redis and MariaDB. DTF_ALL: at the first four calls of each operation,
+// not at one of them; DTF_SEED says at which; DTF_ONLY: only operations whose names begin so. Runs go side by
+// side, each worker with an installation of its own, since most of a run is waiting.
 #include "failpoints/plan.h"
 #include "failpoints/round.h"
 

@@ -125,6 +125,15 @@ static void add(struct plan *p, int operation, bool is_after, uint32_t call)
         p->runs[p->count++] = (struct plan_run){operation, is_after, call, special_of(operation)};
 }
 
+static void add_calls(struct plan *p, int operation, bool is_after, uint32_t later, bool all)
+{
+    bool is_late = (p->seed + (unsigned)operation + is_after) % 2;
+    for (uint32_t call = 1; all && call <= later; call++)
+        add(p, operation, is_after, call);
+    if (!all)
+        add(p, operation, is_after, is_late ? later : 1);
+}
+
 unsigned plan_dying(struct plan *p, bool cluster, bool all)
 {
     unsigned wrong = 0;
@@ -136,15 +145,8 @@ unsigned plan_dying(struct plan *p, bool cluster, bool all)
                    calls ? "was called, though it is exempt" : "was never called");
             wrong++;
         }
-        for (int is_after = 0; calls && is_after < 2; is_after++) {
-            bool take_later = (p->seed + (unsigned)i + (unsigned)is_after) % 2;
-            if (all || !take_later)
-                add(p, i, is_after, 1);
-            if (later > 1 && (all || take_later))
-                add(p, i, is_after, later);
-            else if (!all && take_later)
-                add(p, i, is_after, 1);
-        }
+        for (int is_after = 0; calls && is_after < 2; is_after++)
+            add_calls(p, i, is_after, later, all);
     }
     return wrong;
 }

@@ -46,9 +46,9 @@ int plan_operation(const char *name);
 const char *plan_name(int operation);
 void plan_counting(struct plan *p, bool cluster); // a run for each special, and two without
 void plan_count(struct plan *p, const struct plan_run *run, const uint32_t *calls); // what such a run saw
-// From what was counted. all: the first and a later call of each; otherwise one of these, by the seed.
-// Returns how many operations were not called and should have been, or the other way round, after saying
-// which.
+// From what was counted. all: the first four calls of each operation; otherwise the first or the fourth, by
+// the seed. Returns how many operations were not called and should have been, or the other way round, after
+// saying which.
 unsigned plan_dying(struct plan *p, bool cluster, bool all);
 
 #endif

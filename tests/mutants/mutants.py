@@ -68,9 +68,9 @@ class Tree:
         if shutil.which("ccache"):
             os.environ["CMAKE_C_COMPILER_LAUNCHER"] = "ccache"
         self.run(path, "cmake", "--preset", "debug", check=True)
+        self.make("all", check=True)  # ctest names only programs that are there
         tests = json.loads(self.run(self.build, "ctest", "--show-only=json-v1", check=True).stdout)["tests"]
         self.programs = {t["name"]: t["command"][0] for t in tests if "command" in t}
-        self.make("all", check=True)
 
     @staticmethod
     def run(where, *command, check=False):
