@@ -15,6 +15,7 @@
 #include "system/daemon.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORKERS_EMBEDDED = 8, WORKERS_CLUSTER = 8, WORKERS_MAX = 32 };
+enum { WORKERS_EMBEDDED = 8, WORKERS_CLUSTER = 8, WORKERS_MAX = 32, LOOK_MS = 20 };
 
 extern char **environ;
 
@@ -43,20 +44,30 @@ static struct plan *open_plan(const char *path)
     exit(1);
 }
 
-// ---- a worker: runs until none is left
+// ---- a worker: runs until none is left, and once more in the next stage
+
+static void wait_for_stage(struct plan *plan)
+{
+    unsigned stage = atomic_load(&plan->stage);
+    atomic_fetch_add(&plan->idle, 1);
+    while (atomic_load(&plan->stage) == stage)
+        (void)poll(NULL, 0, LOOK_MS);
+}
 
 static int work(const char *path, const char *mysql_url)
 {
     static struct rounds rounds;
     struct plan *plan = open_plan(path);
     unsigned failed = 0;
-    size_t i = atomic_fetch_add(&plan->next, 1);
-    if (i >= plan->count)
-        return 0;
     rounds.seed = plan->seed;
     place_open(&rounds.place, mysql_url);
-    for (; i < plan->count; i = atomic_fetch_add(&plan->next, 1))
-        failed += !round_run(&rounds, &plan->runs[i], plan);
+    while (atomic_load(&plan->stage) != PLAN_IS_OVER) {
+        size_t i = atomic_fetch_add(&plan->next, 1);
+        if (i < plan->count)
+            failed += !round_run(&rounds, &plan->runs[i], plan);
+        else
+            wait_for_stage(plan);
+    }
     atomic_fetch_add(&plan->failed, failed);
     place_close(&rounds.place, failed);
     return 0;
@@ -66,13 +77,14 @@ static int work(const char *path, const char *mysql_url)
 
 static char folder[240], plan_path[260];
 static struct server *mariadb;
-static unsigned started; // workers, each with a database of its own
+static pid_t workers[WORKERS_MAX]; // 0: it has ended
+static unsigned worker_count;
 
-// Worker `i` of all that there will have been.
-static pid_t start_worker(unsigned i)
+// Each on a database of its own.
+static void start_worker(unsigned i)
 {
     char url[200] = "";
-    char *argv[] = {"failpoints_test", "worker", plan_path, url, NULL};
+    char *argv[] = {"failpoints_test", "worker", plan_path, mariadb ? url : NULL, NULL};
     if (mariadb) {
         char statement[300];
         snprintf(statement, sizeof statement, "CREATE DATABASE IF NOT EXISTS dtf%u", i);
@@ -82,28 +94,47 @@ static pid_t start_worker(unsigned i)
             exit(1);
         snprintf(url, sizeof url, "%s%u", server_url(mariadb), i);
     }
-    pid_t pid;
-    if (!mariadb)
-        argv[3] = NULL;
-    if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ)) {
+    if (posix_spawn(&workers[i], "/proc/self/exe", NULL, NULL, argv, environ)) {
         perror("posix_spawn");
         exit(1);
     }
-    return pid;
 }
 
-// Returns how many workers did not come to their end.
-static unsigned let_workers(unsigned count)
+static bool forget(unsigned i)
 {
-    pid_t pids[WORKERS_MAX];
-    unsigned died = 0;
-    for (unsigned i = 0; i < count; i++)
-        pids[i] = start_worker(started++);
-    for (unsigned i = 0; i < count; i++) {
-        int status = 0;
-        died += waitpid(pids[i], &status, 0) != pids[i] || status;
+    workers[i] = 0;
+    return true;
+}
+
+// Until all have done what there was to do in this stage. Returns how many ended, which none should.
+static unsigned wait_for_workers(const struct plan *plan)
+{
+    unsigned ended = 0;
+    while (ended + atomic_load(&plan->idle) < worker_count) {
+        for (unsigned i = 0; i < worker_count; i++)
+            ended += workers[i] && waitpid(workers[i], NULL, WNOHANG) == workers[i] && forget(i);
+        (void)poll(NULL, 0, LOOK_MS);
     }
-    return died;
+    return ended;
+}
+
+static void begin_stage(struct plan *plan, enum plan_stage stage)
+{
+    atomic_store(&plan->idle, 0);
+    atomic_store(&plan->next, 0);
+    atomic_store(&plan->stage, stage);
+}
+
+// Returns how many did not come to their end.
+static unsigned end_workers(struct plan *plan)
+{
+    unsigned wrong = 0;
+    begin_stage(plan, PLAN_IS_OVER);
+    for (unsigned i = 0; i < worker_count; i++) {
+        int status = 0;
+        wrong += workers[i] && (waitpid(workers[i], &status, 0) != workers[i] || status);
+    }
+    return wrong;
 }
 
 // An operation's runs that nobody asked for.
@@ -125,7 +156,7 @@ static void take_count(void *user, const uint64_t *columns)
 static unsigned check_databases(void)
 {
     unsigned wrong = 0;
-    for (unsigned i = 0; mariadb && i < started; i++) {
+    for (unsigned i = 0; mariadb && i < worker_count; i++) {
         char query[200];
         uint64_t rest = 0;
         snprintf(
@@ -149,8 +180,8 @@ static unsigned number(const char *name, unsigned otherwise)
 
 static unsigned test(bool cluster)
 {
-    unsigned workers = number("DTF_WORKERS", cluster ? WORKERS_CLUSTER : WORKERS_EMBEDDED), wrong;
-    workers = workers < WORKERS_MAX ? workers : WORKERS_MAX;
+    unsigned asked = number("DTF_WORKERS", cluster ? WORKERS_CLUSTER : WORKERS_EMBEDDED), wrong;
+    worker_count = asked < WORKERS_MAX ? asked : WORKERS_MAX;
     daemon_folder(folder, sizeof folder);
     snprintf(plan_path, sizeof plan_path, "%s/plan", folder);
     struct plan *plan = open_plan(plan_path);
@@ -158,10 +189,16 @@ static unsigned test(bool cluster)
     mariadb = cluster ? server_mariadb(NULL) : NULL;
     int64_t start_us = clock_mono_us();
     plan_counting(plan, cluster);
-    wrong = let_workers(workers);
+    for (unsigned i = 0; i < worker_count; i++)
+        start_worker(i);
+    wrong = wait_for_workers(plan);
     wrong += plan_dying(plan, cluster, number("DTF_ALL", 0));
     keep_only(plan, getenv("DTF_ONLY"));
-    wrong += let_workers(workers);
+    if (!wrong || getenv("DTF_ONLY")) {
+        begin_stage(plan, PLAN_KILLS);
+        wrong += wait_for_workers(plan);
+    }
+    wrong += end_workers(plan);
     wrong += check_databases() + plan->failed;
     printf("seed %u: %zu deaths of coordinators in %.0f s, %u runs failed; %s\n", plan->seed, plan->count,
            (double)(clock_mono_us() - start_us) / 1000000, plan->failed,

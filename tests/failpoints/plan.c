@@ -137,7 +137,7 @@ static void add_calls(struct plan *p, int operation, bool is_after, uint32_t lat
 unsigned plan_dying(struct plan *p, bool cluster, bool all)
 {
     unsigned wrong = 0;
-    p->count = p->next = 0;
+    p->count = 0;
     for (int i = 0; i < OPERATIONS; i++) {
         uint32_t calls = p->calls[i], later = calls < LATER_CALL ? calls : LATER_CALL;
         if (!calls == !is_exempt(i, cluster)) {

@@ -25,6 +25,8 @@ struct special {
 enum { SPECIALS = 11, RUNS_MAX = 600, PLAN_OPERATIONS_MAX = 128 };
 extern const struct special plan_specials[SPECIALS];
 
+enum plan_stage { PLAN_COUNTS, PLAN_KILLS, PLAN_IS_OVER };
+
 struct plan_run {
     int operation; // below 0: nobody dies, calls are counted
     bool is_after;
@@ -36,7 +38,9 @@ struct plan {
     struct plan_run runs[RUNS_MAX];
     size_t count;
     unsigned seed;
-    _Atomic size_t next; // the run that the next worker takes
+    _Atomic size_t next;    // the run that the next worker takes
+    _Atomic unsigned stage; // enum plan_stage
+    _Atomic unsigned idle;  // workers that have found no run left of this stage
     _Atomic unsigned failed;
     // Of each operation by one process, in the runs that count: in one that does what it needs, the fewest.
     _Atomic uint32_t calls[PLAN_OPERATIONS_MAX];

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,6 +65,8 @@ class Tree:
         self.path, self.build = path, os.path.join(path, "build/debug")
         if not os.path.isdir(path):
             self.run(ROOT, "git", "worktree", "add", "--quiet", "--detach", path, "HEAD", check=True)
+        head = self.run(ROOT, "git", "rev-parse", "HEAD", check=True).stdout.strip()
+        self.run(path, "git", "checkout", "--quiet", "--force", "--detach", head, check=True)
         os.environ.update(CCACHE_BASEDIR=path, CCACHE_NOHASHDIR="1")
         if shutil.which("ccache"):
             os.environ["CMAKE_C_COMPILER_LAUNCHER"] = "ccache"
@@ -125,6 +128,7 @@ def main():
         sys.exit("there is no such mutant")
     folder = args.keep or tempfile.mkdtemp(prefix="dtf-mutants-")
     caught = broken = 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the file that is changed is put back
     try:
         tree = Tree(os.path.join(folder, "tree"))
         for m in mutants:
