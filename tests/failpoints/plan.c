@@ -35,12 +35,12 @@ static const struct {
     {"records.next_ids", .embedded = true, .reason = "the state numbers nodes itself"},
 };
 
+// Each node has more results of it to hand in, again and again, while the first is under review.
 static const struct job_kind reviewed_slowly = {.name = "reviewed slowly",
                                                 .type = "errand_more",
                                                 .least = 40,
                                                 .most = 40,
-                                                .shape = {.run_us = 2000, .review_ms = 8000},
-                                                .max_running = 2};
+                                                .shape = {.run_us = 2000, .review_ms = 8000}};
 // Longer than nobody leads after the end of a leader: who leads records points, and repairs.
 static const struct job_kind generated_long = {.name = "generated for long",
                                                .type = "errand",
