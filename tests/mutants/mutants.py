@@ -3,9 +3,9 @@
 
 usage: mutants.py [--miss N] [--keep DIRECTORY] [NAME]...
 
-NAME is a mutant's, or the beginning of some. The exit status is 0 if all but N (2) were caught. A mutant's text must occur
-exactly once in its file, or the run fails: the list has to follow the sources. DIRECTORY is used again if it is there, so
-that a second run builds little."""
+NAME is a mutant's, or the beginning of some. The exit status is 0 if all but N (2) were caught. A mutant's text
+must occur exactly once in its file, or the run fails: the list has to follow the sources. The worktree is of
+HEAD; with DIRECTORY it is kept, and used again by another run, which then builds little."""
 import argparse
 import json
 import os
@@ -21,8 +21,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 TEST_S = 400  # a test that takes longer hangs
 # What is run when a mutant's own tests have not noticed it: what is quick and starts few servers.
-REST = (r"^unit/(model|executor|wall|base|sched|nrpc/|events)|^sim/|^contract/(state_sqlite|state_random_both|records_sqlite"
-        r"|state_redis_server)|^system/(kill|features_(control|limits|leave|drain|feeder|record|power))")
+REST = (r"^unit/(model|executor|wall|base|sched|nrpc/|events)|^sim/"
+        r"|^contract/(state_sqlite|state_random_both|records_sqlite|state_redis_server)"
+        r"|^system/(kill|features_(control|limits|leave|drain|feeder|record|power))")
 
 
 class Mutant:
@@ -77,7 +78,8 @@ class Tree:
 
     @staticmethod
     def run(where, *command, check=False):
-        done = subprocess.run(command, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run(command, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False)
         if check and done.returncode:
             sys.exit(f"{' '.join(command)}:\n{done.stdout[-3000:]}")
         return done
@@ -94,7 +96,8 @@ class Tree:
         return ours if len(ours) == len(programs) else ["all"]
 
     def failing(self, tests):
-        done = self.run(self.build, "ctest", "-j1", "--stop-on-failure", "--timeout", str(TEST_S), "-R", tests)
+        done = self.run(self.build, "ctest", "-j1", "--stop-on-failure", "--timeout", str(TEST_S),
+                        "-R", tests)
         return re.findall(r"^\s*\d+ - (\S+) \(", done.stdout, re.M)
 
 

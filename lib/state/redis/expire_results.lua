@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- expire_results.lua: forgets the results of removed tasks that nobody read in time, and those that were read to their
--- end before it ran the last time.
+-- expire_results.lua: forgets the results of removed tasks that nobody read in time, and those that were read
+-- to their end before it ran the last time.
 -- arguments: the date
 -- returns: nothing
 local date = text()

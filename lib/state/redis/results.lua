@@ -49,8 +49,8 @@ while #items < max and bytes < BATCH_BYTES do
     end
 end
 local all = #items < max and bytes < BATCH_BYTES
--- Read to the end. The place is kept until the second expire_results from now: whoever has had all may ask again, as
--- this answer may be lost; nobody else learns of an end.
+-- Read to the end. The place is kept until the second expire_results from now: whoever has had all may ask
+-- again, as this answer may be lost; nobody else learns of an end.
 if gone and #items == 0 and max > 0 and tonumber(gone) >= 0 then
     call('ZADD', P .. 'gone', READ_OUT, id)
 end
