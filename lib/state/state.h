@@ -243,6 +243,18 @@ struct state_node {
     uint32_t pid, slots;
     int64_t lease_until_ms;
     uint64_t running, settled; // running: leases it holds
+    // As node_note said last; not looked at by node_add. usable: all its slots, while it is short of nothing.
+    uint32_t usable;
+    const char *short_of, *quarantine;
+};
+
+enum { STATE_NOTE_MAX = 250 }; // bytes in a sentence about a node
+
+struct state_note { // what there is to be told of a node
+    uint64_t node;
+    uint32_t usable;        // slots that it can use, while it is short of something
+    const char *short_of;   // of what, in a sentence of UTF-8; "": of nothing
+    const char *quarantine; // why it is given hardly any work; "": it is given its share
 };
 
 struct state_renewal { // of a node's lease
@@ -508,6 +520,9 @@ struct state_ops {
                           struct arena *a, struct nrpc_status *st);
     // Removes a node that said goodbye; what it held is ready again, counted as redispatched. NOT_FOUND.
     int (*node_remove)(struct state *s, struct state_holder who, struct nrpc_status *st);
+    // Keeps what there is to be told of these nodes, in the place of what was told before. One that is not
+    // registered is passed over; a new number has nothing told of it.
+    int (*node_note)(struct state *s, const struct state_note *notes, size_t count, struct nrpc_status *st);
     int (*nodes)(struct state *s, struct arena *a, struct state_node **out, size_t *count,
                  struct nrpc_status *st);
 };

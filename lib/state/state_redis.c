@@ -57,6 +57,7 @@ static const struct state_ops ops = {
     .node_get = rs_node_get,
     .node_renew = rs_node_renew,
     .node_grace = rs_node_grace,
+    .node_note = rs_node_note,
     .node_reconcile = rs_node_reconcile,
     .node_remove = rs_node_remove,
     .nodes = rs_nodes,

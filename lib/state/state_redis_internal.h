@@ -277,6 +277,7 @@ int rs_node_get(struct state *s, struct state_holder who, struct arena *a, struc
 int rs_node_renew(struct state *s, const struct state_renewal *renewals, size_t count, struct arena *a,
                   uint64_t **lost, size_t *lost_count, struct nrpc_status *st);
 int rs_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st);
+int rs_node_note(struct state *s, const struct state_note *notes, size_t count, struct nrpc_status *st);
 int rs_node_reconcile(struct state *s, struct state_holder who, struct state_holding *holding,
                       struct arena *a, struct nrpc_status *st);
 int rs_node_remove(struct state *s, struct state_holder who, struct nrpc_status *st);

@@ -104,6 +104,7 @@ struct adding {
 enum {
     NUMBERS = 1000, // in a reserve
     RENEWALS = 500, // in a script
+    NOTES = 100,    // likewise
 };
 
 static int add_to(struct rs_shard *shard, struct adding *w, struct nrpc_status *st)
@@ -239,6 +240,33 @@ int rs_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st)
     return rs_round_end(&round);
 }
 
+static int note_some(struct rs_shard *shard, const struct state_note *notes, size_t count,
+                     struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, shard, RS_SEEN, NULL, st);
+    rs_u64(&c, count);
+    for (size_t i = 0; i < count; i++) {
+        rs_u64(&c, notes[i].node);
+        rs_u64(&c, notes[i].usable);
+        rs_text(&c, notes[i].short_of);
+        rs_text(&c, notes[i].quarantine);
+    }
+    return rs_finish(&c, SCRIPT_node_note);
+}
+
+int rs_node_note(struct state *s, const struct state_note *notes, size_t count, struct nrpc_status *st)
+{
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
+        int code = NRPC_OK;
+        for (size_t at = 0; at < count && !code; at += NOTES)
+            code = note_some(shard, notes + at, count - at < NOTES ? count - at : NOTES, st);
+        rs_note(&round, code);
+    }
+    return rs_round_end(&round);
+}
+
 static int return_to(struct rs_shard *shard, struct state_holder who, bool goes, struct state_holding *h,
                      struct rs_ids *stops, struct nrpc_status *st)
 {
@@ -304,7 +332,10 @@ static void read_node(struct rs_call *c, struct listing *l, size_t shard, const 
                                                  .slots = rs_u32_at(c, row, 6, "slots"),
                                                  .running = rs_u64_at(c, row, 7, "running"),
                                                  .settled = rs_u64_at(c, row, 8, "settled"),
-                                                 .session = rs_u64_at(c, row, 9, "session")},
+                                                 .session = rs_u64_at(c, row, 9, "session"),
+                                                 .usable = rs_u32_at(c, row, 10, "usable"),
+                                                 .short_of = rs_text_at(c, row, 11, "short_of"),
+                                                 .quarantine = rs_text_at(c, row, 12, "quarantine")},
                                         .shard = shard};
 }
 

@@ -49,6 +49,7 @@ static const struct state_ops ops = {
     .node_get = sq_node_get,
     .node_renew = sq_node_renew,
     .node_grace = sq_node_grace,
+    .node_note = sq_node_note,
     .node_reconcile = sq_node_reconcile,
     .node_remove = sq_node_remove,
     .nodes = sq_nodes,

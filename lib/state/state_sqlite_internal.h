@@ -83,6 +83,7 @@ enum sq_sql {
     SQL_NODE_UPDATE,
     SQL_NODE_RENEW,
     SQL_NODE_GRACE,
+    SQL_NODE_NOTE,
     SQL_NODE_REBASE,
     SQL_NODE_DELETE,
     SQL_NODE_LOST,
@@ -424,6 +425,7 @@ int sq_node_get(struct state *s, struct state_holder who, struct arena *a, struc
 int sq_node_renew(struct state *s, const struct state_renewal *renewals, size_t count, struct arena *a,
                   uint64_t **lost, size_t *lost_count, struct nrpc_status *st);
 int sq_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st);
+int sq_node_note(struct state *s, const struct state_note *notes, size_t count, struct nrpc_status *st);
 int sq_node_reconcile(struct state *s, struct state_holder who, struct state_holding *holding,
                       struct arena *a, struct nrpc_status *st);
 int sq_node_remove(struct state *s, struct state_holder who, struct nrpc_status *st);

@@ -126,6 +126,20 @@ int sq_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st)
     return sq_end(&c);
 }
 
+// ---- what there is to be told
+
+int sq_node_note(struct state *s, const struct state_note *notes, size_t count, struct nrpc_status *st)
+{
+    struct sq_call c;
+    int code = sq_begin(&c, s, DB_RELAXED, NULL, st);
+    if (code)
+        return code;
+    for (size_t i = 0; i < count && !c.code; i++)
+        sq_run(&c, sq_bind(&c, SQL_NODE_NOTE, "uitt", notes[i].node, (int64_t)notes[i].usable,
+                           notes[i].short_of, notes[i].quarantine));
+    return sq_end(&c);
+}
+
 // ---- what it holds
 
 struct taking {
@@ -335,7 +349,10 @@ static void node_row(struct sq_call *c, sqlite3_stmt *stmt, struct state_node *o
                                .lease_until_ms = db_i64(stmt, 6),
                                .running = db_u64(stmt, 7),
                                .settled = db_u64(stmt, 8),
-                               .session = db_u64(stmt, 9)};
+                               .session = db_u64(stmt, 9),
+                               .usable = (uint32_t)db_u64(stmt, 10),
+                               .short_of = sq_out_text(c, (const char *)sqlite3_column_text(stmt, 11)),
+                               .quarantine = sq_out_text(c, (const char *)sqlite3_column_text(stmt, 12))};
 }
 
 int sq_nodes(struct state *s, struct arena *a, struct state_node **out, size_t *count, struct nrpc_status *st)

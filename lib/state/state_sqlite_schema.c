@@ -73,7 +73,11 @@ static const char *const queued_bytes =
 static const char *const last_result = "ALTER TABLE gone ADD COLUMN last INTEGER NOT NULL DEFAULT 0;"
                                        "UPDATE gone SET last = 9223372036854775807";
 
-static const char *const steps[] = {tables, births, blames, feeders, queued_bytes, last_result};
+static const char *const notes = "ALTER TABLE node ADD COLUMN usable INTEGER NOT NULL DEFAULT 0;"
+                                 "ALTER TABLE node ADD COLUMN short_of TEXT NOT NULL DEFAULT '';"
+                                 "ALTER TABLE node ADD COLUMN quarantine TEXT NOT NULL DEFAULT ''";
+
+static const char *const steps[] = {tables, births, blames, feeders, queued_bytes, last_result, notes};
 const struct db_migrations state_migrations = {"state", steps, sizeof steps / sizeof *steps};
 
 #define TASK_COLUMNS                                                                                         \
@@ -84,7 +88,9 @@ const struct db_migrations state_migrations = {"state", steps, sizeof steps / si
     "generation_done, "                                                                                      \
     "made, cursor, results, results_read, progress, born, queued_bytes"
 
-#define NODE_COLUMNS "id, name, host, types, pid, slots, lease_until, running, settled, session"
+#define NODE_COLUMNS                                                                                         \
+    "id, name, host, types, pid, slots, lease_until, running, settled, session, "                            \
+    "iif(short_of = '', slots, usable), short_of, quarantine"
 
 const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_TASK_INSERT] = "INSERT OR IGNORE INTO task(id, type, task_group, priority, deadline, max_retries, "
@@ -160,6 +166,7 @@ const char *const sq_sql[SQ_SQL_COUNT] = {
     [SQL_NODE_RENEW] = "UPDATE node SET lease_until = iif(?4, ?2, max(lease_until, ?2)) "
                        "WHERE id = ?1 AND incarnation = ?3",
     [SQL_NODE_GRACE] = "UPDATE node SET lease_until = max(lease_until, ?)",
+    [SQL_NODE_NOTE] = "UPDATE node SET usable = ?2, short_of = ?3, quarantine = ?4 WHERE id = ?1",
     [SQL_NODE_REBASE] = "UPDATE node SET lease_until = ?",
     [SQL_NODE_DELETE] = "DELETE FROM node WHERE id = ?",
     [SQL_NODE_LOST] = "SELECT id FROM node WHERE lease_until <= ? ORDER BY id",

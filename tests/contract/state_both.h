@@ -65,6 +65,7 @@ size_t slot_of(const struct walk *w, uint64_t task);
 typedef void both_operation(struct walk *w, struct store *s, dice *d);
 both_operation both_admit, both_pause, both_stop, both_close, both_remove, both_take, both_look_for,
     both_lead, both_claim, both_renew_claims, both_push, both_feed, both_lease, both_requeue, both_sweep,
-    both_settle, both_peek, both_read, both_node_add, both_node_renew, both_node_leave, both_time;
+    both_settle, both_peek, both_read, both_node_add, both_node_renew, both_node_note, both_node_leave,
+    both_time;
 
 #endif

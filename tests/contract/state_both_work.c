@@ -228,6 +228,18 @@ void both_node_renew(struct walk *w, struct store *s, dice *d)
         both_say(s, " lost %zu", count);
 }
 
+void both_node_note(struct walk *w, struct store *s, dice *d)
+{
+    (void)w;
+    uint64_t a = any_node(s, d), b = any_node(s, d);
+    bool is_short = roll(d, 2), is_apart = !roll(d, 3);
+    struct state_note notes[] = {
+        {a, (uint32_t)roll(d, 4096), is_short ? any_word(d) : "", is_apart ? any_word(d) : ""},
+        {b, 0, "", ""},
+    };
+    succeeds(s, s->ops->node_note(s->s, notes, a == b ? 1 : 2, &s->st));
+}
+
 void both_node_leave(struct walk *w, struct store *s, dice *d)
 {
     size_t i = roll(d, NODES);

@@ -263,10 +263,10 @@ static void print_nodes(struct fixture *f, FILE *out)
     size_t count;
     must(f, f->ops->nodes(f->s, &f->arena, &n, &count, &f->st));
     for (size_t i = 0; i < count; i++)
-        fprintf(out, "node %llu: %s %s %s %u %u until %lld running %llu settled %llu\n",
+        fprintf(out, "node %llu: %s %s %s %u %u until %lld running %llu settled %llu %u '%s' '%s'\n",
                 (unsigned long long)n[i].id, n[i].name, n[i].host, n[i].types, n[i].pid, n[i].slots,
                 (long long)n[i].lease_until_ms, (unsigned long long)n[i].running,
-                (unsigned long long)n[i].settled);
+                (unsigned long long)n[i].settled, n[i].usable, n[i].short_of, n[i].quarantine);
 }
 
 char *snapshot_except(struct fixture *f, uint64_t task)

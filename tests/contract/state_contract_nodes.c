@@ -49,6 +49,57 @@ static void test_node_renew(void **state)
     assert_true(n[0].lease_until_ms == f->now_ms + 100 && n[1].lease_until_ms == f->now_ms + 500);
 }
 
+// A node as node_note left it: "2 'short of' 'apart'".
+static const char *noted(struct fixture *f, uint64_t node)
+{
+    static char text[600];
+    struct state_node n;
+    must(f, f->ops->node_get(f->s, holder(f, node), &f->arena, &n, &f->st));
+    snprintf(text, sizeof text, "%u '%s' '%s'", n.usable, n.short_of, n.quarantine);
+    return text;
+}
+
+static void test_node_note(void **state)
+{
+    struct fixture *f = *state;
+    struct state_node *n;
+    char sentence[STATE_NOTE_MAX + 1] = "";
+    for (size_t i = 0; i + 2 <= STATE_NOTE_MAX; i += 2)
+        strcpy(sentence + i, "ä");
+    uint64_t a = node_make(f, CLOCK_NEVER), b = node_make(f, CLOCK_NEVER), c = node_make(f, CLOCK_NEVER);
+    char *before = snapshot(f);
+    assert_string_equal(noted(f, a), "4 '' ''");
+    struct state_note notes[] = {
+        {a, 2, "too many open files", ""}, {c + 7, 1, "x", "y"}, {b, 0, "no 'disk'\n", sentence}};
+    must(f, f->ops->node_note(f->s, notes, 3, &f->st));
+    assert_string_equal(noted(f, a), "2 'too many open files' ''");
+    node_list(f, &n);
+    assert_true(n[1].usable == 0 && n[2].usable == 4 && !*n[2].short_of && !*n[2].quarantine);
+    assert_string_equal(n[1].short_of, "no 'disk'\n");
+    assert_string_equal(n[1].quarantine, sentence);
+    store_reopen(f); // it is as lasting as the node
+    node_list(f, &n);
+    assert_string_equal(n[1].quarantine, sentence);
+    notes[0] = (struct state_note){a, 1, "", "it fails"}; // short of nothing: all are usable
+    must(f, f->ops->node_note(f->s, notes, 1, &f->st));
+    must(f, f->ops->node_note(f->s, NULL, 0, &f->st));
+    node_list(f, &n);
+    assert_true(n[0].usable == 4 && !*n[0].short_of);
+    assert_string_equal(n[0].quarantine, "it fails");
+    notes[0].quarantine = notes[2].short_of = notes[2].quarantine = "";
+    must(f, f->ops->node_note(f->s, notes, 3, &f->st));
+    assert_unchanged(f, before);
+}
+
+static void test_note_goes_with_its_number(void **state)
+{
+    struct fixture *f = *state;
+    struct state_holding h = {0};
+    uint64_t a = node_make(f, CLOCK_NEVER);
+    must(f, f->ops->node_note(f->s, &(struct state_note){a, 2, "x", "y"}, 1, &f->st));
+    assert_string_equal(noted(f, node_again(f, a, CLOCK_NEVER, &h)), "4 '' ''");
+}
+
 static void test_sweep_lost_node(void **state)
 {
     struct fixture *f = *state;
@@ -331,9 +382,12 @@ static void test_rebase_a_little(void **state)
 }
 
 const struct CMUnitTest state_node_tests[] = {
-    TEST(test_node_add),        TEST(test_node_renew),  TEST(test_sweep_lost_node),
-    TEST(test_sweep_losses_up), TEST(test_node_remove), TEST(test_sweep_overdue_subtask),
-    TEST(test_reconcile),       TEST(test_session),     TEST(test_node_again),
-    TEST(test_rebase_forward),  TEST(test_rebase_back), TEST(test_rebase_a_little),
+    TEST(test_node_add),        TEST(test_node_renew),
+    TEST(test_sweep_lost_node), TEST(test_sweep_losses_up),
+    TEST(test_node_remove),     TEST(test_sweep_overdue_subtask),
+    TEST(test_reconcile),       TEST(test_session),
+    TEST(test_node_again),      TEST(test_rebase_forward),
+    TEST(test_rebase_back),     TEST(test_rebase_a_little),
+    TEST(test_node_note),       TEST(test_note_goes_with_its_number),
 };
 const size_t state_node_count = sizeof state_node_tests / sizeof *state_node_tests;

@@ -77,9 +77,10 @@ static void look_at_nodes(struct store *s)
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < NODES; k++)
             if (s->nodes[k] == n[i].id)
-                both_say(s, "node %zu '%s' '%s' %u %u until %lld running %llu settled %llu\n", k, n[i].name,
-                         n[i].host, n[i].pid, n[i].slots, (long long)n[i].lease_until_ms,
-                         (unsigned long long)n[i].running, (unsigned long long)n[i].settled);
+                both_say(s, "node %zu '%s' '%s' %u %u until %lld running %llu settled %llu %u '%s' '%s'\n", k,
+                         n[i].name, n[i].host, n[i].pid, n[i].slots, (long long)n[i].lease_until_ms,
+                         (unsigned long long)n[i].running, (unsigned long long)n[i].settled, n[i].usable,
+                         n[i].short_of, n[i].quarantine);
     sort_from(s, start);
     both_say(s, "%zu nodes\n", count);
 }
@@ -106,13 +107,15 @@ static const struct {
     {                                                                                                        \
 #name, both_##name                                                                                   \
     }
-    OPERATION(admit),    OPERATION(admit),        OPERATION(pause),      OPERATION(stop),   OPERATION(close),
-    OPERATION(remove),   OPERATION(take),         OPERATION(look_for),   OPERATION(lead),   OPERATION(claim),
-    OPERATION(claim),    OPERATION(renew_claims), OPERATION(push),       OPERATION(push),   OPERATION(push),
-    OPERATION(feed),     OPERATION(feed),         OPERATION(lease),      OPERATION(lease),  OPERATION(lease),
-    OPERATION(lease),    OPERATION(settle),       OPERATION(settle),     OPERATION(settle), OPERATION(settle),
-    OPERATION(requeue),  OPERATION(peek),         OPERATION(sweep),      OPERATION(read),   OPERATION(read),
-    OPERATION(node_add), OPERATION(node_renew),   OPERATION(node_leave), OPERATION(time),   OPERATION(time),
+    OPERATION(admit),     OPERATION(admit),      OPERATION(pause),    OPERATION(stop),
+    OPERATION(close),     OPERATION(remove),     OPERATION(take),     OPERATION(look_for),
+    OPERATION(lead),      OPERATION(claim),      OPERATION(claim),    OPERATION(renew_claims),
+    OPERATION(push),      OPERATION(push),       OPERATION(push),     OPERATION(feed),
+    OPERATION(feed),      OPERATION(lease),      OPERATION(lease),    OPERATION(lease),
+    OPERATION(lease),     OPERATION(settle),     OPERATION(settle),   OPERATION(settle),
+    OPERATION(settle),    OPERATION(requeue),    OPERATION(peek),     OPERATION(sweep),
+    OPERATION(read),      OPERATION(read),       OPERATION(node_add), OPERATION(node_renew),
+    OPERATION(node_note), OPERATION(node_leave), OPERATION(time),     OPERATION(time),
 };
 enum { KINDS = sizeof operations / sizeof *operations };
 

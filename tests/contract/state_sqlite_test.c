@@ -406,7 +406,9 @@ static void test_bytes_of_before(void **state)
     s->ops->close(s);
     db_close(p.db);
     run_sql(&p, "ALTER TABLE task DROP COLUMN queued_bytes; ALTER TABLE gone DROP COLUMN last;"
-                "UPDATE schema_version SET version = version - 2 WHERE store = 'state'");
+                "ALTER TABLE node DROP COLUMN usable; ALTER TABLE node DROP COLUMN short_of;"
+                "ALTER TABLE node DROP COLUMN quarantine;"
+                "UPDATE schema_version SET version = version - 3 WHERE store = 'state'");
     s = open_place(&p);
     assert_int_equal(count_rows(&p, "task WHERE queued_bytes = 1340000"), 1);
     for (int i = 0; i < 6; i++)

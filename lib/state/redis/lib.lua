@@ -953,14 +953,20 @@ local function node_fields(id)
     return row
 end
 
--- A node as it is told: id, until, name, host, types, pid, slots, running, settled, session.
+local NOTE = {'usable', 'short_of', 'quarantine'}
+
+-- A node as it is told: id, until, name, host, types, pid, slots, running, settled, session; what node_note has kept.
 local function node_row(id, until_ms)
     local row, wrong = node_fields(id)
     if not row then
         return nil, wrong
     end
+    local slots, note = row[5], call('HMGET', P .. 'n:' .. id, unpack(NOTE))
     table.insert(row, 1, string.format('%.0f', whole(until_ms) or 0))
     table.insert(row, 1, id)
+    local usable = note[1] and string.match(note[1], '^%d+$') and whole(note[1], U32_MAX)
+    row[11] = note[2] and note[2] ~= '' and usable and note[1] or slots
+    row[12], row[13] = note[2] or '', note[3] or ''
     return row
 end
 

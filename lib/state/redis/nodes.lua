@@ -2,7 +2,7 @@
 -- nodes.lua: the nodes there are, those that have yet to register again included, but for damaged ones. In pages.
 -- arguments: stage (0: the first) and cursor in it
 -- returns: the next stage and cursor, stage 0: this was all; for each {id, until, name, host, types, pid, slots, running,
---   settled, session}; one that comes meanwhile may be missing, one may come twice
+--   settled, session, usable, short_of, quarantine}; one that comes meanwhile may be missing, one may come twice
 local KEYS_OF_STAGE, PAGE = {'nodes', 'nodes_past'}, 250
 local stage, cursor, rows = number(), text(), {}
 local page = call('ZSCAN', P .. KEYS_OF_STAGE[stage + 1], cursor, 'COUNT', PAGE)
