@@ -255,6 +255,7 @@ struct dtf_service_options {
     int64_t grace_ms;      // how long running subtasks may finish at a stop; 0: 10,000
     int64_t node_lease_ms; // a node not heard of for this long is lost, 500..600,000; 0: 5,000
     const char *event_url; // manager: where task events are published; NULL: nowhere
+    bool no_quarantine;    // scheduler: a node that fails what others do well gets its share all the same
 };
 
 struct dtf_service;
@@ -378,12 +379,17 @@ typedef void (*dtf_result_fn)(void *user, const struct dtf_task_result *result);
 int dtf_task_results(struct dtf_client *c, uint64_t task_id, uint64_t *cursor, int64_t wait_ms,
                      bool failed_only, dtf_result_fn each, void *user, bool *end, struct nrpc_status *st);
 
+enum { DTF_NODE_NOTE_MAX = 250 };
+
 struct dtf_node_info {
     uint64_t id;
     char name[DTF_NAME_MAX + 1], host[256];
     uint32_t pid, slots;
     uint64_t running, settled;
     int64_t seen_ms_ago;
+    uint32_t usable; // of its slots: fewer than all while it is short of something
+    // Of what, as it says; why it is given one subtask at a time, now and then. Sentences; empty: not so.
+    char short_of[DTF_NODE_NOTE_MAX + 1], quarantine[DTF_NODE_NOTE_MAX + 1];
 };
 int dtf_nodes(struct dtf_client *c, struct dtf_node_info *out, size_t *count, struct nrpc_status *st);
 int dtf_group_set(struct dtf_client *c, const char *group, uint32_t quota, struct nrpc_status *st);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+_Static_assert((int)STATE_NOTE_MAX == (int)DTF_NODE_NOTE_MAX, "what is kept of a node can be told");
 _Static_assert(BUDGET_MESSAGE_BYTES == NRPC_DEFAULT_MAX_MESSAGE, "a budget is a message's");
 
 struct admin {
@@ -81,6 +82,9 @@ static Dtf__V1__Node *node_message(struct arena *a, const struct state_node *in,
     n->settled = in->settled;
     int64_t seen_ms = in->lease_until_ms - lease_ms;
     n->seen_ms_ago = now_ms > seen_ms ? now_ms - seen_ms : 0;
+    n->usable = in->usable;
+    n->short_of = (char *)in->short_of;
+    n->quarantine = (char *)in->quarantine;
     n->types = split_types(a, in->types, &n->n_types);
     return n;
 }

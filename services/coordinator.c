@@ -144,6 +144,7 @@ int coordinator_create(unsigned roles, struct state *state, struct records *reco
         .callbacks = &c->callbacks,
         .now_ms = now_ms,
         .node_lease_ms = options->node_lease_ms,
+        .no_quarantine = options->no_quarantine,
         .events = c->events,
         .finds = &c->finds,
         .offer = scheduler_offer,

@@ -36,7 +36,7 @@ struct settings {
     struct list plugins, listen, join, redis;
     const char *data, *mysql, *events, *name;
     long slots, grace_ms, node_lease_ms, start_timeout_ms, redis_shards;
-    bool memory, migrate;
+    bool memory, migrate, no_quarantine;
     char join_urls[JOIN_BYTES_MAX];
     struct dtf_service_options options; // made of the above
     struct dtf_service *service;        // once it has started
@@ -54,6 +54,7 @@ static const char help[] =
     "  --listen URL       tcp://HOST:PORT or ipc:///PATH; may be repeated; default tcp://127.0.0.1:7700\n"
     "  --events URL       publish task events there\n"
     "  --node-lease MS    a node not heard of for this long is lost; default 5000\n"
+    "  --no-quarantine    a node that fails what others do well gets its share of the work all the same\n"
     "  --log LEVEL        debug, info, warn, error; default info\n"
     "  --help, --version\n\n"
     "Where state and records live, one of three; needed by all roles but the executor:\n"
@@ -145,6 +146,7 @@ static const struct row {
     {"name", TEXT, AT(name)},
     {"grace", NUMBER, AT(grace_ms), 1, 86400000},
     {"node-lease", NUMBER, AT(node_lease_ms), 500, 600000},
+    {"no-quarantine", FLAG, AT(no_quarantine)},
     {"log", CALL, .call = take_log},
     {"help", CALL_WITHOUT, .call = take_help},
     {"version", CALL_WITHOUT, .call = take_version},
@@ -266,6 +268,7 @@ static void read_options(struct settings *s, int argc, char **argv)
         .grace_ms = s->grace_ms,
         .node_lease_ms = s->node_lease_ms,
         .event_url = s->events,
+        .no_quarantine = s->no_quarantine,
     };
 }
 

@@ -55,6 +55,7 @@ struct env {
     struct callbacks *callbacks; // those that run
     int64_t (*now_ms)(void);     // for what runs on the pool; roles are given the time
     int64_t node_lease_ms;
+    bool no_quarantine;            // a node that fails what others do well gets its share all the same
     struct trouble *trouble;       // with the stores
     struct nrpc_publisher *events; // NULL: none are published
     _Atomic uint64_t *finds;       // what periodic looks found in this process (finds.h)

@@ -183,7 +183,6 @@ static int start_coordinator(struct dtf_service *s, struct nrpc_status *st)
     if (code)
         return code;
     coordinator_start(s->coordinator);
-    s->store_watch = store_watch_start(&s->stores, coordinator_callbacks(s->coordinator), s->health);
     for (size_t i = 0; code == NRPC_OK && i < o->listen_count; i++)
         code = nrpc_server_listen(s->server, o->listen_urls[i], st);
     return code;
@@ -197,6 +196,7 @@ static int start_executor(struct dtf_service *s, struct nrpc_status *st)
         .slots = s->options.slots,
         .name = s->options.node_name ? s->options.node_name : host,
         .grace_ms = s->options.grace_ms,
+        .is_local = !s->options.join_url,
         .now_ms = clock_now_ms,
     };
     const struct nrpc_channel_options channel = {
@@ -241,8 +241,8 @@ static void destroy(struct dtf_service *s)
     if (s->executor)
         executor_stop(s->executor);
     nrpc_channel_close(s->channel);
-    executor_destroy(s->executor);
     store_watch_stop(s->store_watch);
+    executor_destroy(s->executor);
     stop_serving(s);
     nrpc_server_destroy(s->server);
     nrpc_health_destroy(s->health);
@@ -281,6 +281,9 @@ int dtf_service_start(unsigned roles, const struct dtf_service_options *options,
     int code = roles & DTF_ROLE_COORDINATOR ? start_coordinator(s, st) : NRPC_OK;
     if (code == NRPC_OK && roles & DTF_ROLE_EXECUTOR)
         code = start_executor(s, st);
+    if (code == NRPC_OK && s->coordinator)
+        s->store_watch =
+            store_watch_start(&s->stores, coordinator_callbacks(s->coordinator), s->executor, s->health);
     if (code)
         destroy(s);
     else

@@ -15,6 +15,7 @@ enum { PAUSE_MS = 1000 };
 struct store_watch {
     const struct stores *stores;
     struct callbacks *called;
+    struct executor *executor; // NULL: none
     struct nrpc_health *health;
     pthread_t thread;
     pthread_mutex_t mu;
@@ -24,6 +25,7 @@ struct store_watch {
         bool is_away;
         char said[sizeof((struct nrpc_status *)0)->text]; // while it served
     } state, records, callbacks;                          // the thread's
+    bool is_short;                                        // the executor
 };
 
 static void note(struct store_watch *w, const char *service, int code, const struct nrpc_status *st,
@@ -44,6 +46,16 @@ static void note(struct store_watch *w, const char *service, int code, const str
         snprintf(was->said, sizeof was->said, "%s", says);
 }
 
+// It is logged already.
+static void look_at_executor(struct store_watch *w)
+{
+    struct nrpc_status st;
+    bool is_short = executor_check(w->executor, &st) != NRPC_OK;
+    if (is_short != w->is_short)
+        nrpc_health_set(w->health, "dtf.executor", is_short ? NRPC_HEALTH_NOT_SERVING : NRPC_HEALTH_SERVING);
+    w->is_short = is_short;
+}
+
 static void look(struct store_watch *w)
 {
     struct state *state = w->stores->state;
@@ -52,6 +64,8 @@ static void look(struct store_watch *w)
     note(w, "dtf.state", state->ops->check(state, &of_state), &of_state, &w->state);
     note(w, "dtf.records", records->ops->check(records, &of_records), &of_records, &w->records);
     note(w, "dtf.callbacks", callbacks_check(w->called, &of_callbacks), &of_callbacks, &w->callbacks);
+    if (w->executor)
+        look_at_executor(w);
 }
 
 static void *run(void *arg)
@@ -72,17 +86,20 @@ static void *run(void *arg)
 }
 
 struct store_watch *store_watch_start(const struct stores *stores, struct callbacks *callbacks,
-                                      struct nrpc_health *health)
+                                      struct executor *executor, struct nrpc_health *health)
 {
     struct store_watch *w = mem_calloc(1, sizeof *w);
     w->stores = stores;
     w->called = callbacks;
+    w->executor = executor;
     w->health = health;
     pthread_mutex_init(&w->mu, NULL);
     wait_cond_init(&w->stop);
     nrpc_health_set(health, "dtf.state", NRPC_HEALTH_SERVING); // they were opened just now
     nrpc_health_set(health, "dtf.records", NRPC_HEALTH_SERVING);
     nrpc_health_set(health, "dtf.callbacks", NRPC_HEALTH_SERVING);
+    if (executor)
+        nrpc_health_set(health, "dtf.executor", NRPC_HEALTH_SERVING);
     if (pthread_create(&w->thread, NULL, run, w))
         abort();
     return w;

@@ -17,9 +17,12 @@ static void read_node(const Dtf__V1__Node *n, struct dtf_node_info *out)
         .running = n->running,
         .settled = n->settled,
         .seen_ms_ago = n->seen_ms_ago,
+        .usable = *n->short_of ? n->usable : n->slots,
     };
     client_copy_text(out->name, sizeof out->name, n->name);
     client_copy_text(out->host, sizeof out->host, n->host);
+    client_copy_text(out->short_of, sizeof out->short_of, n->short_of);
+    client_copy_text(out->quarantine, sizeof out->quarantine, n->quarantine);
 }
 
 int dtf_nodes(struct dtf_client *c, struct dtf_node_info *out, size_t *count, struct nrpc_status *st)

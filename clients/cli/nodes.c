@@ -25,10 +25,26 @@ static void print_json(const struct dtf_node_info *n)
     json_unsigned(&j, "running", n->running);
     json_unsigned(&j, "settled", n->settled);
     json_number(&j, "seen_ms_ago", n->seen_ms_ago);
+    json_unsigned(&j, "usable", n->usable);
+    json_text(&j, "short_of", n->short_of);
+    json_text(&j, "quarantine", n->quarantine);
     json_end(&j);
 }
 
-static void add_row(struct table *table, const struct dtf_node_info *n)
+static bool has_note(const struct dtf_node_info *n)
+{
+    return *n->short_of || *n->quarantine;
+}
+
+static void add_note(struct table *table, const struct dtf_node_info *n)
+{
+    bool is_short = *n->short_of, is_apart = *n->quarantine;
+    table_cell(table, "%s%s%s%s%s", is_apart ? "quarantined: " : "", n->quarantine,
+               is_apart && is_short ? "; " : "", is_short ? "short: " : "", n->short_of);
+}
+
+// with_note: there is a column for it.
+static void add_row(struct table *table, const struct dtf_node_info *n, bool with_note)
 {
     char seen[DURATION_TEXT];
     duration_format(seen, n->seen_ms_ago);
@@ -36,23 +52,32 @@ static void add_row(struct table *table, const struct dtf_node_info *n)
     table_cell(table, "%s", n->name);
     table_cell(table, "%s", n->host);
     table_cell(table, "%u", n->pid);
-    table_cell(table, "%u", n->slots);
+    if (n->usable < n->slots)
+        table_cell(table, "%u/%u", n->usable, n->slots);
+    else
+        table_cell(table, "%u", n->slots);
     table_cell(table, "%" PRIu64, n->running);
     table_cell(table, "%" PRIu64, n->settled);
     table_cell(table, "%s ago", seen);
+    if (with_note)
+        add_note(table, n);
 }
 
 static void print_nodes(const struct cli *cli, const struct dtf_node_info *nodes, size_t count)
 {
     struct table table;
-    table_init(&table, ">ID NAME HOST >PID >SLOTS >RUNNING >SETTLED >SEEN");
+    bool with_note = false;
+    for (size_t i = 0; i < count; i++)
+        with_note |= has_note(&nodes[i]);
+    table_init(&table, with_note ? ">ID NAME HOST >PID >SLOTS >RUNNING >SETTLED >SEEN NOTE"
+                                 : ">ID NAME HOST >PID >SLOTS >RUNNING >SETTLED >SEEN");
     for (size_t i = 0; i < count; i++)
         if (cli->output == CLI_JSON)
             print_json(&nodes[i]);
         else if (cli->output == CLI_QUIET)
             printf("%" PRIu64 "\n", nodes[i].id);
         else
-            add_row(&table, &nodes[i]);
+            add_row(&table, &nodes[i], with_note);
     if (cli->output == CLI_TABLE)
         table_print(&table, stdout);
     table_fini(&table);

@@ -95,6 +95,7 @@ struct executor *executor_create(struct nrpc_channel *channel, const struct exec
     pthread_cond_init(&e->drained, NULL);
     loop_init(&e->loop, "executor", executor_step, e);
     e->resync_at_ms = e->later_at_ms = CLOCK_NEVER;
+    e->usable = options->slots;
     e->slots = slots_create(options->slots, options->now_ms, wake, e);
     for (int i = 0; i < EXCHANGE_KINDS; i++) {
         e->flights[i].owner = e;
@@ -382,6 +383,17 @@ static void ask(struct executor *e, struct flight *f, struct draft *d)
     f->ahead = d->request.ahead_us ? f->ahead : 0;
 }
 
+// What it is short of, for whoever looks after this node.
+static void say_shortage(struct executor *e, struct draft *d)
+{
+    char short_of[SLOTS_SHORT_OF_MAX + 1];
+    unsigned usable = slots_shortage(e->slots, short_of);
+    if (!*short_of)
+        return;
+    d->request.usable = usable;
+    d->request.short_of = arena_strdup(&d->arena, short_of);
+}
+
 static void prepare_poll(struct executor *e, struct flight *f, struct draft *d)
 {
     ask(e, f, d);
@@ -475,6 +487,7 @@ static void exchange(struct executor *e, enum act act)
     arena_init(&d.arena, 0);
     dtf__v1__exchange_request__init(&d.request);
     exchanges[act].prepare(e, f, &d);
+    say_shortage(e, &d);
     f->out = true;
     f->session = e->session;
     int64_t wait_ms = !exchanges[act].waits ? 0 : is_idle(e) ? e->idle_poll_ms : e->poll_ms;
@@ -533,6 +546,23 @@ static void drain(struct executor *e, int64_t now_ms)
         slots_abandon(e->slots, true);
 }
 
+// The node was short of something, and may not be any more; or it is now.
+static void note_usable(struct executor *e, unsigned usable)
+{
+    bool was_short = e->usable < e->options.slots, is_short = usable < e->options.slots;
+    char short_of[SLOTS_SHORT_OF_MAX + 1];
+    if (usable > e->usable && e->stage == REGISTERED)
+        e->ask_again = true;
+    e->usable = usable;
+    if (e->options.is_local || is_short == was_short)
+        return;
+    (void)slots_shortage(e->slots, short_of);
+    if (is_short)
+        log_warn("subtasks go back to the coordinator: %s", short_of);
+    else
+        log_info("all %u slots are in use again", e->options.slots);
+}
+
 int64_t executor_step(void *self, int64_t now_ms)
 {
     struct executor *e = self;
@@ -542,9 +572,7 @@ int64_t executor_step(void *self, int64_t now_ms)
     if (e->draining)
         drain(e, now_ms);
     slots_load(e->slots, &l);
-    if (l.usable > e->usable && e->stage == REGISTERED)
-        e->ask_again = true; // the node was short of something, and may not be any more
-    e->usable = l.usable;
+    note_usable(e, l.usable);
     for (enum act act; (act = decide(e, now_ms)) != ACT_NONE;)
         carry_out(e, act);
     if (e->backoff_ms && e->backoff_until_ms > now_ms && e->backoff_until_ms < next_ms)
@@ -560,6 +588,17 @@ int64_t executor_step(void *self, int64_t now_ms)
     pthread_cond_broadcast(&e->drained);
     pthread_mutex_unlock(&e->mu);
     return next_ms;
+}
+
+int executor_check(struct executor *e, struct nrpc_status *st)
+{
+    char short_of[SLOTS_SHORT_OF_MAX + 1];
+    unsigned usable = slots_shortage(e->slots, short_of);
+    st->code = NRPC_OK;
+    *st->text = 0;
+    return *short_of ? status_set(st, NRPC_RESOURCE_EXHAUSTED, "it uses %u of %u slots: %s", usable,
+                                  e->options.slots, short_of)
+                     : NRPC_OK;
 }
 
 // ---- start, stop

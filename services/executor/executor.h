@@ -13,6 +13,7 @@ struct executor_options {
     unsigned slots;
     const char *name;
     int64_t grace_ms; // for running subtasks when it stops
+    bool is_local;    // its coordinator is in this process, and logs what it is short of
     int64_t (*now_ms)(void);
 };
 
@@ -24,6 +25,8 @@ int64_t executor_step(void *self, int64_t now_ms);
 struct loop *executor_loop(struct executor *e);
 // For a test that drives everything in one thread: runs a queued subtask here. false: none is queued.
 bool executor_run_one(struct executor *e);
+// OK unless it is short of something, and uses fewer slots than it has. Any thread.
+int executor_check(struct executor *e, struct nrpc_status *st);
 void executor_start(struct executor *e);
 // Begins to drain: takes nothing new, hands back what has not begun. `at_once`: running subtasks get no more
 // time.

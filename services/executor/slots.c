@@ -4,7 +4,6 @@
 
 #include "ahead.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "plugin/registry.h"
@@ -42,6 +41,7 @@ struct slots {
     unsigned usable;        // fewer than count after the node was short of something
     int64_t short_until_ms; // when one more is tried; CLOCK_NEVER: all are usable
     int64_t short_ms;       // how long that was waited for the last time
+    char short_of[SLOTS_SHORT_OF_MAX + 1];
     struct item_list unrun; // what could not begin for it
     struct item_list queued, done;
     struct item_list killed; // done, too, but perhaps by the node's own end
@@ -185,8 +185,6 @@ static void set_usable(struct slots *o, unsigned usable)
     o->usable = usable < o->count ? usable : o->count;
     if (o->usable < o->count)
         return;
-    if (o->short_until_ms != CLOCK_NEVER)
-        log_info("all %u slots are in use again", o->count);
     o->short_until_ms = CLOCK_NEVER;
     o->short_ms = 0;
 }
@@ -195,9 +193,8 @@ static void set_usable(struct slots *o, unsigned usable)
 // may run, and now and then one more is tried.
 static void be_short(struct slots *o, struct item *i)
 {
-    if (o->short_until_ms == CLOCK_NEVER)
-        log_warn("subtasks go back to the coordinator: %s",
-                 i->message ? i->message : "the node is short of something");
+    snprintf(o->short_of, sizeof o->short_of, "%s", i->message ? i->message : "it cannot start subtasks");
+    utf8_repair(o->short_of); // it may have been cut within a character
     o->short_ms = !o->short_ms                     ? SHORT_FIRST_MS
                   : 2 * o->short_ms < SHORT_MAX_MS ? 2 * o->short_ms
                                                    : SHORT_MAX_MS;
@@ -445,6 +442,15 @@ void slots_load(struct slots *s, struct slots_load *out)
                                .held_bytes = s->queued.bytes + s->done.bytes + s->later.bytes,
                                .waits_since_ms = waits(s) ? s->queued.first->queued_ms : CLOCK_NEVER};
     pthread_mutex_unlock(&s->mu);
+}
+
+unsigned slots_shortage(struct slots *s, char short_of[SLOTS_SHORT_OF_MAX + 1])
+{
+    pthread_mutex_lock(&s->mu);
+    unsigned usable = s->usable;
+    snprintf(short_of, sizeof s->short_of, "%s", usable < s->count ? s->short_of : "");
+    pthread_mutex_unlock(&s->mu);
+    return usable;
 }
 
 int64_t slots_ahead_us(struct slots *s)

@@ -66,6 +66,8 @@ void exchange_drop_node(struct scheduler *s, struct node *n, const char *why)
         nrpc_reply_error(node_unpark(&s->nodes, n)->call, NRPC_NOT_FOUND, "node %llu: %s",
                          (unsigned long long)n->id, why);
     exchange_free_outbox(n);
+    if (s->suspect)
+        suspect_remove(s->suspect, n->id);
     node_table_remove(&s->nodes, n);
 }
 
@@ -212,8 +214,9 @@ static void add_offer(struct scheduler *s, struct offers *all, const struct node
 {
     struct sched_pick picks[PICKS_MAX];
     size_t at_once = 0, count = 0;
+    struct node_room now = node_room_now(n, room);
     if (may_dispatch(s, now_ms) && !n->doubted)
-        count = decide(s, n, &room, rivals, picks, &at_once);
+        count = decide(s, n, &now, rivals, picks, &at_once);
     if (!count && !report)
         return;
     struct state_pick *copy = arena_alloc(&s->arena, (count + 1) * sizeof *copy);
@@ -315,6 +318,7 @@ static void lease(struct scheduler *s, struct offers *all, int64_t now_ms)
 // its way through the vetting.
 static size_t take_up(struct scheduler *s, struct node *n, struct offer *o)
 {
+    quarantine_gave(s, n, o->taker.work, o->taker.count);
     o->room.slots -= least(o->taker.count, o->room.slots, UINT32_MAX);
     if (o->taker.pick_count > o->at_once)
         o->room.ahead = 0; // it will say how much of it is left
@@ -373,13 +377,14 @@ static void offer_to_hungry(struct scheduler *s, struct offers *all, bool for_sl
 {
     for (struct node *n = s->nodes.hungry, *next; n && may_dispatch(s, now_ms); n = next) {
         next = n->next_hungry;
-        if (n->full || (n->room.slots > 0) != for_slots)
+        if (n->full || (n->hungry_slots > 0) != for_slots)
             continue;
         if (nrpc_call_is_cancelled(n->parked->call)) { // the node has gone to another coordinator
             exchange_answer_parked(s, n, NULL, 0);
             continue;
         }
-        struct rivals rivals = {s->nodes.hungry_count, for_slots ? s->nodes.hungry_slots - n->room.slots : 0};
+        struct rivals rivals = {s->nodes.hungry_count,
+                                for_slots ? s->nodes.hungry_slots - n->hungry_slots : 0};
         add_offer(s, all, n, NULL, n->room, rivals, now_ms);
     }
 }
@@ -417,9 +422,9 @@ static struct node *adopt(struct scheduler *s, struct state_holder who, struct n
     struct state_node found;
     if (s->env->state->ops->node_get(s->env->state, who, &s->arena, &found, st))
         return NULL;
-    struct node *n = node_table_add(&s->nodes, who, found.types, found.slots);
+    struct node *n = node_table_add(&s->nodes, who, &found); // its lease: it may have been idle elsewhere
     n->doubted = true;
-    n->leased_until_ms = found.lease_until_ms; // it may have been idle elsewhere
+    sick_adopt(s, n, &found);
     return n;
 }
 
@@ -499,10 +504,12 @@ void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms)
         nrpc_reply_status(x->call, &st);
         return;
     }
+    sick_heard(s, n, r, now_ms);
     n->seen = true;
     n->heard_ms = now_ms;
     n->full = false;
     n->kept_results = r->kept_results < KEPT_MAX ? r->kept_results : KEPT_MAX;
+    quarantine_heard(s, n, x, now_ms);
     if (n->doubted) {
         nrpc_reply_error(x->call, NRPC_ABORTED, "node %llu is to say what it holds",
                          (unsigned long long)n->id);

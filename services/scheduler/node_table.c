@@ -49,13 +49,17 @@ static void kind_unref(struct node_table *t, struct node_kind *k)
     free(k);
 }
 
-struct node *node_table_add(struct node_table *t, struct state_holder who, const char *types, uint32_t slots)
+struct node *node_table_add(struct node_table *t, struct state_holder who, const struct state_node *as)
 {
     struct node *n = mem_calloc(1, sizeof *n);
     n->id = who.node;
     n->session = who.session;
-    n->slots = slots;
-    n->kind = kind_ref(t, types);
+    n->name = mem_strdup(as->name);
+    n->slots = as->slots;
+    n->most = NODE_ANY;
+    n->leased_until_ms = as->lease_until_ms;
+    n->note.is_kept = true;
+    n->kind = kind_ref(t, as->types);
     HASH_ADD(hh, t->all, id, sizeof n->id, n);
     return n;
 }
@@ -107,14 +111,35 @@ struct exchange *node_unpark(struct node_table *t, struct node *n)
     return x;
 }
 
-void node_set_room(struct node_table *t, struct node *n, struct node_room room)
+struct node_room node_room_now(const struct node *n, struct node_room room)
 {
-    t->hungry_slots += room.slots - (uint64_t)n->room.slots;
-    n->room = room;
+    if (n->most == NODE_ANY)
+        return room;
+    return (struct node_room){.slots = room.slots < n->most ? room.slots : n->most};
+}
+
+// Who may have nothing of what it asks for hungers for nothing.
+static void place(struct node_table *t, struct node *n)
+{
+    struct node_room room = node_room_now(n, n->room);
+    t->hungry_slots += room.slots - (uint64_t)n->hungry_slots;
+    n->hungry_slots = room.slots;
     if (!room.slots && !room.ahead)
         leave_hungry(t, n);
     else if (!n->prev_hungry)
         join_hungry(t, n);
+}
+
+void node_set_room(struct node_table *t, struct node *n, struct node_room room)
+{
+    n->room = room;
+    place(t, n);
+}
+
+void node_set_most(struct node_table *t, struct node *n, uint32_t most)
+{
+    n->most = most;
+    place(t, n);
 }
 
 uint32_t node_add_slots(struct node_table *t, struct node *n, size_t slots)
@@ -160,6 +185,9 @@ void node_table_remove(struct node_table *t, struct node *n)
 {
     HASH_DEL(t->all, n);
     kind_unref(t, n->kind);
+    free(n->note.short_of);
+    free(n->note.quarantine);
+    free(n->name);
     free(n->cancels);
     free(n);
 }

@@ -23,11 +23,14 @@ struct node_kind { // nodes that can run the same types
     uint64_t barren; // as long as this is sched_news, nothing that is ready can run there
 };
 
+#define NODE_ANY UINT32_MAX
+
 struct node {
     struct heap_node wait; // in table.waits while a call is parked, by the time it must be answered
     UT_hash_handle hh;
     uint64_t id, session;
     struct node_kind *kind;
+    char *name; // for people
     uint32_t slots;
     bool seen;               // since its lease was renewed last
     int64_t heard_ms;        // when; of this process
@@ -37,11 +40,19 @@ struct node {
     bool full;               // it holds, or will be given, all that it may: nothing more until it is heard of
     struct exchange *parked; // NULL: none
     struct node_room room;   // of the parked call
+    uint32_t most;           // that it may be given now, whatever it asks for; NODE_ANY
+    uint32_t hungry_slots;   // its part of table.hungry_slots
     struct node *next_hungry,
         **prev_hungry; // among the nodes whose parked call wants work; prev NULL: not among them
     uint64_t *cancels; // tasks to stop, not told yet
     size_t cancel_count, cancel_capacity;
     struct vet *outbox; // vetted work that waits for a call
+    struct node_note {  // what there is to be told of it (sick.c)
+        uint32_t usable;
+        char *short_of, *quarantine; // NULL: nothing
+        bool is_kept;                // in the state, as it is here
+        bool said_short, said_apart; // in the log
+    } note;
 };
 
 struct node_table {
@@ -55,12 +66,15 @@ struct node_table {
 
 void node_table_init(struct node_table *t);
 void node_table_fini(struct node_table *t); // no call may be parked
-struct node *node_table_add(struct node_table *t, struct state_holder who, const char *types, uint32_t slots);
+struct node *node_table_add(struct node_table *t, struct state_holder who, const struct state_node *as);
 struct node *node_table_find(struct node_table *t, uint64_t id);
 void node_table_remove(struct node_table *t, struct node *n); // its call must have been taken out
 
 // What a call asks for, as far as a node of this size may.
 struct node_room node_room_of(const struct node *n, const struct exchange *x);
+// What of that it may be given now.
+struct node_room node_room_now(const struct node *n, struct node_room room);
+void node_set_most(struct node_table *t, struct node *n, uint32_t most);
 
 // Parks a call until until_ms; takes the parked call out again.
 void node_park(struct node_table *t, struct node *n, struct exchange *x, int64_t until_ms);

@@ -46,6 +46,7 @@ struct scheduler *scheduler_create(const struct env *env)
     s->owner_id = ids_random();
     node_table_init(&s->nodes);
     views_init(&s->views, env);
+    s->suspect = env->no_quarantine ? NULL : suspect_create();
     s->strands = strands_create(env->pool);
     s->last_report = &s->reports;
     arena_init(&s->arena, 0);
@@ -235,7 +236,7 @@ static void take_register(struct scheduler *s, const struct call_mail *m, int64_
     if (known)
         exchange_drop_node(s, known, "it registered again");
     struct state_holder who = {id, r->session};
-    node_table_add(&s->nodes, who, n.types, n.slots)->leased_until_ms = n.lease_until_ms;
+    node_table_add(&s->nodes, who, &n);
     log_info("node %llu (%s, %u slots) registered", (unsigned long long)id, r->name, r->slots);
     answer_registered(s, m, who, &h);
 }
@@ -309,11 +310,13 @@ static void take_vetted(struct scheduler *s, struct vet *v, int64_t now_ms)
         views_may_accept(&s->views, v->task);
     else
         views_declined(&s->views, v->task, v->declined, now_ms);
+    quarantine_returned(s, v->node, v->task, v->declined);
     if (n)
         node_add_slots(&s->nodes, n, v->declined);
     bool goes = n && v->count && may_go(s, v);
     if (n && v->count && !goes) {
         give_back(s, v, now_ms);
+        quarantine_returned(s, v->node, v->task, v->count);
         node_add_slots(&s->nodes, n, v->count);
     }
     if (!goes) { // or its node is gone, and its lease with it; or all was declined
@@ -476,12 +479,14 @@ int64_t scheduler_step(void *self, int64_t now_ms)
         leases_renew(s, now_ms);
     if (now_ms >= s->next_sweep_ms)
         leases_sweep(s, now_ms);
-    int64_t ripe_ms = views_ripen(&s->views, now_ms);
+    int64_t ripe_ms = views_ripen(&s->views, now_ms), probe_ms = quarantine_tick(s, now_ms);
     exchange_dispatch(s, now_ms);
+    int64_t note_ms = sick_tick(s, now_ms);
     int64_t wait_ms = answer_overdue(s, now_ms), doubt_ms = finds_tick(&s->views.finds, now_ms);
     arena_reset(&s->arena);
-    return earliest(
-        (int64_t[]){s->next_refresh_ms, s->next_renew_ms, s->next_sweep_ms, ripe_ms, wait_ms, doubt_ms}, 6);
+    return earliest((int64_t[]){s->next_refresh_ms, s->next_renew_ms, s->next_sweep_ms, ripe_ms, wait_ms,
+                                doubt_ms, probe_ms, note_ms},
+                    8);
 }
 
 // ---- start, stop
@@ -542,6 +547,8 @@ void scheduler_destroy(struct scheduler *s)
         exchange_free_outbox(n);
     }
     node_table_fini(&s->nodes);
+    suspect_destroy(s->suspect);
+    free(s->to_note);
     views_fini(&s->views);
     arena_fini(&s->arena);
     arena_fini(&s->groups.arena);

@@ -4,6 +4,7 @@
 #define SCHEDULER_INTERNAL_H
 
 #include "node_table.h"
+#include "sched/suspect.h"
 #include "scheduler.h"
 #include "vet.h"
 #include "views.h"
@@ -49,6 +50,7 @@ struct scheduler {
     struct loop loop;
     struct node_table nodes;
     struct views views;
+    struct suspect *suspect;               // NULL: there is no quarantine
     struct strands *strands;               // for vetting
     struct arena arena;                    // of the step
     struct report *reports, **last_report; // of the step, not answered yet
@@ -62,6 +64,9 @@ struct scheduler {
     int64_t seen_now_ms, seen_mono_ms; // of the last step
     int64_t next_refresh_ms, next_sweep_ms, next_renew_ms;
     int64_t next_dispatch_ms; // not before: the state did not answer
+    uint64_t *to_note;        // nodes of which there is something new to be told
+    size_t to_note_count, to_note_capacity;
+    int64_t next_note_ms;
 };
 
 // How long a node that has work lets a call wait: so often is it heard of.
@@ -77,6 +82,18 @@ void leases_sweep(struct scheduler *s,
                   int64_t now_ms); // removes those that were not; if this scheduler leads
 // The roles' time may jump with the clock that it follows.
 void leases_notice_jump(struct scheduler *s, int64_t now_ms);
+
+// What there is to be told of nodes (sick.c).
+void sick_adopt(struct scheduler *s, struct node *n, const struct state_node *found); // as the state has it
+void sick_heard(struct scheduler *s, struct node *n, const Dtf__V1__ExchangeRequest *r, int64_t now_ms);
+void sick_set_apart(struct scheduler *s, struct node *n, const char *why); // NULL: it is well again
+int64_t sick_tick(struct scheduler *s, int64_t now_ms); // keeps it in the state, and logs it; when to again
+
+// Nodes that fail what others do well (quarantine.c).
+void quarantine_heard(struct scheduler *s, struct node *n, const struct exchange *x, int64_t now_ms);
+void quarantine_gave(struct scheduler *s, struct node *n, const struct state_work *work, size_t count);
+void quarantine_returned(struct scheduler *s, uint64_t node, uint64_t task, size_t count);
+int64_t quarantine_tick(struct scheduler *s, int64_t now_ms); // who may have how much; when to look again
 
 // A node's call arrived: does what it says, then answers or parks it.
 void exchange_take(struct scheduler *s, struct exchange *x, int64_t now_ms);

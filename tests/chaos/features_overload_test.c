@@ -33,7 +33,7 @@ static int setup(void **state)
     mariadb = server_mariadb(NULL);
     stores[1] = server_url(redis);
     stores[3] = server_url(mariadb);
-    cluster_start_over(&c, stores);
+    cluster_start_with(&c, stores);
     cluster_start_node(&c, 0, "8", "1000");
     records = mysql_init(NULL);
     assert_non_null(mysql_real_connect(records, NULL, "dtf", "secret", "dtf", 0, server_socket(mariadb), 0));

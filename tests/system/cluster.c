@@ -34,9 +34,14 @@ bool cluster_try_coordinator(struct cluster *c)
 {
     const char *args[ARGS_MAX] = {"--role",   "coordinator", "--listen", c->listen, "--plugin",     c->ledger,
                                   "--plugin", c->gate,       "--log",    "error",   "--node-lease", "1000"};
-    const char *embedded[] = {"--data", c->data, NULL}, *const *stores = c->stores ? c->stores : embedded;
-    for (size_t n = 12; *stores && n < ARGS_MAX - 1;)
-        args[n++] = *stores++;
+    size_t n = 12;
+    bool has_stores = c->options && !strcmp(c->options[0], "--redis");
+    if (!has_stores) {
+        args[n++] = "--data";
+        args[n++] = c->data;
+    }
+    for (const char *const *option = c->options; option && *option && n < ARGS_MAX - 1;)
+        args[n++] = *option++;
     if (!daemon_start(&c->coordinator, "dtfd", args))
         return false;
     strcpy(c->listen, c->coordinator.url);
@@ -58,11 +63,11 @@ void cluster_start_node(struct cluster *c, int i, const char *slots, const char 
     assert_true(daemon_start(&c->nodes[i], "dtfd", args));
 }
 
-void cluster_start_over(struct cluster *c, const char *const *stores)
+void cluster_start_with(struct cluster *c, const char *const *options)
 {
     struct nrpc_status st;
     memset(c, 0, sizeof *c);
-    c->stores = stores;
+    c->options = options;
     strcpy(c->listen, "tcp://127.0.0.1:0");
     daemon_folder(c->folder, sizeof c->folder);
     file_path(c, "data", c->data, sizeof c->data);
@@ -74,7 +79,7 @@ void cluster_start_over(struct cluster *c, const char *const *stores)
 
 void cluster_start(struct cluster *c)
 {
-    cluster_start_over(c, NULL);
+    cluster_start_with(c, NULL);
 }
 
 void cluster_restart(struct cluster *c, int signal_number)

@@ -14,15 +14,16 @@ struct cluster {
     char folder[240], data[300]; // everything of this cluster; the coordinator's data in it
     char listen[200];            // the same over all restarts
     char ledger[4300], gate[4300];
-    const char *const *stores; // options that name them; NULL: embedded, in `data`
+    const char *const *options; // more of the coordinator's; NULL: none
     struct daemon coordinator, nodes[CLUSTER_NODES];
     struct dtf_client *client;
 };
 
 // Makes the folder and starts a coordinator; its client is open. Everything that fails fails the test.
 void cluster_start(struct cluster *c);
-// Over these stores: options of dtfd, NULL at the end, which must live as long as the cluster.
-void cluster_start_over(struct cluster *c, const char *const *stores);
+// With more options of the coordinator, NULL at the end, which must live as long as the cluster. If --redis
+// comes first, they name the stores; else these are embedded, in `data`.
+void cluster_start_with(struct cluster *c, const char *const *options);
 void cluster_stop(struct cluster *c); // kills what runs, removes the folder
 void cluster_restart(struct cluster *c,
                      int signal_number); // ends the coordinator by this signal, starts it again

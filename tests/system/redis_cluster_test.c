@@ -29,7 +29,7 @@ static int setup(void **state)
     snprintf(url, sizeof url, "redis+cluster://%s,%s", server_cluster_at(servers[0], at),
              server_cluster_at(servers[SERVERS - 1], other));
     stores[3] = server_url(mariadb);
-    cluster_start_over(&c, stores);
+    cluster_start_with(&c, stores);
     for (int i = 0; i < 2; i++)
         cluster_start_node(&c, i, "8", "1000");
     return 0;

@@ -36,7 +36,7 @@ static int setup(void **state)
     }
     stores[2 * SHARDS] = "--mysql";
     stores[2 * SHARDS + 1] = server_url(mariadb);
-    cluster_start_over(&c, stores);
+    cluster_start_with(&c, stores);
     return 0;
 }
 

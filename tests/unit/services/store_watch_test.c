@@ -69,7 +69,7 @@ static void test_says_which_store_is_away(void **state)
     struct nrpc_health *health = nrpc_health_create();
     assert_int_equal(nrpc_health_add(health, server, &st), NRPC_OK);
     struct nrpc_channel *channel = nrpc_channel_local(server);
-    struct store_watch *w = store_watch_start(&stores, &callbacks, health);
+    struct store_watch *w = store_watch_start(&stores, &callbacks, NULL, health);
     expect(channel, NRPC_HEALTH_SERVING, NRPC_HEALTH_SERVING);
     state_code = NRPC_UNAVAILABLE;
     expect(channel, NRPC_HEALTH_NOT_SERVING, NRPC_HEALTH_SERVING);
