@@ -217,14 +217,27 @@ int rs_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t resu
     return rs_do_tasks(s, SCRIPT_remove, NULL, results_until_ms, tasks, count, st);
 }
 
+static int expire_some(struct rs_shard *shard, int64_t now_ms, uint64_t *stage, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, shard, RS_SEEN, NULL, st);
+    rs_time(&c, now_ms);
+    rs_u64(&c, *stage);
+    bool more =
+        rs_do(&c, SCRIPT_expire_results) == NRPC_OK && rs_small_at(&c, c.reply, RS_REPLY, "more", 0, 1);
+    *stage += !more;
+    return rs_end(&c);
+}
+
 int rs_expire_results(struct state *s, int64_t now_ms, struct nrpc_status *st)
 {
+    enum { STAGES = 3 };
     struct rs_round round = rs_round(s, st);
     for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        struct rs_call c;
-        rs_begin(&c, shard, RS_SEEN, NULL, st);
-        rs_time(&c, now_ms);
-        rs_note(&round, rs_finish(&c, SCRIPT_expire_results));
+        int code = NRPC_OK;
+        for (uint64_t stage = 0; stage < STAGES && code == NRPC_OK;)
+            code = expire_some(shard, now_ms, &stage, st);
+        rs_note(&round, code);
     }
     return rs_round_end(&round);
 }

@@ -228,14 +228,23 @@ int rs_node_renew(struct state *s, const struct state_renewal *renewals, size_t 
     return rs_ids_give(&gone, code, SIZE_MAX, a, lost, lost_count, st);
 }
 
+static int give_some_grace(struct rs_shard *shard, int64_t until_ms, bool *more, struct nrpc_status *st)
+{
+    struct rs_call c;
+    rs_begin(&c, shard, RS_SEEN, NULL, st);
+    rs_time(&c, until_ms);
+    *more = rs_do(&c, SCRIPT_node_grace) == NRPC_OK && rs_small_at(&c, c.reply, RS_REPLY, "more", 0, 1);
+    return rs_end(&c);
+}
+
 int rs_node_grace(struct state *s, int64_t until_ms, struct nrpc_status *st)
 {
     struct rs_round round = rs_round(s, st);
     for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        struct rs_call c;
-        rs_begin(&c, shard, RS_SEEN, NULL, st);
-        rs_time(&c, until_ms);
-        rs_note(&round, rs_finish(&c, SCRIPT_node_grace));
+        int code = NRPC_OK;
+        for (bool more = true; more && code == NRPC_OK;)
+            code = give_some_grace(shard, until_ms, &more, st);
+        rs_note(&round, code);
     }
     return rs_round_end(&round);
 }

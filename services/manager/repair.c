@@ -298,7 +298,7 @@ static int read_points(struct repair *r, const uint64_t *ids, size_t count, stru
 int repair_some(struct repair *r, const struct records_task *tasks, size_t count, struct arena *a,
                 struct nrpc_status *st)
 {
-    uint64_t ids[REPAIR_SLICE];
+    uint64_t ids[REPAIR_SLICE] = {0};
     struct state_progress progress[REPAIR_SLICE] = {0};
     struct records_resume resumes[REPAIR_SLICE] = {0};
     for (size_t i = 0; i < count; i++)

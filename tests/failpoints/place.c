@@ -42,13 +42,14 @@ static void share_point(struct place *p)
 
 static void start_node(struct place *p, unsigned i)
 {
-    char dtfd[BIN_MAX], plugin[BIN_MAX], name[20];
+    char dtfd[BIN_MAX], plugin[BIN_MAX], name[20], log[sizeof p->nodes[i].log];
     daemon_path(dtfd, sizeof dtfd, "dtfd");
     daemon_path(plugin, sizeof plugin, "errand.so");
     snprintf(name, sizeof name, "node%u", i);
     const char *argv[] = {dtfd,     "--role", "executor", "--slots", "2",     "--plugin", plugin,
                           "--name", name,     "--join",   p->url,    "--log", "info",     NULL};
-    snprintf(p->nodes[i].log, sizeof p->nodes[i].log, "%s/node%u.log", p->folder, i);
+    snprintf(log, sizeof log, "%s/%s.log", p->folder, name);
+    memcpy(p->nodes[i].log, log, sizeof log);
     program_start(&p->nodes[i], argv, NULL);
 }
 

@@ -183,7 +183,7 @@ static void look_after_coordinator(struct round *r)
 
 static void run_dtf(struct round *r, const char *arguments)
 {
-    char command[1200], dtf[400];
+    char command[2048], dtf[400];
     daemon_path(dtf, sizeof dtf, "dtf");
     snprintf(command, sizeof command, "exec 2>>%s/dtf.log; exec %s --server %s --patience 0 %s",
              r->all->place.folder, dtf, r->all->place.url, arguments);

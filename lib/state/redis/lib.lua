@@ -31,6 +31,7 @@ local QUEUE_BYTES_HIGH = 67108864
 local QUEUE_BYTES_LOW = QUEUE_BYTES_HIGH / 2
 local LEASE_SPARE_MS, READY_TILES = 30000, 32
 local LARGE_PARAM = 4096 -- bytes: it is a value of its own, and the queue is bounded by it
+local SOME = 1000 -- of many that one call changes
 local READ_OUT = -1 -- in `gone`, instead of a time; then one less: the next expire_results forgets it
 local ATTEMPTS_ANEW = 100000 -- apart, for each time that a task was damaged
 local SEGMENT_SUBTASKS, SEGMENT_MS, SEGMENTS_MAX = 500, 1000, 64
