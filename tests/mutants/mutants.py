@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plants the faults of list.txt, one at a time, in a worktree of its own, and tells which tests notice.
 
-usage: mutants.py [--miss N] [--keep DIRECTORY] [NAME]...
+usage: mutants.py [--miss N] [--keep DIRECTORY] [--own] [NAME]...
 
 NAME is a mutant's, or the beginning of some. The exit status is 0 if all but N (2) were caught. A mutant's text
 must occur exactly once in its file, or the run fails: the list has to follow the sources. The worktree is of
-HEAD; with DIRECTORY it is kept, and used again by another run, which then builds little."""
+HEAD; with DIRECTORY it is kept, and used again by another run, which then builds little. With --own only the
+tests are run that the list names, not what else is quick."""
 import argparse
 import json
 import os
@@ -101,14 +102,14 @@ class Tree:
         return re.findall(r"^\s*\d+ - (\S+) \(", done.stdout, re.M)
 
 
-def try_one(tree, m):
+def try_one(tree, m, rest):
     path = os.path.join(tree.path, m.file)
     with open(path, encoding="utf-8") as f:
         before = f.read()
     with open(path, "w", encoding="utf-8") as f:
         f.write(before.replace("\n".join(m.old), "\n".join(m.new)))
     try:
-        for tests in (m.tests, REST):
+        for tests in (m.tests, *rest):
             if not tree.make(*tree.targets(tests)):
                 return "does not build"
             failing = tree.failing(tests)
@@ -124,6 +125,7 @@ def main():
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--miss", type=int, default=2)
     parser.add_argument("--keep")
+    parser.add_argument("--own", action="store_true")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
     mutants = [m for m in read_list() if not args.names or m.name.startswith(tuple(args.names))]
@@ -136,7 +138,7 @@ def main():
         tree = Tree(os.path.join(folder, "tree"))
         for m in mutants:
             start = time.monotonic()
-            result = try_one(tree, m)
+            result = try_one(tree, m, () if args.own else (REST,))
             caught += result.startswith("caught")
             broken += result == "does not build"
             print(f"{m.name:28} {m.file:40} {result} ({time.monotonic() - start:.0f} s)", flush=True)

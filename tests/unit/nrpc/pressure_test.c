@@ -46,8 +46,8 @@ struct host {
     struct nrpc_channel *channel;
     pthread_mutex_t mu;
     struct nrpc_call *parked[PARKED_MAX];
-    _Atomic int parked_count, calls;
-    _Atomic int64_t remaining_ms; // of the last Echo
+    _Atomic int parked_count, calls, sent; // sent: messages of Many
+    _Atomic int64_t remaining_ms;          // of the last Echo
 };
 
 // ---- the service: Echo answers `number` bytes, EchoAgain an error with as many of details; Park answers
@@ -99,10 +99,12 @@ static void on_many(struct nrpc_call *call, const Soak__Item *q, void *user)
 {
     Soak__Item r = SOAK__ITEM__INIT;
     int code = NRPC_OK;
-    (void)user;
+    struct host *h = user;
     r.data = (ProtobufCBinaryData){60000, data};
-    for (; r.number < q->number && code == NRPC_OK; r.number++)
+    for (; r.number < q->number && code == NRPC_OK; r.number++) {
         code = soak_soak_many_send(call, &r);
+        h->sent++;
+    }
     if (code)
         nrpc_reply_error(call, code, "interrupted");
     else
@@ -318,6 +320,34 @@ static void test_streams_wait_for_room(void **state)
         assert_null(r);
         nrpc_stream_close(streams[i]);
     }
+    close_host(&h);
+}
+
+// A reader that reads nothing is sent no more than its window has room for; one that reads, all.
+static void test_streams_keep_to_their_window(void **state)
+{
+    (void)state;
+    enum { MESSAGES = 100, BYTES = 60000, WINDOW = 256 << 10, MOST = WINDOW / BYTES + 2 };
+    struct host h;
+    struct nrpc_stream *stream;
+    struct nrpc_status st;
+    Soak__Item q = SOAK__ITEM__INIT;
+    const Soak__Item *r;
+    open_host(&h, NRPC_POOLED, NULL, NULL, 0);
+    q.number = MESSAGES;
+    const struct nrpc_call_options o = {.timeout_ms = 30000};
+    assert_int_equal(soak_soak_many(h.channel, &o, &q, &stream, &st), NRPC_OK);
+    WAIT_FOR(h.sent >= WINDOW / BYTES);
+    poll(NULL, 0, 200);
+    assert_in_range(h.sent, WINDOW / BYTES, MOST);
+    for (uint64_t k = 0; k < MESSAGES; k++) {
+        assert_int_equal(soak_soak_many_read(stream, &r, &st), NRPC_OK);
+        assert_int_equal(r->number, k);
+        assert_true((uint64_t)h.sent <= k + 1 + MOST);
+    }
+    assert_int_equal(soak_soak_many_read(stream, &r, &st), NRPC_OK);
+    assert_null(r);
+    nrpc_stream_close(stream);
     close_host(&h);
 }
 
@@ -606,6 +636,7 @@ int main(void)
         cmocka_unit_test(test_parked_calls_are_all_answered),
         cmocka_unit_test(test_parked_requests_are_bounded),
         cmocka_unit_test(test_streams_wait_for_room),
+        cmocka_unit_test(test_streams_keep_to_their_window),
         cmocka_unit_test(test_requests_that_are_held),
         cmocka_unit_test(test_bytes_are_signs_of_life),
         cmocka_unit_test(test_the_dead_are_found),
