@@ -27,6 +27,7 @@ static struct { // what the plugin saw, by task
 static unsigned declines; // before_dispatch says no so many times
 static unsigned failures; // execute fails so many times
 static unsigned dispatched;
+static bool has_none_now; // the generators
 
 struct gen {
     uint64_t task;
@@ -54,6 +55,8 @@ static enum dtf_next gen_next(void *state, struct dtf_subtask_spec *out, struct 
 {
     (void)st;
     struct gen *g = state;
+    if (has_none_now)
+        return DTF_NEXT_NONE_NOW;
     if (g->made == g->total)
         return DTF_NEXT_FINISHED;
     g->made++;
@@ -163,6 +166,7 @@ static int setup(void **state)
     static struct sim sim;
     memset(seen, 0, sizeof seen);
     declines = failures = dispatched = 0;
+    has_none_now = false;
     sim_open(&sim, 2);
     *state = &sim;
     return 0;
@@ -326,6 +330,48 @@ static void test_lost_node(void **state)
     uint64_t more = create(s, "plain", 100, NULL);
     sim_advance(s, SIM_LEASE_MS);
     assert_completed(s, more, 100);
+}
+
+// A generator that has nothing to do for long keeps what it has claimed.
+static void test_claim_is_kept(void **state)
+{
+    struct sim *s = *state;
+    has_none_now = true;
+    uint64_t task = create(s, "plain", 10, NULL);
+    sim_advance(s, 20000);
+    assert_int_equal(sim_get(s, task).generated, 0);
+    has_none_now = false;
+    sim_advance(s, 2000);
+    assert_completed(s, task, 10);
+    assert_int_equal(seen[task].begun, 1);
+}
+
+// Who makes more than there is room for waits until there is.
+static void test_full_queue(void **state)
+{
+    struct sim *s = *state;
+    enum { COUNT = STATE_QUEUE_HIGH + 5000, BATCH = 2000 }; // BATCH: more than one push has
+    freeze(s, true);
+    uint64_t task = create(s, "plain", COUNT, NULL);
+    sim_advance(s, 2000);
+    assert_in_range(sim_get(s, task).generated, STATE_QUEUE_HIGH, STATE_QUEUE_HIGH + BATCH);
+    freeze(s, false);
+    sim_advance(s, 2 * SIM_LEASE_MS);
+    assert_completed(s, task, COUNT);
+}
+
+// Nobody could renew the leases of nodes while nobody ran.
+static void test_stood_still(void **state)
+{
+    struct sim *s = *state;
+    s->nodes[0].lazy = s->nodes[1].lazy = true;
+    uint64_t task = create(s, "plain", 4, NULL);
+    assert_int_equal(sim_get(s, task).running, 4);
+    sim_stand_still(4 * SIM_LEASE_MS);
+    s->nodes[0].lazy = s->nodes[1].lazy = false;
+    sim_advance(s, 1000);
+    assert_completed(s, task, 4);
+    assert_int_equal(sim_get(s, task).redispatched, 0);
 }
 
 static void test_decline(void **state)
@@ -645,6 +691,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_followups, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fed_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lost_node, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_claim_is_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_full_queue, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stood_still, setup, teardown),
         cmocka_unit_test_setup_teardown(test_decline, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),

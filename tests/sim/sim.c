@@ -137,6 +137,11 @@ void sim_advance(struct sim *s, int64_t ms)
     settle(s);
 }
 
+void sim_stand_still(int64_t ms)
+{
+    now_ms += ms;
+}
+
 // ---- calls: asynchronous underneath, since nobody else would turn the crank
 
 struct answer {

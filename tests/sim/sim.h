@@ -38,6 +38,7 @@ void sim_restart(
     struct sim *s); // the coordinator's roles die where they are, and start again over the same stores
 void sim_settle(struct sim *s);              // runs until nothing is left to do at this time
 void sim_advance(struct sim *s, int64_t ms); // time passes, with everything done when it is due
+void sim_stand_still(int64_t ms);            // time passes, and nothing runs meanwhile, like SIGSTOP for all
 
 uint64_t sim_create(struct sim *s, const struct Dtf__V1__TaskParam *param); // the code must be NRPC_OK
 int sim_pause(struct sim *s, uint64_t task);
