@@ -367,7 +367,10 @@ static void test_stood_still(void **state)
     s->nodes[0].lazy = s->nodes[1].lazy = true;
     uint64_t task = create(s, "plain", 4, NULL);
     assert_int_equal(sim_get(s, task).running, 4);
-    sim_stand_still(4 * SIM_LEASE_MS);
+    for (int i = 0; i < 4; i++) { // at other moments between two calls of the nodes
+        sim_advance(s, 1100 + 150 * i);
+        sim_stand_still(SIM_LEASE_MS + 100);
+    }
     s->nodes[0].lazy = s->nodes[1].lazy = false;
     sim_advance(s, 1000);
     assert_completed(s, task, 4);
