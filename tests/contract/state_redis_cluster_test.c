@@ -197,6 +197,6 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {TEST(test_nothing_runs_while_a_slot_is_moved),
                                               TEST(test_refused)};
-    server_cluster(servers, SERVERS, 0);
+    server_cluster(servers, SERVERS, 0, false);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

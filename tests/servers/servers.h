@@ -52,9 +52,9 @@ void server_galera(struct server **nodes, size_t count);
 // A Redis Cluster: the masters first, then one replica of each, or none. All of it is known to all when this
 // returns.
 enum { SERVER_CLUSTER_MAX = 12, SERVER_CLUSTER_ID = 41 };
-void server_cluster(struct server **servers, size_t masters, size_t replicas); // replicas: 0 or 1
-struct server *server_cluster_add(const struct server *of);                    // a master without slots
-void server_cluster_wait(struct server *const *servers, size_t count);         // until all know all
+void server_cluster(struct server **servers, size_t masters, size_t replicas, bool aof); // replicas: 0 or 1
+struct server *server_cluster_add(const struct server *of);            // a master without slots
+void server_cluster_wait(struct server *const *servers, size_t count); // until all know all
 // redis-cli --cluster, with these words (NULL at the end); a failure ends the test program.
 void server_cluster_tool(const struct server *s, const char *const *words);
 const char *server_cluster_at(const struct server *s, char out[32]); // host:port

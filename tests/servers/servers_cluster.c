@@ -11,14 +11,14 @@
 
 enum { ARGS_MAX = 32, READY_MS = 30000 };
 
-static struct server *start_server(void)
+static struct server *start_server(bool aof)
 {
     char config[300];
     snprintf(config, sizeof config,
              "cluster-enabled yes\ncluster-port %u\ncluster-node-timeout 1000\n"
              "cluster-require-full-coverage no\nmin-replicas-to-write 0\ncluster-config-file nodes.conf",
              servers_free_port());
-    return server_redis(&(struct server_redis_options){.aof = true, .config = config});
+    return server_redis(&(struct server_redis_options){.aof = aof, .config = config});
 }
 
 void server_cluster_tool(const struct server *s, const char *const *words)
@@ -69,13 +69,13 @@ void server_cluster_id(const struct server *s, char out[SERVER_CLUSTER_ID])
     snprintf(out, SERVER_CLUSTER_ID, "%s", id + 1);
 }
 
-void server_cluster(struct server **servers, size_t masters, size_t replicas)
+void server_cluster(struct server **servers, size_t masters, size_t replicas, bool aof)
 {
     char at[SERVER_CLUSTER_MAX][32];
     const char *words[ARGS_MAX] = {"create"};
     size_t count = masters * (1 + replicas), n = 1;
     for (size_t i = 0; i < count; i++) {
-        servers[i] = start_server();
+        servers[i] = start_server(aof);
         words[n++] = server_cluster_at(servers[i], at[i]);
     }
     words[n++] = "--cluster-replicas";
@@ -88,7 +88,7 @@ void server_cluster(struct server **servers, size_t masters, size_t replicas)
 struct server *server_cluster_add(const struct server *of)
 {
     char at[32], known[32];
-    struct server *s = start_server();
+    struct server *s = start_server(true);
     server_cluster_tool(
         s, (const char *[]){"add-node", server_cluster_at(s, at), server_cluster_at(of, known), NULL});
     return s;

@@ -24,7 +24,7 @@ static int setup(void **state)
 {
     char at[32], other[32];
     (void)state;
-    server_cluster(servers, MASTERS, 1);
+    server_cluster(servers, MASTERS, 1, true);
     mariadb = server_mariadb(NULL);
     snprintf(url, sizeof url, "redis+cluster://%s,%s", server_cluster_at(servers[0], at),
              server_cluster_at(servers[SERVERS - 1], other));
