@@ -352,7 +352,10 @@ static int outcome(struct map *m)
         cli_say("cannot write the output: %s", strerror(m->print.write_error));
     if (number)
         cli_say("interrupted");
-    if (left)
+    if (left && m->failed) // nobody is there to ask
+        cli_say("the results of %" PRIu64 " %s were not received: they may or may not have been done", left,
+                left == 1 ? "item" : "items");
+    else if (left)
         cli_say("%" PRIu64 " %s not done", left, left == 1 ? "item was" : "items were");
     if (number)
         return CLI_SIGNAL + number;

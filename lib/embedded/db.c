@@ -50,7 +50,7 @@ static const struct {
     const char *sentence;
     bool lasts; // it is likely to fail again: the store does not serve
 } errors[] = {
-    {SQLITE_FULL, NRPC_RESOURCE_EXHAUSTED, "the disk is full", true},
+    {SQLITE_FULL, NRPC_UNAVAILABLE, "the disk is full", true},
     {SQLITE_NOMEM, NRPC_RESOURCE_EXHAUSTED, "out of memory", false},
     {SQLITE_TOOBIG, NRPC_RESOURCE_EXHAUSTED, "a value is too large for the file", false},
     {SQLITE_IOERR, NRPC_UNAVAILABLE, "the file cannot be read or written", true},

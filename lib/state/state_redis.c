@@ -96,6 +96,7 @@ static int open_shard(struct rs_store *store, unsigned i, const char *url, bool 
     struct rs_shard *shard = &store->shards[i];
     *shard = (struct rs_shard){.store = store, .index = i, .wake = {-1, -1}};
     snprintf(shard->prefix, sizeof shard->prefix, "dtf:{%u}", i);
+    pthread_mutex_init(&shard->why_lock, NULL);
     store->shard_count++;
     if (pipe2(shard->wake, O_CLOEXEC | O_NONBLOCK))
         return status_errno(st, errno, "pipe");
@@ -144,6 +145,7 @@ void rs_close(struct state *s)
     rs_watch(s, NULL, NULL);
     for (size_t i = 0; i < store->shard_count; i++) {
         redis_link_destroy(store->shards[i].link);
+        pthread_mutex_destroy(&store->shards[i].why_lock);
         close(store->shards[i].wake[0]);
         close(store->shards[i].wake[1]);
     }
@@ -352,8 +354,14 @@ bool rs_is_down(const struct rs_shard *shard)
     return atomic_load(&shard->down);
 }
 
-int rs_fail_down(const struct rs_shard *shard, struct nrpc_status *st)
+int rs_fail_down(struct rs_shard *shard, struct nrpc_status *st)
 {
+    char why[sizeof shard->why];
+    pthread_mutex_lock(&shard->why_lock);
+    memcpy(why, shard->why, sizeof why);
+    pthread_mutex_unlock(&shard->why_lock);
+    if (*why)
+        return status_set(st, NRPC_UNAVAILABLE, "%s", why);
     return status_set(st, NRPC_UNAVAILABLE, "Redis at %s: does not answer", redis_link_name(shard->link));
 }
 

@@ -50,6 +50,9 @@ struct rs_shard {
     // it.
     atomic_bool down;
     _Atomic uint64_t outages; // times that it went down, and came back
+    pthread_mutex_t why_lock;
+    char why[sizeof((struct nrpc_status *)0)->text]; // it is down, as the watching thread was told; "": that
+                                                     // has not asked yet, or it is not
 };
 
 struct rs_store {
@@ -116,7 +119,7 @@ void rs_note(struct rs_round *r, int code);    // what became of asking it
 int rs_round_end(const struct rs_round *r);    // UNAVAILABLE if nobody was asked
 int rs_round_any(const struct rs_round *r);    // as that, but OK if somebody answered: the rest comes later
 bool rs_is_down(const struct rs_shard *shard); // known to be
-int rs_fail_down(const struct rs_shard *shard, struct nrpc_status *st);
+int rs_fail_down(struct rs_shard *shard, struct nrpc_status *st); // UNAVAILABLE, and why
 
 // For operations on one task with a plain answer.
 int rs_finish(struct rs_call *c, enum redis_script_id script);

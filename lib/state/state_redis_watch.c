@@ -216,6 +216,9 @@ static bool look_after(struct rs_shard *shard, struct nrpc_status *st)
 
 static void note_reachable(struct rs_shard *shard, bool reachable, const struct nrpc_status *st)
 {
+    pthread_mutex_lock(&shard->why_lock);
+    snprintf(shard->why, sizeof shard->why, "%s", reachable ? "" : st->text);
+    pthread_mutex_unlock(&shard->why_lock);
     if (reachable != shard->reachable && reachable)
         log_info("Redis at %s answers", redis_link_name(shard->link));
     else if (reachable != shard->reachable)
