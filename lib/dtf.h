@@ -241,8 +241,8 @@ struct dtf_service_options {
     // never logged.
     const char *const *redis_urls;
     size_t redis_url_count;
-    // Parts that the state is in, redis_url_count..64; 0: one a server, 16 in a Redis Cluster. Decided when the
-    // stores are first used: Redis remembers it, and another number is refused.
+    // Parts that the state is in, redis_url_count..64; 0: one a server, 16 in a Redis Cluster. Decided when
+    // the stores are first used: Redis remembers it, and another number is refused.
     unsigned redis_shards;
     const char *mysql_url;
     const char *const *listen_urls; // what to listen on; none: this process only

@@ -275,7 +275,7 @@ static bool take_run(struct keeper *k, const struct keeper_order *o, int count)
 
 static bool take_order(struct keeper *k)
 {
-    struct keeper_order o;
+    struct keeper_order o = {0};
     k->fds[2] = STDIN_FILENO;
     int count = receive_fds(k->channel, &o, sizeof o, k->fds, FDS_MAX);
     if (count < 0)

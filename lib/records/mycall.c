@@ -11,10 +11,11 @@
 #include <unistd.h>
 
 enum {
-    AGAIN_MAX = 8,             // runs of a transaction that keeps meeting others
-    AGAIN_GALERA_MS = 10000,   // and as long at least, on a node: who comes second does not queue, but begins anew
-    GUARDS = 256,              // rows of tbl_counter that guard all tasks
-    LOST_MAX = 1,              // repetitions after a lost connection
+    AGAIN_MAX = 8, // runs of a transaction that keeps meeting others
+    AGAIN_GALERA_MS =
+        10000,    // and as long at least, on a node: who comes second does not queue, but begins anew
+    GUARDS = 256, // rows of tbl_counter that guard all tasks
+    LOST_MAX = 1, // repetitions after a lost connection
     STATEMENT_BYTES = 1 << 20, // beyond it a row goes into the next statement
     PAGE_FIRST = 16,
     PAGE_MAX = 4096,

@@ -25,8 +25,8 @@ enum rank { RANK_NONE, RANK_LESSER, RANK_WELL };
 
 struct verdict {
     enum rank rank;
-    int code; // of RANK_NONE
-    char why[120]; // of what is not RANK_WELL
+    int code;         // of RANK_NONE
+    char why[120];    // of what is not RANK_WELL
     bool is_node;     // of a Galera cluster
     char cluster[40]; // its id; "": no cluster
 };

@@ -301,7 +301,7 @@ static bool ask_sentinel(const struct redis_place *p, size_t i, struct host *out
     redisContext *c = dial(p->url.hosts[i].name, p->url.hosts[i].port, NULL);
     redisReply *reply = NULL;
     const char *args[] = {"SENTINEL", "get-master-addr-by-name", p->url.path};
-    bool found = !c->err && simple(p, c, 3, args, &reply, NULL) == NRPC_OK &&
+    bool found = !c->err && simple(p, c, 3, args, &reply, NULL) == NRPC_OK && reply &&
                  reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
     if (found) {
         snprintf(out->name, sizeof out->name, "%s", reply->element[0]->str);
@@ -327,7 +327,7 @@ static int check_master(const struct redis_place *p, redisContext *c, struct nrp
     redisReply *reply;
     const char *args[] = {"ROLE"};
     int code = simple(p, c, 1, args, &reply, st);
-    if (code)
+    if (code || !reply)
         return code;
     bool master =
         reply->type == REDIS_REPLY_ARRAY && reply->elements && !strcmp(reply->element[0]->str, "master");
@@ -338,7 +338,7 @@ static int check_master(const struct redis_place *p, redisContext *c, struct nrp
 
 static redisContext *open_master(struct redis_place *p, struct nrpc_status *st)
 {
-    struct host at;
+    struct host at = {.name = ""};
     if (find_master(p, &at, st))
         return NULL;
     redisContext *c = open_at(p, at.name, at.port, NULL, st);

@@ -93,7 +93,8 @@ static void share(struct rs_round *round, struct claiming *k)
     for (struct rs_shard *shard; (shard = rs_next(round));)
         note(round, k, look(shard, k, round->st));
     round->next = 0;
-    qsort(k->turns, k->turn_count, sizeof *k->turns, compare_turns);
+    if (k->turn_count)
+        qsort(k->turns, k->turn_count, sizeof *k->turns, compare_turns);
     for (size_t i = 0; i < k->turn_count && i < k->max; i++)
         k->quotas[k->turns[i].shard]++;
     free(k->turns);

@@ -198,12 +198,14 @@ static bool has_ended(struct place *p, uint64_t task)
 // Until it has ended, or is not there.
 static void drive(struct place *p, uint64_t task)
 {
+    uint64_t *lost;
+    size_t lost_count;
     for (int i = 0; !has_ended(p, task); i++) {
         if (i == ROUNDS)
             fail_msg("task %llu does not end", (unsigned long long)task);
         p->now_ms += LATER_MS;
-        (void)p->ops->node_renew(p->s, &(struct state_renewal){p->node.node, p->now_ms + 2 * LATER_MS, false},
-                                 1, &p->a, &(uint64_t *){NULL}, &(size_t){0}, &p->st);
+        const struct state_renewal renewal = {p->node.node, p->now_ms + 2 * LATER_MS, false};
+        (void)p->ops->node_renew(p->s, &renewal, 1, &p->a, &lost, &lost_count, &p->st);
         look_around(p);
         generate(p, MADE, true);
         run(p, task, MADE, MODEL_SUCCESS);

@@ -96,7 +96,7 @@ static bool sentinel_answers(struct server *s)
 
 // ---- processes
 
-void servers_fail(const struct server *s, const char *what)
+_Noreturn void servers_fail(const struct server *s, const char *what)
 {
     char line[1000];
     fprintf(stderr, "%s: %s; its log:\n", s->kind->name, what);

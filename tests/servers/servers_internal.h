@@ -44,7 +44,7 @@ void servers_add_lines(struct server *s, const char *format, ...) __attribute__(
 void servers_start_first(struct server *s);
 void servers_mount(struct server *s); // its disk, if it is to have one, at the empty folder `data`
 void servers_unmount(struct server *s);
-void servers_fail(const struct server *s, const char *what); // ends the test program
+_Noreturn void servers_fail(const struct server *s, const char *what); // ends the test program
 
 int servers_dial(uint16_t port); // -1: nobody is there
 // Reads what there is, once there is something; 0: nothing came in time, or the end.
