@@ -67,9 +67,9 @@ static const char help[] =
     "cluster\n"
     "  --mysql URL        and the records in MySQL or MariaDB: mysql://USER:PASSWORD@HOST[:PORT]/DATABASE;\n"
     "                     HOST,HOST,...: nodes of a Galera cluster, or a primary and its replicas\n"
-    "                     (without --redis and --mysql: the environment's DTF_REDIS_URL, several separated "
-    "by\n"
-    "                     spaces, and DTF_MYSQL_URL; passwords do not show in the list of processes there)\n"
+    "                     (without --redis: the environment's DTF_REDIS_URL, several separated by spaces; "
+    "without\n"
+    "                     --mysql: DTF_MYSQL_URL; passwords do not show in the list of processes there)\n"
     "  --start-timeout MS how long to wait for Redis and MySQL at the start; default 30000\n"
     "  --migrate          bring MySQL's tables up to date and exit; also done at every start\n\n"
     "Of the executor:\n"
@@ -197,13 +197,15 @@ static void take_option(struct settings *s, const struct row *r, const char *tex
     }
 }
 
-// The urls of the stores, if no option gave any.
+// The urls of servers that no option gave.
 static void read_environment(struct settings *s)
 {
     const char *mysql = getenv("DTF_MYSQL_URL"), *redis = getenv("DTF_REDIS_URL");
-    if (s->mysql || s->redis.count || s->data || s->memory)
+    if (s->data || s->memory)
         return;
-    s->mysql = mysql && *mysql ? mysql : NULL;
+    s->mysql = s->mysql ? s->mysql : mysql && *mysql ? mysql : NULL;
+    if (s->redis.count)
+        return;
     static char *urls; // what the list points to
     char *rest = urls = mem_strdup(redis);
     for (char *url; (url = strsep(&rest, " "));)

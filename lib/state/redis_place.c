@@ -40,6 +40,16 @@ static const struct {
                {"redis+sentinel", SENTINEL, SENTINEL_PORT},
                {"redis+cluster", CLUSTER, PORT}};
 
+bool redis_place_names_cluster(const char *address)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        size_t n = strlen(schemes[i].scheme);
+        if (schemes[i].kind == CLUSTER && !strncmp(address, schemes[i].scheme, n) && address[n] == ':')
+            return true;
+    }
+    return false;
+}
+
 static int read_database(struct redis_place *p, const char *text, struct nrpc_status *st)
 {
     char *end;

@@ -18,6 +18,8 @@ enum {
 
 struct redis_place;
 
+bool redis_place_names_cluster(const char *address); // as a scheme; the rest of it may be wrong
+
 // Reads the address, connects to nothing yet. key: what the server of a Redis Cluster is found by, and what
 // tells this place from others with the same address; NULL: there are none. INVALID_ARGUMENT.
 int redis_place_create(const char *address, const char *key, struct redis_place **out,

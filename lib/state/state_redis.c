@@ -65,17 +65,12 @@ static const struct state_ops ops = {
 
 // ---- opening
 
-static bool names_cluster(const char *url)
-{
-    return !strncmp(url, "redis+cluster:", 14);
-}
-
 // How many shards there are to be, in *out.
 static int count_shards(const struct state_redis_options *o, size_t *out, struct nrpc_status *st)
 {
     bool is_cluster = false;
     for (size_t i = 0; i < o->url_count; i++)
-        is_cluster |= names_cluster(o->urls[i]);
+        is_cluster |= redis_place_names_cluster(o->urls[i]);
     if (o->url_count < 1 || o->url_count > STATE_REDIS_SHARDS_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "%zu Redis servers; there can be 1 to %d", o->url_count,
                           STATE_REDIS_SHARDS_MAX);
@@ -122,7 +117,7 @@ int state_redis_open(const struct state_redis_options *o, struct state **out, st
     int code = NRPC_OK;
     for (unsigned i = 0; code == NRPC_OK && i < shards; i++) {
         const char *url = o->urls[i % o->url_count];
-        code = open_shard(store, i, url, names_cluster(url) || shards > o->url_count, st);
+        code = open_shard(store, i, url, redis_place_names_cluster(url) || shards > o->url_count, st);
     }
     code = code ? code : rs_check(&store->state, st);
     for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) {

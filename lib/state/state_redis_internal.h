@@ -22,7 +22,8 @@ enum {
     RS_KEEPS = 4096,      // tasks of which we remember whether they keep results
     RS_CALL_ITEMS = 2000, // subtasks, or results, in one script call
     RS_CALL_BYTES = 4 << 20,
-    RS_REPLY = 2, // where a script's own answers begin
+    RS_ADMIT_MAX = 16, // tasks in one script call: each costs a millisecond at worst
+    RS_REPLY = 2,      // where a script's own answers begin
 };
 
 // Times are sent as they are, but "never" as the largest number that a double holds exactly.

@@ -60,7 +60,7 @@ int rs_admit(struct state *s, const struct state_task *tasks, size_t count, stru
                 continue;
             mine[n++] = &tasks[k];
             bytes += tasks[k].param.bytes + tasks[k].checkpoint.bytes;
-            if (n == RS_CALL_ITEMS || bytes >= RS_CALL_BYTES) {
+            if (n == RS_ADMIT_MAX || bytes >= RS_CALL_BYTES) {
                 failure = admit_some(&store->shards[i], mine, n, st);
                 n = bytes = 0;
             }

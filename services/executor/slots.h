@@ -72,7 +72,7 @@ void slots_take_unrun(struct slots *s,
 // What has waited for a slot since since_ms or longer.
 void slots_take_waiting(struct slots *s, int64_t since_ms, struct item_list *out);
 
-enum { SLOTS_SHORT_OF_MAX = 250 }; // bytes
+enum { SLOTS_SHORT_OF_MAX = DTF_NODE_NOTE_MAX }; // bytes
 
 // How many slots are used, and of what the node is short, in a sentence of UTF-8; of nothing: all, and "".
 unsigned slots_shortage(struct slots *s, char short_of[SLOTS_SHORT_OF_MAX + 1]);

@@ -42,7 +42,7 @@ int compare_slice(struct repair *r, bool *more, struct nrpc_status *st)
 {
     struct state *state = r->m->env->state;
     uint64_t *ids;
-    size_t count;
+    size_t count = 0;
     struct arena a;
     arena_init(&a, 0);
     int code =

@@ -51,7 +51,7 @@ static int walk_records(struct repair *r, bool *more, struct nrpc_status *st)
 {
     struct records *records = r->m->env->records;
     struct records_task *page;
-    size_t count;
+    size_t count = 0;
     struct arena a;
     arena_init(&a, 0);
     int code = records->ops->unfinished(records, r->after, REPAIR_SLICE, &a, &page, &count, st);

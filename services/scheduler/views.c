@@ -10,7 +10,7 @@
 #include <uthash.h>
 
 enum {
-    PAGE = 100,
+    PAGE = 32,
     KEEP_VERSIONS_ROUNDS = 2,
     BEHIND_MAX = 2,     // then it is the news that was wrong: of a store that has lost its last moments
     DECLINED_MAX = 256, // in a row

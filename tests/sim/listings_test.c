@@ -227,6 +227,49 @@ static void test_list(void **state)
     assert_int_equal(sum, TASKS);
 }
 
+// ---- a walk through all tasks
+
+enum { WALKED = 400, SLICE_MAX = 50 };
+
+static const struct records_ops *plain;
+static struct page asked; // by somebody, while the walk is under way
+static size_t slices, walked;
+
+static int unfinished(struct records *r, uint64_t after, size_t max, struct arena *a,
+                      struct records_task **out, size_t *count, struct nrpc_status *st)
+{
+    Dtf__V1__ListRequest q = DTF__V1__LIST_REQUEST__INIT;
+    if (++slices == 1)
+        dtf_v1_task_service_list_async(sim.client, NULL, &q, got_list, &asked);
+    else
+        assert_true(asked.done);
+    assert_true(max <= SLICE_MAX);
+    int code = plain->unfinished(r, after, max, a, out, count, st);
+    walked += code ? 0 : *count;
+    return code;
+}
+
+// Hints may have been lost: all tasks are looked at, and who asks something meanwhile is answered.
+static void test_a_walk_goes_by_slices(void **state)
+{
+    (void)state;
+    Dtf__V1__TaskParam p = DTF__V1__TASK_PARAM__INIT;
+    p.type = "lengthy";
+    p.fed = true;
+    for (int i = 0; i < WALKED; i++)
+        sim_create(&sim, &p);
+    plain = sim.records->ops;
+    struct records_ops wrapped = *plain;
+    wrapped.unfinished = unfinished;
+    slices = walked = 0;
+    sim.records->ops = &wrapped;
+    sim.state->watch(sim.state->watch_user, &(struct state_hint){.kind = STATE_HINT_RESYNC});
+    sim_advance(&sim, 5000);
+    sim.records->ops = plain;
+    assert_int_equal(walked, WALKED);
+    assert_true(slices > WALKED / SLICE_MAX);
+}
+
 // What is old is forgotten in slices, one soon after the other, and not so many a minute.
 static void test_old_tasks_go(void **state)
 {
@@ -256,7 +299,8 @@ static void test_old_tasks_go(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(failures), TEST(nodes), TEST(list), TEST(old_tasks_go)};
+    const struct CMUnitTest tests[] = {TEST(failures), TEST(nodes), TEST(list), TEST(a_walk_goes_by_slices),
+                                       TEST(old_tasks_go)};
     log_set_level(getenv("SIM_LOG") ? LOG_DEBUG : LOG_ERROR);
     if (dtf_register_task_type(&lengthy, NULL))
         return 1;

@@ -107,6 +107,20 @@ static void waits_until_the_stores_are_there(void **state)
     daemon_kill(&s.daemon, SIGTERM);
 }
 
+// What no option names is taken from the environment.
+static void one_url_of_each(void **state)
+{
+    (void)state;
+    struct daemon d;
+    const char *args[] = {"--role",  "coordinator",     "--listen", "tcp://127.0.0.1:0",
+                          "--redis", server_url(redis), "--log",    "error",
+                          NULL};
+    setenv("DTF_REDIS_URL", "redis://127.0.0.1:1", 1); // the option goes before
+    assert_true(daemon_start(&d, "dtfd", args));
+    daemon_kill(&d, SIGTERM);
+    setenv("DTF_REDIS_URL", server_url(redis), 1);
+}
+
 static int health_of(struct nrpc_channel *channel, const char *service)
 {
     Nrpc__V1__HealthCheckRequest q = NRPC__V1__HEALTH_CHECK_REQUEST__INIT;
@@ -179,6 +193,7 @@ int main(void)
         cmocka_unit_test(brings_the_tables_up_to_date),
         cmocka_unit_test(gives_up_when_a_store_stays_away),
         cmocka_unit_test(waits_until_the_stores_are_there),
+        cmocka_unit_test(one_url_of_each),
         cmocka_unit_test(says_which_store_is_away),
         cmocka_unit_test(roles_run_in_processes_of_their_own),
     };
