@@ -13,7 +13,7 @@
 enum { PAUSE_MS = 1000 };
 
 struct store_watch {
-    const struct stores *stores;
+    struct stores *stores;
     struct callbacks *called;
     struct executor *executor; // NULL: none
     struct nrpc_health *health;
@@ -61,6 +61,8 @@ static void look(struct store_watch *w)
     struct state *state = w->stores->state;
     struct records *records = w->stores->records;
     struct nrpc_status of_state = {0}, of_records = {0}, of_callbacks = {0};
+    (void)tenure_keep(&w->stores->tenure, state, records, &of_state); // what failed the check says, too
+    of_state = (struct nrpc_status){0};
     note(w, "dtf.state", state->ops->check(state, &of_state), &of_state, &w->state);
     note(w, "dtf.records", records->ops->check(records, &of_records), &of_records, &w->records);
     note(w, "dtf.callbacks", callbacks_check(w->called, &of_callbacks), &of_callbacks, &w->callbacks);
@@ -85,7 +87,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct store_watch *store_watch_start(const struct stores *stores, struct callbacks *callbacks,
+struct store_watch *store_watch_start(struct stores *stores, struct callbacks *callbacks,
                                       struct executor *executor, struct nrpc_health *health)
 {
     struct store_watch *w = mem_calloc(1, sizeof *w);

@@ -15,7 +15,7 @@ struct store_watch;
 
 // Starts a thread, which may wait for the stores' timeouts and so never runs in a role. Stores, callbacks,
 // executor (NULL: there is none) and health stay the caller's and must outlive it.
-struct store_watch *store_watch_start(const struct stores *stores, struct callbacks *callbacks,
+struct store_watch *store_watch_start(struct stores *stores, struct callbacks *callbacks,
                                       struct executor *executor, struct nrpc_health *health);
 void store_watch_stop(struct store_watch *w); // waits for its thread; NULL is fine
 

@@ -33,7 +33,7 @@ static int open_cluster(struct stores *s, const struct dtf_service_options *o, s
     code = s->records->ops->installation(s->records, &installation, st);
     if (code)
         return code;
-    return state_redis_open(
+    code = state_redis_open(
         &(struct state_redis_options){
             .installation = installation,
             .urls = o->redis_urls,
@@ -43,6 +43,7 @@ static int open_cluster(struct stores *s, const struct dtf_service_options *o, s
             .user = s->records,
         },
         &s->state, st);
+    return code ? code : tenure_begin(&s->tenure, s->state, s->records, st);
 }
 
 int stores_open(struct stores *s, const struct dtf_service_options *o, struct nrpc_status *st)

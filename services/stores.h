@@ -6,6 +6,7 @@
 #include "dtf.h"
 #include "records/records.h"
 #include "state/state.h"
+#include "tenure.h"
 
 struct db;
 
@@ -13,6 +14,7 @@ struct stores {
     struct db *db; // NULL: cluster
     struct state *state;
     struct records *records;
+    struct tenure tenure; // whoever calls tenure_keep's
 };
 
 // Opens what the options name. UNAVAILABLE: a server cannot be reached, which may pass. On failure nothing is

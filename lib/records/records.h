@@ -152,6 +152,14 @@ static inline void records_know_task(struct records *r, uint64_t id)
         ;
 }
 
+struct records_tenure {
+    uint64_t state;   // its number, not 0
+    uint64_t former;  // the number that it had when the caller asked last; 0: that has not asked yet
+    const char *who;  // where it is and who asks, for others to read
+    int64_t lease_ms; // how long others stay away after it was heard of; by the records' clock
+    bool is_taken;    // out: another state has had them before
+};
+
 struct records_ops {
     void (*close)(struct records *r);
 
@@ -216,6 +224,10 @@ struct records_ops {
     // Which installation's records these are: a random number, not 0, drawn when it is asked for the first
     // time.
     int (*installation)(struct records *r, uint64_t *id, struct nrpc_status *st);
+    // These records' tasks are run with one state at a time: takes them for `t->state`, or has them still, for
+    // another lease. FAILED_PRECONDITION: another state has them; the sentence says which, and since when
+    // nothing was heard of it.
+    int (*tenure)(struct records *r, struct records_tenure *t, struct nrpc_status *st);
     // The date by the store's own clock.
     int (*clock)(struct records *r, int64_t *now_ms, struct nrpc_status *st);
     // NRPC_OK if the store answers and can be written to at present; the sentence says how, where there is

@@ -350,6 +350,48 @@ static int records_installation(struct records *r, uint64_t *id, struct nrpc_sta
     return mycall_do(r, MYCALL_WRITE, installation_one, id, NULL, st);
 }
 
+// Fresh is also what is a little ahead, by the clock of another host.
+static bool is_fresh(int64_t age_ms, int64_t lease_ms)
+{
+    return llabs(age_ms) < lease_ms;
+}
+
+static void tenure_one(struct mycall *c, void *args)
+{
+    struct records_tenure *t = args;
+    uint64_t holder = 0;
+    int64_t age_ms = 0;
+    const char *who = "";
+    mycall_query(c, "SELECT holder, who, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - heard FROM tbl_state "
+                    "WHERE one = 1 FOR UPDATE");
+    if (mycall_next(c)) {
+        holder = mycall_u64(c, 0);
+        who = mycall_text(c, 1);
+        age_ms = mycall_i64(c, 2);
+    }
+    mycall_done(c);
+    t->is_taken = holder && holder != t->state && holder != t->former;
+    if (holder == t->state && is_fresh(age_ms, t->lease_ms / 4)) // another process has just said so
+        return;
+    if (t->is_taken && is_fresh(age_ms, t->lease_ms))
+        mycall_fail(c, NRPC_FAILED_PRECONDITION,
+                    "another Redis has the tasks of this database: %s, heard of %.1f s ago; name the same one, or "
+                    "stop all coordinators that use it", who, (double)llabs(age_ms) / 1000);
+    mycall_run(c,
+               "INSERT INTO tbl_state VALUES(1, $u, $t, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)) "
+               "ON DUPLICATE KEY UPDATE holder = VALUES(holder), who = VALUES(who), heard = VALUES(heard)",
+               t->state, t->who);
+}
+
+static int records_mysql_tenure(struct records *r, struct records_tenure *t, struct nrpc_status *st)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    int code = mycall_do(r, MYCALL_WRITE, tenure_one, t, &a, st);
+    arena_fini(&a);
+    return code;
+}
+
 static void clock_one(struct mycall *c, void *args)
 {
     *(int64_t *)args = (int64_t)mycall_number(c, 0, "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED)");
@@ -400,6 +442,7 @@ static const struct records_ops ops = {
     .next_ids = records_next_ids,
     .marks = records_marks,
     .installation = records_installation,
+    .tenure = records_mysql_tenure,
     .clock = records_clock,
     .check = records_check,
     .ask_stop = records_mysql_ask_stop,

@@ -157,12 +157,20 @@ static const char sqlite_4[] =
     SAME_COLUMNS;
 // clang-format on
 
+static const char sqlite_5[] = "SELECT 1"; // the state is in the same file
+
+static const char mysql_5[] =
+    "CREATE TABLE IF NOT EXISTS tbl_state("
+    "  one TINYINT NOT NULL PRIMARY KEY, holder BIGINT UNSIGNED NOT NULL, who VARBINARY(1000) NOT NULL,"
+    "  heard BIGINT NOT NULL)" TABLE_OPTIONS;
+
 // number, what it brings, SQLite's text, MySQL's text
 #define MIGRATIONS(M)                                                                                        \
     M(1, "tasks, history, failures, groups", sqlite_1, mysql_1)                                              \
     M(2, "resume points, fed subtasks, asked stops, ids", sqlite_2, mysql_2)                                 \
     M(3, "which point counts a failure", sqlite_3, mysql_3)                                                  \
-    M(4, "times as dates, and keys for them", sqlite_4, mysql_4)
+    M(4, "times as dates, and keys for them", sqlite_4, mysql_4)                                             \
+    M(5, "which state the tasks are run with", sqlite_5, mysql_5)
 
 #define NAME(number, name, sqlite, mysql) [(number)-1] = (name),
 #define SQLITE_TEXT(number, name, sqlite, mysql) [(number)-1] = (sqlite),

@@ -6,7 +6,7 @@
 #ifndef RECORDS_SCHEMA_H
 #define RECORDS_SCHEMA_H
 
-enum { RECORDS_SCHEMA_VERSION = 4 };
+enum { RECORDS_SCHEMA_VERSION = 5 };
 
 extern const char *const records_schema_names[RECORDS_SCHEMA_VERSION];
 extern const char *const records_schema_sqlite[RECORDS_SCHEMA_VERSION];

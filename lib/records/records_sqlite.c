@@ -381,6 +381,7 @@ static const struct records_ops ops = {
     .next_ids = records_sqlite_next_ids,
     .marks = records_sqlite_marks,
     .installation = records_sqlite_installation,
+    .tenure = records_sqlite_tenure,
     .clock = records_sqlite_clock,
     .check = records_sqlite_check,
     .ask_stop = records_sqlite_ask_stop,

@@ -67,6 +67,7 @@ int records_sqlite_next_ids(struct records *r, const char *name, uint64_t count,
 int records_sqlite_marks(struct records *r, const struct model_marks *least, struct model_marks *were,
                          struct nrpc_status *st);
 int records_sqlite_installation(struct records *r, uint64_t *id, struct nrpc_status *st);
+int records_sqlite_tenure(struct records *r, struct records_tenure *t, struct nrpc_status *st);
 int records_sqlite_clock(struct records *r, int64_t *now_ms, struct nrpc_status *st);
 int records_sqlite_check(struct records *r, struct nrpc_status *st);
 int records_sqlite_drop_failures(struct records *r, uint64_t task, struct nrpc_status *st);

@@ -348,6 +348,15 @@ struct state_ops {
                   struct nrpc_status *st);
     // Raises the store's marks to at least these, and tells what they are.
     int (*marks)(struct state *s, struct model_marks *inout, struct nrpc_status *st);
+    // Which state this is, for all who use it: a number that no other has, and another one after it began
+    // anew. 0: not known now. Does no I/O. *where: its address, the store's.
+    uint64_t (*identity)(struct state *s, const char **where);
+    // It must not be used until further notice: calls fail as UNAVAILABLE with this sentence. NULL: it may be
+    // used again; what it has is to be looked at again, as after an outage.
+    void (*bar)(struct state *s, const char *why);
+    // What it has may be older than the records: it begins anew, so that nothing of it is used before it was
+    // compared with them.
+    int (*begin_anew)(struct state *s, struct nrpc_status *st);
 
     // The clock has jumped to now_ms: what was measured by the time before begins anew. Leases of subtasks
     // run as if given now; nodes, claims, duties and taken tasks are left to those who have them until

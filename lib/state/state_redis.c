@@ -21,6 +21,9 @@ static const struct state_ops ops = {
     .incarnation = rs_incarnation,
     .verify = rs_verify,
     .marks = rs_marks,
+    .identity = rs_identity,
+    .bar = rs_bar,
+    .begin_anew = rs_begin_anew,
     .rebase = rs_rebase,
     .admit = rs_admit,
     .pause = rs_pause,
@@ -112,6 +115,7 @@ int state_redis_open(const struct state_redis_options *o, struct state **out, st
     store->user = o->user;
     store->installation = o->installation;
     store->server_count = o->url_count;
+    pthread_mutex_init(&store->bar_lock, NULL);
     store->shards = mem_calloc(shards, sizeof *store->shards);
     snprintf(store->sender, sizeof store->sender, "%" PRIu64, ids_random());
     int code = NRPC_OK;
@@ -144,6 +148,7 @@ void rs_close(struct state *s)
         close(store->shards[i].wake[0]);
         close(store->shards[i].wake[1]);
     }
+    pthread_mutex_destroy(&store->bar_lock);
     free(store->shards);
     free(store);
 }
@@ -346,16 +351,24 @@ int rs_round_end(const struct rs_round *r)
 
 bool rs_is_down(const struct rs_shard *shard)
 {
-    return atomic_load(&shard->down);
+    return atomic_load(&shard->down) || atomic_load(&shard->store->is_barred);
+}
+
+// false: there is nothing to read.
+static bool copy_why(pthread_mutex_t *lock, const char *why, char *out, size_t size)
+{
+    pthread_mutex_lock(lock);
+    snprintf(out, size, "%s", why);
+    pthread_mutex_unlock(lock);
+    return *out;
 }
 
 int rs_fail_down(struct rs_shard *shard, struct nrpc_status *st)
 {
+    struct rs_store *store = shard->store;
     char why[sizeof shard->why];
-    pthread_mutex_lock(&shard->why_lock);
-    memcpy(why, shard->why, sizeof why);
-    pthread_mutex_unlock(&shard->why_lock);
-    if (*why)
+    if (copy_why(&store->bar_lock, store->bar, why, sizeof why) ||
+        copy_why(&shard->why_lock, shard->why, why, sizeof why))
         return status_set(st, NRPC_UNAVAILABLE, "%s", why);
     return status_set(st, NRPC_UNAVAILABLE, "Redis at %s: does not answer", redis_link_name(shard->link));
 }
@@ -363,11 +376,12 @@ int rs_fail_down(struct rs_shard *shard, struct nrpc_status *st)
 int rs_do(struct rs_call *c, enum redis_script_id script)
 {
     c->script = redis_scripts[script].name;
-    if (rs_is_down(c->shard) && script != SCRIPT_tick)
+    bool asks_anyhow = script == SCRIPT_tick || script == SCRIPT_begin_anew;
+    if (rs_is_down(c->shard) && !asks_anyhow)
         return c->code = rs_fail_down(c->shard, c->st);
     c->code = redis_link_script(c->shard->link, &redis_scripts[script], c->count, c->args, c->lengths,
                                 &c->reply, c->st);
-    if (c->code == NRPC_UNAVAILABLE && script != SCRIPT_tick)
+    if (c->code == NRPC_UNAVAILABLE && !asks_anyhow)
         rs_doubt(c->shard);
     if (c->code)
         return c->code;

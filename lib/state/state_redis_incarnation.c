@@ -154,3 +154,51 @@ int rs_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st)
     }
     return rs_round_any(&round); // the marks of each are raised to those of all, once a second
 }
+
+// ---- whose turn it is
+
+// The first shard's epoch is the whole state's number.
+uint64_t rs_identity(struct state *s, const char **where)
+{
+    const struct rs_shard *first = &((const struct rs_store *)s)->shards[0];
+    *where = redis_link_name(first->link);
+    return atomic_load(&first->epoch);
+}
+
+void rs_bar(struct state *s, const char *why)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    pthread_mutex_lock(&store->bar_lock);
+    snprintf(store->bar, sizeof store->bar, "%s", why ? why : "");
+    pthread_mutex_unlock(&store->bar_lock);
+    if (atomic_exchange(&store->is_barred, why != NULL) == (why != NULL))
+        return;
+    for (size_t i = 0; i < store->shard_count; i++)
+        atomic_fetch_add(&store->shards[i].outages, 1);
+    if (!why && s->watch)
+        s->watch(s->watch_user, &(struct state_hint){.kind = STATE_HINT_RESYNC});
+}
+
+static int shard_begins_anew(struct rs_shard *shard, struct nrpc_status *st)
+{
+    struct rs_call c;
+    redisContext *fresh;
+    rs_begin(&c, shard, RS_SEEN, NULL, st);
+    if (rs_finish(&c, SCRIPT_begin_anew))
+        return st->code;
+    if (redis_place_connect(redis_link_place(shard->link), &fresh, st))
+        return st->code;
+    int code = rs_hello(shard, fresh, st);
+    redisFree(fresh);
+    return code;
+}
+
+int rs_begin_anew(struct state *s, struct nrpc_status *st)
+{
+    struct rs_store *store = (struct rs_store *)s;
+    int code = NRPC_OK;
+    for (size_t i = 0; i < store->shard_count && code == NRPC_OK; i++)
+        if (!atomic_load(&store->shards[i].down))
+            code = shard_begins_anew(&store->shards[i], st);
+    return code;
+}

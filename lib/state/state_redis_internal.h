@@ -67,6 +67,9 @@ struct rs_store {
     uint64_t installation;  // 0: not known
     _Atomic int64_t now_ms; // the latest time any call was given: the time of calls that are given none
     _Atomic uint64_t keeps[RS_KEEPS]; // by task: id << 1 | whether it keeps results
+    atomic_bool is_barred;            // no shard of it may be used
+    pthread_mutex_t bar_lock;
+    char bar[sizeof((struct nrpc_status *)0)->text]; // why
 };
 
 // ---- a call
@@ -119,7 +122,7 @@ struct rs_shard *rs_next(struct rs_round *r);  // NULL: there is no other to ask
 void rs_note(struct rs_round *r, int code);    // what became of asking it
 int rs_round_end(const struct rs_round *r);    // UNAVAILABLE if nobody was asked
 int rs_round_any(const struct rs_round *r);    // as that, but OK if somebody answered: the rest comes later
-bool rs_is_down(const struct rs_shard *shard); // known to be
+bool rs_is_down(const struct rs_shard *shard); // known to be, or barred
 int rs_fail_down(struct rs_shard *shard, struct nrpc_status *st); // UNAVAILABLE, and why
 
 // For operations on one task with a plain answer.
@@ -217,6 +220,9 @@ uint64_t rs_incarnation(struct state *s, bool *verified);
 int rs_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t but_count,
               struct nrpc_status *st);
 int rs_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st);
+uint64_t rs_identity(struct state *s, const char **where);
+void rs_bar(struct state *s, const char *why);
+int rs_begin_anew(struct state *s, struct nrpc_status *st);
 int rs_rebase(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_status *st);
 int rs_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
 int rs_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);

@@ -13,6 +13,9 @@ static const struct state_ops ops = {
     .incarnation = sq_incarnation,
     .verify = sq_verify,
     .marks = sq_marks,
+    .identity = sq_identity,
+    .bar = sq_bar,
+    .begin_anew = sq_begin_anew,
     .rebase = sq_rebase,
     .admit = sq_admit,
     .pause = sq_pause,
@@ -128,6 +131,23 @@ int sq_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t
 int sq_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st)
 {
     (void)s, (void)inout, (void)st;
+    return NRPC_OK;
+}
+
+uint64_t sq_identity(struct state *s, const char **where)
+{
+    *where = "the data folder";
+    return ((const struct sq_store *)s)->incarnation;
+}
+
+void sq_bar(struct state *s, const char *why)
+{
+    (void)s, (void)why;
+}
+
+int sq_begin_anew(struct state *s, struct nrpc_status *st)
+{
+    (void)s, (void)st;
     return NRPC_OK;
 }
 

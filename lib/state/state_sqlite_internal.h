@@ -361,6 +361,9 @@ uint64_t sq_incarnation(struct state *s, bool *verified);
 int sq_verify(struct state *s, uint64_t incarnation, const uint64_t *but, size_t but_count,
               struct nrpc_status *st);
 int sq_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st);
+uint64_t sq_identity(struct state *s, const char **where);
+void sq_bar(struct state *s, const char *why);
+int sq_begin_anew(struct state *s, struct nrpc_status *st);
 int sq_rebase(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_status *st);
 int sq_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st);
 int sq_pause(struct state *s, uint64_t task, bool paused, struct nrpc_status *st);

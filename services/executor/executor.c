@@ -73,6 +73,7 @@ struct executor {
     int64_t backoff_ms, backoff_until_ms;
     int64_t later_at_ms; // what is kept aside is handed in again; CLOCK_NEVER: there is nothing
     int64_t later_ms;    // how long it was kept the last time; 0: all was taken
+    bool is_apart;       // its coordinator has said that it is quarantined
     pthread_cond_t drained;
     bool draining;
     int64_t grace_until_ms; // while draining
@@ -237,6 +238,18 @@ static void reported(struct executor *e, uint32_t want, size_t got, uint32_t car
     e->ask_again = left > carried && !e->flights[REPORT].again;
 }
 
+// Which commands fail, and how, its tasks' failures say.
+static void hear_of_quarantine(struct executor *e, const char *why)
+{
+    bool is_apart = *why;
+    if (is_apart && !e->is_apart)
+        log_warn("the coordinator has quarantined this node, and gives it one subtask now and then to see whether it is "
+                 "well again: it %.500s", why);
+    else if (!is_apart && e->is_apart)
+        log_info("the coordinator has ended the quarantine of this node");
+    e->is_apart = is_apart;
+}
+
 static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__ExchangeResponse *r)
 {
     struct flight *f = user;
@@ -247,6 +260,7 @@ static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__E
         exchange_failed(e, f, st);
     } else {
         e->backoff_ms = 0;
+        hear_of_quarantine(e, r->quarantine);
         keep_later(e, &f->results, r);
         drop(&f->returned);
         bool current = e->stage == REGISTERED && f->session == e->session;

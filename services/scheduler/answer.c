@@ -83,6 +83,7 @@ void answer_send(struct answer *a, struct exchange *x, const uint64_t *cancels, 
     r.cancel_tasks = (uint64_t *)cancels;
     r.stale = x->stale;
     r.carried = x->carried;
+    r.quarantine = (char *)(a->quarantine ? a->quarantine : "");
     r.n_later_tasks = x->later_count;
     r.later_tasks = x->later;
     r.dropped = answer_dropped(a->arena, x->request->holding, x->kept, x->request->n_holding, &r.n_dropped);

@@ -12,6 +12,7 @@ struct answer {
     Dtf__V1__TaskWork **tasks;
     size_t task_count, task_capacity;
     struct budget budget;
+    const char *quarantine; // why the node is given hardly any work; NULL: it is not so
 };
 
 enum { ANSWER_CANCELS_MAX = 5000 }; // in one answer

@@ -39,6 +39,7 @@ static void answer_call(struct scheduler *s, struct node *n, struct exchange *x,
 {
     struct answer a;
     answer_init(&a, &s->arena, s->views.sched);
+    a.quarantine = n->note.quarantine;
     struct vet *v = n->outbox;
     size_t cancels = n->cancel_count < ANSWER_CANCELS_MAX ? n->cancel_count : ANSWER_CANCELS_MAX;
     answer_add(&a, work, count);

@@ -50,6 +50,7 @@ struct node {
     struct node_note {  // what there is to be told of it (sick.c)
         uint32_t usable;
         char *short_of, *quarantine; // NULL: nothing
+        bool is_watched;             // it is quarantined until more is known
         bool is_kept;                // in the state, as it is here
         bool said_short, said_apart; // in the log
     } note;

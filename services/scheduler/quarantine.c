@@ -66,9 +66,11 @@ void quarantine_returned(struct scheduler *s, uint64_t node, uint64_t task, size
 static void set_apart(struct scheduler *s, struct node *n, const struct suspect_news *news)
 {
     char why[STATE_NOTE_MAX + 1];
-    snprintf(why, sizeof why, "failed %llu of %llu where others failed %llu of %llu",
+    n->note.is_watched = news->grade == SUSPECT_WATCHING;
+    snprintf(why, sizeof why, "failed %llu of %llu where others failed %llu of %llu%s",
              (unsigned long long)news->own.failed, (unsigned long long)news->own.of,
-             (unsigned long long)news->others.failed, (unsigned long long)news->others.of);
+             (unsigned long long)news->others.failed, (unsigned long long)news->others.of,
+             n->note.is_watched ? ", until these have finished more" : "");
     sick_set_apart(s, n, why);
 }
 
@@ -83,9 +85,10 @@ static void take_news(struct scheduler *s, const struct suspect_news *news)
         node_set_most(&s->nodes, n, 1);
     else if (n->most == NODE_ANY)
         node_set_most(&s->nodes, n, 0);
-    if (news->grade == SUSPECT_QUARANTINED && !n->note.quarantine)
+    bool is_new = !n->note.quarantine || n->note.is_watched != (news->grade == SUSPECT_WATCHING);
+    if (news->grade != SUSPECT_WELL && is_new)
         set_apart(s, n, news);
-    else if (news->grade != SUSPECT_QUARANTINED && n->note.quarantine)
+    else if (news->grade == SUSPECT_WELL && n->note.quarantine)
         sick_set_apart(s, n, NULL);
 }
 

@@ -461,6 +461,48 @@ static bool is_accepted(void *arg)
 }
 
 // A setting that would lose state is noticed while it runs, and when another server is made the master.
+// What others have run meanwhile is compared first; and while they have it nothing is used.
+static void test_barred(void **state)
+{
+    (void)state;
+    struct place p;
+    struct state_work *w;
+    uint64_t made;
+    const char *where;
+    open_place(&p, NULL);
+    admit(&p, 1, false, false);
+    must(&p, push(&p, 1, claim(&p, &made), 0, 10, true));
+    assert_int_equal(lease(&p, 1, 3, &w), 3);
+    p.ops->watch(p.s, count_resyncs, &p);
+    wait_until(was_resynced, &p, "the first look");
+    uint64_t was = p.ops->identity(p.s, &where);
+    assert_true(was > 0);
+    assert_string_equal(where, server_url(p.server));
+    for (int i = 0; i < 2; i++) {
+        p.ops->bar(p.s, "others have it");
+        p.resyncs = 0;
+        assert_int_equal(p.ops->check(p.s, &p.st), NRPC_UNAVAILABLE);
+        assert_string_equal(p.st.text, "others have it");
+        assert_int_equal(settle(&p, w, 1, MODEL_SUCCESS, 0), NRPC_UNAVAILABLE);
+    }
+    assert_true(p.ops->identity(p.s, &where) == was);
+    must(&p, p.ops->begin_anew(p.s, &p.st)); // before anybody may use it
+    assert_true(p.ops->identity(p.s, &where) > was);
+    assert_int_equal(p.ops->check(p.s, &p.st), NRPC_UNAVAILABLE);
+    p.ops->bar(p.s, NULL);
+    assert_true(p.resyncs > 0);
+    must(&p, p.ops->check(p.s, &p.st));
+    p.ops->watch(p.s, NULL, NULL);
+    bool verified;
+    p.ops->incarnation(p.s, &verified);
+    assert_false(verified);
+    struct state_claim *claims;
+    size_t count;
+    assert_int_equal(p.ops->claim(p.s, 1, 1, 100, 10, &p.a, &claims, &count, &p.st), NRPC_FAILED_PRECONDITION);
+    must(&p, verify(&p));
+    close_place(&p);
+}
+
 static void test_settings(void **state)
 {
     (void)state;
@@ -788,6 +830,7 @@ int main(void)
         cmocka_unit_test(test_older),
         cmocka_unit_test(test_numbers_again),
         cmocka_unit_test(test_stranger),
+        cmocka_unit_test(test_barred),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_scripts_forgotten),
         cmocka_unit_test(test_full),

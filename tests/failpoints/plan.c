@@ -33,6 +33,10 @@ static const struct {
     {"records.clock", .embedded = true, .reason = "one clock for all"},
     {"records.installation", .embedded = true, .reason = "one file cannot be mistaken for another's"},
     {"records.next_ids", .embedded = true, .reason = "the state numbers nodes itself"},
+    {"state.identity", .embedded = true, .reason = "one file is the records and the state"},
+    {"state.bar", .embedded = true, .reason = "likewise"},
+    {"state.begin_anew", .embedded = true, .reason = "likewise"},
+    {"records.tenure", .embedded = true, .reason = "likewise"},
 };
 
 // Each node has more results of it to hand in, again and again, while the first is under review.
@@ -69,6 +73,7 @@ const struct special plan_specials[SPECIALS] = {
     {"records.resumes", .died_before = "state.admit", .cluster_only = true},
     {"records.fed", .died_after = "state.feed", .job = &fed_slowly, .cluster_only = true},
     {"records.next_ids", .empties_redis = true, .cluster_only = true},
+    {"state.begin_anew", .empties_redis = true, .cluster_only = true},
     {"records.briefs", .restarts_redis = true, .cluster_only = true},
     {"state.verify", .restarts_redis = true, .cluster_only = true},
 };

@@ -22,7 +22,7 @@ struct special {
     bool empties_redis; // before it begins: nothing is under way
     bool cluster_only;
 };
-enum { SPECIALS = 11, RUNS_MAX = 600, PLAN_OPERATIONS_MAX = 128 };
+enum { SPECIALS = 12, RUNS_MAX = 600, PLAN_OPERATIONS_MAX = 128 };
 extern const struct special plan_specials[SPECIALS];
 
 enum plan_stage { PLAN_COUNTS, PLAN_KILLS, PLAN_IS_OVER };

@@ -56,7 +56,7 @@ static void an_empty_database_is_refused_or_filled(void **state)
     (void)state;
     struct records *r = NULL;
     assert_int_equal(open_mysql(false, &r), NRPC_FAILED_PRECONDITION);
-    assert_non_null(strstr(st.text, "has schema 0, this program needs 4; run dtfd --migrate"));
+    assert_non_null(strstr(st.text, "has schema 0, this program needs 5; run dtfd --migrate"));
     must(records_mysql_migrate(server_url(server), &st));
     must(records_mysql_migrate(server_url(server), &st));
     assert_works();
@@ -70,7 +70,7 @@ static void a_newer_schema_is_refused(void **state)
     admin_run(server, "INSERT INTO dtf.tbl_schema VALUES(7, 'of tomorrow', 1)");
     for (int migrate = 0; migrate <= 1; migrate++) {
         assert_int_equal(open_mysql(migrate, &r), NRPC_FAILED_PRECONDITION);
-        assert_non_null(strstr(st.text, "schema 7 of the database dtf is newer than schema 4"));
+        assert_non_null(strstr(st.text, "schema 7 of the database dtf is newer than schema 5"));
         assert_non_null(strstr(st.text, "use a newer dtfd"));
     }
     assert_int_equal(records_mysql_migrate(server_url(server), &st), NRPC_FAILED_PRECONDITION);

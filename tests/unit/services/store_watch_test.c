@@ -61,7 +61,7 @@ static void test_says_which_store_is_away(void **state)
     static const struct records_ops records_ops = {.check = check_records};
     struct state s = {.ops = &state_ops};
     struct records r = {.ops = &records_ops};
-    const struct stores stores = {.state = &s, .records = &r};
+    struct stores stores = {.state = &s, .records = &r};
     struct nrpc_status st;
     struct callbacks callbacks;
     callbacks_init(&callbacks);
