@@ -198,7 +198,7 @@ static size_t decide(struct scheduler *s, const struct node *n, const struct nod
         given += picks[i].count;
     ready = sched_ready(sched);
     uint64_t spare = ready > rivals.slots ? (ready - rivals.slots + rivals.nodes - 1) / rivals.nodes : 0;
-    if (!room->ahead || !spare || given != room->slots)
+    if (!room->ahead || n->fails || !spare || given != room->slots)
         return *at_once;
     return *at_once + sched_pick_ahead(sched, least(room->ahead, spare, GIVE_MAX - given), room->ahead_us,
                                        fits, &f, picks + *at_once, PICKS_MAX - *at_once);

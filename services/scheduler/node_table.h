@@ -36,6 +36,7 @@ struct node {
     int64_t heard_ms;        // when; of this process
     int64_t leased_until_ms; // its lease, as far as this process has renewed it
     bool doubted;            // it must say what it holds
+    bool fails;              // most of what it brought last has failed, which is quick: it gets nothing ahead
     uint32_t kept_results;   // it has, as it said last
     bool full;               // it holds, or will be given, all that it may: nothing more until it is heard of
     struct exchange *parked; // NULL: none

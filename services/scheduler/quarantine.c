@@ -15,8 +15,12 @@ static bool is_later(const struct exchange *x, uint64_t task)
     return false;
 }
 
+struct ends {
+    uint32_t succeeded, failed;
+};
+
 static void count_results(struct suspect *s, const struct node *n, const Dtf__V1__TaskResults *t,
-                          int64_t now_ms)
+                          struct ends *all, int64_t now_ms)
 {
     uint32_t succeeded = 0, failed = 0;
     for (size_t i = 0; i < t->n_results; i++) {
@@ -26,16 +30,21 @@ static void count_results(struct suspect *s, const struct node *n, const Dtf__V1
             kind == DTF__V1__RESULT_KIND__RESULT_FAILURE || kind == DTF__V1__RESULT_KIND__RESULT_TIMEOUT;
     }
     suspect_results(s, n->id, t->task_id, (uint32_t)t->n_results, succeeded, failed, now_ms);
+    all->succeeded += succeeded;
+    all->failed += failed;
 }
 
 void quarantine_heard(struct scheduler *s, struct node *n, const struct exchange *x, int64_t now_ms)
 {
     const Dtf__V1__ExchangeRequest *r = x->request;
+    struct ends ends = {0};
     if (!s->suspect)
         return;
     for (size_t i = 0; i < r->n_results; i++)
         if (r->results[i]->n_results && !is_later(x, r->results[i]->task_id)) // else it brings them again
-            count_results(s->suspect, n, r->results[i], now_ms);
+            count_results(s->suspect, n, r->results[i], &ends, now_ms);
+    if (ends.succeeded || ends.failed)
+        n->fails = ends.failed > ends.succeeded;
     for (size_t i = 0; i < r->n_returned; i++)
         suspect_returned(s->suspect, n->id, r->returned[i]->task_id, 1, now_ms);
     bool is_idle = r->wait_ms > (uint64_t)scheduler_poll_ms(s); // so long waits only who holds nothing

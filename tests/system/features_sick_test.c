@@ -7,6 +7,7 @@
 #include "nrpc/v1/health.nrpc.h"
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -261,6 +262,7 @@ static void test_fails_what_others_do(void **state)
     struct dtf_task_info info = cluster_wait(&c, task);
     assert_int_equal(info.status, DTF_TASK_COMPLETED);
     assert_int_equal(info.succeeded + info.failed, MANY); // what it fails counts
+    print_message("%" PRIu64 " failed\n", info.failed);
     assert_in_range(info.failed, 8, 25);
     assert_true(!is_quarantined(1) && !is_short(0));
 
