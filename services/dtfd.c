@@ -389,8 +389,10 @@ int main(int argc, char **argv)
     process_open_standard();
     log_set_level(LOG_INFO);
     read_options(&s, argc, argv);
-    if (!(s.roles & DTF_ROLE_EXECUTOR))
+    if (!(s.roles & DTF_ROLE_EXECUTOR)) {
         process_raise_files();
+        process_prefer_batches();
+    }
     block_signals();
     for (size_t i = 0; i < s.plugins.count; i++)
         if (dtf_load_plugin(s.plugins.items[i], &st)) {

@@ -450,7 +450,7 @@ static bool node_open(struct load_nodes *l, struct node *n)
         n->calls[k].node = n;
         item_list_init(&n->calls[k].results);
     }
-    struct nrpc_channel_options o = {.keepalive_ms = 1000, .keepalive_timeout_ms = 2000};
+    struct nrpc_channel_options o = {.keepalive_ms = l->options.keepalive_ms, .keepalive_timeout_ms = 2000};
     if (nrpc_channel_open(l->options.url, &o, &n->channel, &st)) {
         fprintf(stderr, "load: %s\n", st.text);
         return false;

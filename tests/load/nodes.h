@@ -18,6 +18,7 @@ struct load_options {
     int64_t run_us; // of a subtask
     bool is_uneven; // each runs between a half and one and a half of that
     unsigned seed;
+    int64_t keepalive_ms;
 };
 
 struct load_stats {
