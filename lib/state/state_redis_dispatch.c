@@ -161,7 +161,8 @@ static size_t choose(const struct rs_shard *shard, struct state_taker *takers, s
 {
     size_t n = 0;
     uint64_t leases = 0;
-    for (; *at < count && n < TAKERS_MAX && leases < LEASES_MAX; ++*at) {
+    size_t tasks = 0;
+    for (; *at < count && n < TAKERS_MAX && leases < LEASES_MAX && tasks < RS_CALL_RUNS; ++*at) {
         struct state_taker *to = &takers[*at];
         size_t picks = picks_of(shard, to);
         if (to->code || (!picks && !(is_first && !to->pick_count)))
@@ -172,6 +173,7 @@ static size_t choose(const struct rs_shard *shard, struct state_taker *takers, s
         }
         for (size_t i = 0; i < to->pick_count; i++)
             leases += to->picks[i].count;
+        tasks += picks;
         chosen[n++] = *at;
     }
     return n;
@@ -253,41 +255,43 @@ int rs_lease(struct state *s, int64_t now_ms, struct state_taker *takers, size_t
 
 // ---- coming back
 
+// A script over leases of one holder: with `first` (NULL: it takes none), a time, the holder (NULL: any), the leases.
+static int do_leases(struct state *s, enum redis_script_id script, const uint64_t *first, int64_t ms,
+                     const struct state_holder *by, const struct state_ref *refs, size_t count, struct nrpc_status *st)
+{
+    static const struct state_holder any;
+    const struct state_holder *who = by ? by : &any;
+    struct rs_round round = rs_round(s, st);
+    for (struct rs_shard *shard; (shard = rs_next(&round));) {
+        int code = NRPC_OK;
+        for (size_t at = 0, len, n; at < count && code == NRPC_OK; at += len) {
+            struct rs_call c;
+            len = rs_slice(refs + at, NULL, count - at);
+            rs_begin(&c, shard, RS_SEEN, NULL, st);
+            struct rs_run *runs = rs_runs(&c, refs + at, NULL, len, &n);
+            if (first)
+                rs_u64(&c, *first);
+            rs_time(&c, ms);
+            rs_u64(&c, who->node);
+            rs_u64(&c, who->session);
+            rs_put_runs(&c, runs, n);
+            code = n ? rs_finish(&c, script) : rs_end(&c);
+        }
+        rs_note(&round, code);
+    }
+    return rs_round_end(&round);
+}
+
 int rs_requeue(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
                enum state_requeue_reason reason, int64_t ready_ms, struct nrpc_status *st)
 {
-    struct rs_round round = rs_round(s, st);
-    for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        struct rs_call c;
-        size_t n;
-        rs_begin(&c, shard, RS_SEEN, NULL, st);
-        struct rs_run *runs = rs_runs(&c, refs, NULL, count, &n);
-        rs_u64(&c, reason);
-        rs_time(&c, ready_ms);
-        rs_u64(&c, by ? by->node : 0);
-        rs_u64(&c, by ? by->session : 0);
-        rs_put_runs(&c, runs, n);
-        rs_note(&round, n ? rs_finish(&c, SCRIPT_requeue) : rs_end(&c));
-    }
-    return rs_round_end(&round);
+    return do_leases(s, SCRIPT_requeue, &(uint64_t){reason}, ready_ms, by, refs, count, st);
 }
 
 int rs_extend(struct state *s, const struct state_ref *refs, size_t count, const struct state_holder *by,
               int64_t until_ms, struct nrpc_status *st)
 {
-    struct rs_round round = rs_round(s, st);
-    for (struct rs_shard *shard; (shard = rs_next(&round));) {
-        struct rs_call c;
-        size_t n;
-        rs_begin(&c, shard, RS_SEEN, NULL, st);
-        struct rs_run *runs = rs_runs(&c, refs, NULL, count, &n);
-        rs_time(&c, until_ms);
-        rs_u64(&c, by->node);
-        rs_u64(&c, by->session);
-        rs_put_runs(&c, runs, n);
-        rs_note(&round, n ? rs_finish(&c, SCRIPT_extend) : rs_end(&c));
-    }
-    return rs_round_end(&round);
+    return do_leases(s, SCRIPT_extend, NULL, until_ms, by, refs, count, st);
 }
 
 int rs_sweep(struct state *s, int64_t now_ms, struct arena *a, uint64_t **lost, size_t *lost_count,

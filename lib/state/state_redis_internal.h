@@ -22,6 +22,7 @@ enum {
     RS_KEEPS = 4096,      // tasks of which we remember whether they keep results
     RS_CALL_ITEMS = 2000, // subtasks, or results, in one script call
     RS_CALL_BYTES = 4 << 20,
+    RS_CALL_RUNS = 64, // tiles in one script call: others wait for it, and each costs some 100 us on a busy machine
     RS_ADMIT_MAX = 16, // tasks in one script call: each costs a millisecond at worst
     RS_REPLY = 2,      // where a script's own answers begin
 };
@@ -175,6 +176,8 @@ struct rs_run {
 // twice, and is of one holder (by: one a ref; NULL: not asked for).
 struct rs_run *rs_runs(struct rs_call *c, const struct state_ref *refs, const struct state_holder *by,
                        size_t count, size_t *run_count);
+// How many of the refs one script call may have.
+size_t rs_slice(const struct state_ref *refs, const struct state_holder *by, size_t count);
 void rs_put_runs(struct rs_call *c, const struct rs_run *runs,
                  size_t count); // count; each: task, tile, attempt, mask
 // The ref of a run with this place in the tile.

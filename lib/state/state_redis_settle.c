@@ -21,6 +21,21 @@ static bool is_same_holder(const struct state_holder *a, const struct state_hold
     return a->node == b->node && a->session == b->session;
 }
 
+// Whether the second of two refs may begin another run, wherever the first one lies in its own.
+static bool may_part(const struct state_ref *a, const struct state_ref *b)
+{
+    return a->task != b->task || a->attempt != b->attempt || b->seq <= a->seq ||
+           (a->seq - 1) / RS_TILE != (b->seq - 1) / RS_TILE;
+}
+
+size_t rs_slice(const struct state_ref *refs, const struct state_holder *by, size_t count)
+{
+    size_t n = 0, runs = 0;
+    for (; n < count && runs <= RS_CALL_RUNS; n++)
+        runs += !n || may_part(&refs[n - 1], &refs[n]) || (by && !is_same_holder(&by[n - 1], &by[n]));
+    return runs > RS_CALL_RUNS ? n - 1 : n;
+}
+
 struct rs_run *rs_runs(struct rs_call *c, const struct state_ref *refs, const struct state_holder *by,
                        size_t count, size_t *run_count)
 {
@@ -187,9 +202,12 @@ int rs_peek(struct state *s, const struct state_ref *refs, const struct state_ho
     struct rs_store *store = (struct rs_store *)s;
     int code = NRPC_OK;
     memset(out, 0, count * sizeof *out);
-    for (size_t i = 0; code == NRPC_OK && i < store->shard_count;
-         i++) // all or none: its refs are of one task
-        code = peek_shard(&store->shards[i], refs, by, count, a, out, st);
+    for (size_t at = 0, n; code == NRPC_OK && at < count; at += n) {
+        const struct state_holder *who = by ? by + at : NULL;
+        n = rs_slice(refs + at, who, count - at);
+        for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) // all or none: its refs are of one task
+            code = peek_shard(&store->shards[i], refs + at, who, n, a, out + at, st);
+    }
     return code;
 }
 
@@ -364,6 +382,11 @@ static int settle_some(struct rs_shard *shard, int64_t now_ms, const struct stat
     return rs_end(&w.c);
 }
 
+static bool is_joined(const struct state_settle *a, const struct state_settle *b)
+{
+    return is_plain(a) && is_plain(b) && is_same_holder(&a->by, &b->by) && !may_part(&a->ref, &b->ref);
+}
+
 static size_t entry_bytes(const struct state_settle *e)
 {
     size_t bytes = item_bytes(e);
@@ -384,9 +407,11 @@ int rs_settle_batch(struct state *s, int64_t now_ms, const struct state_settle *
     }
     bool heard = !count;
     for (size_t first = 0, n; code == NRPC_OK && first < count; first += n) {
-        size_t bytes = entry_bytes(&entries[first]);
-        for (n = 1; first + n < count && n < RS_CALL_ITEMS && bytes < RS_CALL_BYTES; n++)
+        size_t bytes = entry_bytes(&entries[first]), runs = 1;
+        for (n = 1; first + n < count && n < RS_CALL_ITEMS && bytes < RS_CALL_BYTES && runs < RS_CALL_RUNS; n++) {
             bytes += entry_bytes(&entries[first + n]);
+            runs += !is_joined(&entries[first + n - 1], &entries[first + n]);
+        }
         struct rs_round round = rs_round(s, st);
         for (struct rs_shard *shard; (shard = rs_next(&round));) {
             int answer = settle_some(shard, now_ms, entries, first, n, verdicts, st);
