@@ -381,25 +381,32 @@ static void set_body(struct dtf_execution *x, const struct run *r)
 
 // ---- the callbacks
 
-// Whether an error is the machine's and not the command's.
-static bool is_shortage(int error)
+// What sets the limit of which an error tells, if it is the machine's and not the command's; NULL: it is not.
+static const char *limit_of(int error)
 {
-    static const int shortages[] = {EMFILE, ENFILE, EAGAIN, ENOMEM, ENOSPC};
+    static const struct {
+        int error;
+        const char *limit;
+    } shortages[] = {
+        {EMFILE, "ulimit -n"}, {ENFILE, "fs.file-max"}, {EAGAIN, "ulimit -u, pids.max"},
+        {ENOMEM, "memory"},    {ENOSPC, "disk"},
+    };
     for (size_t i = 0; i < sizeof shortages / sizeof *shortages; i++)
-        if (error == shortages[i])
-            return true;
-    return false;
+        if (error == shortages[i].error)
+            return shortages[i].limit;
+    return NULL;
 }
 
 static int fail_to_start(struct dtf_execution *x, const Dtf__V1__Command *c, int error,
                          struct nrpc_status *st)
 {
-    char *name = text_of(c->argv[0]), *directory = text_of(c->directory), what[200];
-    snprintf(what, sizeof what, "cannot run %.100s%s%.80s", c->shell ? "/bin/sh" : name,
-             *directory ? " in " : "", directory);
+    char *name = text_of(c->argv[0]), *directory = text_of(c->directory), what[230];
+    const char *limit = limit_of(error);
+    snprintf(what, sizeof what, "cannot run %.100s%s%.80s%s%s%s", c->shell ? "/bin/sh" : name,
+             *directory ? " in " : "", directory, limit ? " (limit: " : "", limit ? limit : "", limit ? ")" : "");
     free(name);
     free(directory);
-    x->node_short = is_shortage(error);
+    x->node_short = limit != NULL;
     dtf_execution_set_code(x, error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
     return status_errno(st, error, what);
 }

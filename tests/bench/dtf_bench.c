@@ -214,7 +214,7 @@ static void bench_throughput(size_t runs, size_t tasks, uint64_t subtasks)
 
 // ---- how busy slots are
 
-enum { BUSY_SLOTS = 16, BUSY_S = 8 };
+enum { BUSY_SLOTS = 16, BUSY_S = 20 };
 
 // Of the time that all slots of all nodes have, what subtasks of this length slept.
 static void bench_busy(size_t runs, uint64_t run_us, bool uneven)
