@@ -461,6 +461,63 @@ static bool is_accepted(void *arg)
 }
 
 // A setting that would lose state is noticed while it runs, and when another server is made the master.
+// ---- what is spread over very many tiles
+
+static unsigned long scripts_run(struct place *p)
+{
+    char answer[4096];
+    server_ask(p->server, "INFO commandstats", answer, sizeof answer);
+    const char *at = strstr(answer, "cmdstat_evalsha:calls=");
+    return at ? strtoul(at + strlen("cmdstat_evalsha:calls="), NULL, 10) : 0;
+}
+
+// However many refs a call has, a script has few; and all of them are dealt with, each once.
+static void test_many_tiles(void **state)
+{
+    enum { TILES = 150, TILE = 32, SCRIPTS = 3 + 1 }; // the first time the server does not know the script
+    (void)state;
+    struct place p;
+    struct state_work *w;
+    struct state_ref refs[TILES];
+    struct state_holder by[TILES];
+    struct state_peek peeks[TILES];
+    struct state_progress progress;
+    enum state_verdict verdicts[TILES];
+    struct state_settle entries[TILES];
+    uint64_t made, task = 1;
+    open_place(&p, NULL);
+    admit(&p, 1, false, false);
+    uint64_t fence = claim(&p, &made);
+    for (uint64_t at = 0; at < TILES * TILE; at += 600)
+        must(&p, push(&p, 1, fence, at, 600, false));
+    for (size_t got = 0; got < TILES * TILE; got += lease(&p, 1, 1600, &w))
+        ;
+    for (size_t i = 0; i < TILES; i++) {
+        refs[i] = (struct state_ref){1, 7 + i * TILE, 1};
+        by[i] = (struct state_holder){.node = p.node};
+        entries[i] = (struct state_settle){
+            .ref = {1, 9 + (TILES - 1 - i) * TILE, 1}, .by = by[i], .kind = MODEL_SUCCESS};
+    }
+    unsigned long before = scripts_run(&p);
+    must(&p, p.ops->extend(p.s, refs, TILES, &by[0], p.now_ms + 100000, &p.st));
+    must(&p, p.ops->peek(p.s, refs, by, TILES, &p.a, peeks, &p.st));
+    for (size_t i = 0; i < TILES; i++)
+        assert_true(peeks[i].current);
+    must(&p, p.ops->requeue(p.s, refs, TILES, &by[0], STATE_RETURNED, 0, &p.st));
+    must(&p, p.ops->settle(p.s, p.now_ms, entries, TILES, verdicts, &p.st));
+    assert_int_equal(scripts_run(&p) - before, 4 * SCRIPTS);
+    for (size_t i = 0; i < TILES; i++)
+        assert_int_equal(verdicts[i], STATE_SETTLED);
+    must(&p, p.ops->progress(p.s, &task, 1, &p.a, &progress, &p.st));
+    assert_int_equal(progress.counters.succeeded, TILES);
+    assert_int_equal(progress.counters.redispatched, TILES);
+    assert_int_equal(progress.counters.running, TILES * TILE - 2 * TILES);
+    must(&p, p.ops->peek(p.s, refs, by, TILES, &p.a, peeks, &p.st));
+    for (size_t i = 0; i < TILES; i++)
+        assert_false(peeks[i].current);
+    close_place(&p);
+}
+
 // What others have run meanwhile is compared first; and while they have it nothing is used.
 static void test_barred(void **state)
 {
@@ -830,6 +887,7 @@ int main(void)
         cmocka_unit_test(test_older),
         cmocka_unit_test(test_numbers_again),
         cmocka_unit_test(test_stranger),
+        cmocka_unit_test(test_many_tiles),
         cmocka_unit_test(test_barred),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_scripts_forgotten),
