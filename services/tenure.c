@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 200, BAR_AFTER = 2 }; // the first may be of a Redis that restarts, which others have noticed earlier
+enum {
+    LOOK_MS = 200,
+    BAR_AFTER = 2
+}; // the first may be of a Redis that restarts, which others have noticed earlier
 
 // For others to read.
 static void say_who(const char *where, char *out, size_t size)

@@ -15,9 +15,10 @@ void process_open_standard(void);
 // inherit it.
 void process_raise_files(void);
 
-// Threads of this process that wake each other do not push out whoever runs (SCHED_BATCH): for one whose threads
-// hand work on, so that more of it waits at each and is done in one go; a fifth less of it when all cores are busy.
-// Before threads are started. No effect if another policy was set. Not for one that starts other programs, likewise.
+// Threads of this process that wake each other do not push out whoever runs (SCHED_BATCH): for one whose
+// threads hand work on, so that more of it waits at each and is done in one go; a fifth less of it when all
+// cores are busy. Before threads are started. No effect if another policy was set. Not for one that starts
+// other programs, likewise.
 void process_prefer_batches(void);
 
 // Whether whoever started the program wants it to ignore the signal (nohup, a shell's trap '').

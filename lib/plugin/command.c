@@ -403,7 +403,8 @@ static int fail_to_start(struct dtf_execution *x, const Dtf__V1__Command *c, int
     char *name = text_of(c->argv[0]), *directory = text_of(c->directory), what[230];
     const char *limit = limit_of(error);
     snprintf(what, sizeof what, "cannot run %.100s%s%.80s%s%s%s", c->shell ? "/bin/sh" : name,
-             *directory ? " in " : "", directory, limit ? " (limit: " : "", limit ? limit : "", limit ? ")" : "");
+             *directory ? " in " : "", directory, limit ? " (limit: " : "", limit ? limit : "",
+             limit ? ")" : "");
     free(name);
     free(directory);
     x->node_short = limit != NULL;

@@ -224,8 +224,8 @@ struct records_ops {
     // Which installation's records these are: a random number, not 0, drawn when it is asked for the first
     // time.
     int (*installation)(struct records *r, uint64_t *id, struct nrpc_status *st);
-    // These records' tasks are run with one state at a time: takes them for `t->state`, or has them still, for
-    // another lease. FAILED_PRECONDITION: another state has them; the sentence says which, and since when
+    // These records' tasks are run with one state at a time: takes them for `t->state`, or has them still,
+    // for another lease. FAILED_PRECONDITION: another state has them; the sentence says which, and since when
     // nothing was heard of it.
     int (*tenure)(struct records *r, struct records_tenure *t, struct nrpc_status *st);
     // The date by the store's own clock.

@@ -362,8 +362,9 @@ static void tenure_one(struct mycall *c, void *args)
     uint64_t holder = 0;
     int64_t age_ms = 0;
     const char *who = "";
-    mycall_query(c, "SELECT holder, who, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - heard FROM tbl_state "
-                    "WHERE one = 1 FOR UPDATE");
+    mycall_query(c,
+                 "SELECT holder, who, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - heard FROM tbl_state "
+                 "WHERE one = 1 FOR UPDATE");
     if (mycall_next(c)) {
         holder = mycall_u64(c, 0);
         who = mycall_text(c, 1);
@@ -374,9 +375,11 @@ static void tenure_one(struct mycall *c, void *args)
     if (holder == t->state && is_fresh(age_ms, t->lease_ms / 4)) // another process has just said so
         return;
     if (t->is_taken && is_fresh(age_ms, t->lease_ms))
-        mycall_fail(c, NRPC_FAILED_PRECONDITION,
-                    "another Redis has the tasks of this database: %s, heard of %.1f s ago; name the same one, or "
-                    "stop all coordinators that use it", who, (double)llabs(age_ms) / 1000);
+        mycall_fail(
+            c, NRPC_FAILED_PRECONDITION,
+            "another Redis has the tasks of this database: %s, heard of %.1f s ago; name the same one, or "
+            "stop all coordinators that use it",
+            who, (double)llabs(age_ms) / 1000);
     mycall_run(c,
                "INSERT INTO tbl_state VALUES(1, $u, $t, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)) "
                "ON DUPLICATE KEY UPDATE holder = VALUES(holder), who = VALUES(who), heard = VALUES(heard)",

@@ -255,9 +255,11 @@ int rs_lease(struct state *s, int64_t now_ms, struct state_taker *takers, size_t
 
 // ---- coming back
 
-// A script over leases of one holder: with `first` (NULL: it takes none), a time, the holder (NULL: any), the leases.
+// A script over leases of one holder: with `first` (NULL: it takes none), a time, the holder (NULL: any), the
+// leases.
 static int do_leases(struct state *s, enum redis_script_id script, const uint64_t *first, int64_t ms,
-                     const struct state_holder *by, const struct state_ref *refs, size_t count, struct nrpc_status *st)
+                     const struct state_holder *by, const struct state_ref *refs, size_t count,
+                     struct nrpc_status *st)
 {
     static const struct state_holder any;
     const struct state_holder *who = by ? by : &any;

@@ -22,7 +22,8 @@ enum {
     RS_KEEPS = 4096,      // tasks of which we remember whether they keep results
     RS_CALL_ITEMS = 2000, // subtasks, or results, in one script call
     RS_CALL_BYTES = 4 << 20,
-    RS_CALL_RUNS = 64, // tiles in one script call: others wait for it, and each costs some 100 us on a busy machine
+    RS_CALL_RUNS =
+        64, // tiles in one script call: others wait for it, and each costs some 100 us on a busy machine
     RS_ADMIT_MAX = 16, // tasks in one script call: each costs a millisecond at worst
     RS_REPLY = 2,      // where a script's own answers begin
 };

@@ -205,7 +205,8 @@ int rs_peek(struct state *s, const struct state_ref *refs, const struct state_ho
     for (size_t at = 0, n; code == NRPC_OK && at < count; at += n) {
         const struct state_holder *who = by ? by + at : NULL;
         n = rs_slice(refs + at, who, count - at);
-        for (size_t i = 0; code == NRPC_OK && i < store->shard_count; i++) // all or none: its refs are of one task
+        for (size_t i = 0; code == NRPC_OK && i < store->shard_count;
+             i++) // all or none: its refs are of one task
             code = peek_shard(&store->shards[i], refs + at, who, n, a, out + at, st);
     }
     return code;
@@ -408,7 +409,8 @@ int rs_settle_batch(struct state *s, int64_t now_ms, const struct state_settle *
     bool heard = !count;
     for (size_t first = 0, n; code == NRPC_OK && first < count; first += n) {
         size_t bytes = entry_bytes(&entries[first]), runs = 1;
-        for (n = 1; first + n < count && n < RS_CALL_ITEMS && bytes < RS_CALL_BYTES && runs < RS_CALL_RUNS; n++) {
+        for (n = 1; first + n < count && n < RS_CALL_ITEMS && bytes < RS_CALL_BYTES && runs < RS_CALL_RUNS;
+             n++) {
             bytes += entry_bytes(&entries[first + n]);
             runs += !is_joined(&entries[first + n - 1], &entries[first + n]);
         }

@@ -243,8 +243,10 @@ static void hear_of_quarantine(struct executor *e, const char *why)
 {
     bool is_apart = *why;
     if (is_apart && !e->is_apart)
-        log_warn("the coordinator has quarantined this node, and gives it one subtask now and then to see whether it is "
-                 "well again: it %.500s", why);
+        log_warn("the coordinator has quarantined this node, and gives it one subtask now and then to see "
+                 "whether it is "
+                 "well again: it %.500s",
+                 why);
     else if (!is_apart && e->is_apart)
         log_info("the coordinator has ended the quarantine of this node");
     e->is_apart = is_apart;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// features_tenure_test.c: two Redis servers that are named with one MySQL database: one of them runs the tasks.
+// features_tenure_test.c: two Redis servers that are named with one MySQL database: one of them runs the
+// tasks.
 #include "base/clock.h"
 #include "servers/servers.h"
 #include "system/cluster.h"
@@ -17,7 +18,8 @@
 enum { SUBTASKS = 60, RUN_MS = 150, SOON_MS = 15000 };
 
 static struct server *redis[2], *mariadb;
-static const char *stores[2][5] = {{"--redis", NULL, "--mysql", NULL, NULL}, {"--redis", NULL, "--mysql", NULL, NULL}};
+static const char *stores[2][5] = {{"--redis", NULL, "--mysql", NULL, NULL},
+                                   {"--redis", NULL, "--mysql", NULL, NULL}};
 static struct cluster a, b;
 
 static int setup(void **state)
@@ -122,8 +124,8 @@ static void a_redis_that_begins_anew_is_no_other(void **state)
     cluster_restart(&a, SIGTERM);
 }
 
-// A coordinator that was not heard of for a while finds others at work: its Redis is not used until they are gone,
-// and then begins anew.
+// A coordinator that was not heard of for a while finds others at work: its Redis is not used until they are
+// gone, and then begins anew.
 static void who_was_away_waits(void **state)
 {
     (void)state;

@@ -555,7 +555,8 @@ static void test_barred(void **state)
     assert_false(verified);
     struct state_claim *claims;
     size_t count;
-    assert_int_equal(p.ops->claim(p.s, 1, 1, 100, 10, &p.a, &claims, &count, &p.st), NRPC_FAILED_PRECONDITION);
+    assert_int_equal(p.ops->claim(p.s, 1, 1, 100, 10, &p.a, &claims, &count, &p.st),
+                     NRPC_FAILED_PRECONDITION);
     must(&p, verify(&p));
     close_place(&p);
 }

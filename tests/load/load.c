@@ -185,8 +185,8 @@ static double wait_registered(size_t count)
     return (double)(clock_mono_us() - start_us) / 1e6;
 }
 
-// Nodes that talk all the time need no keepalive, and ten thousand timers that ring each second would take half of
-// this program's core (nng looks at all of them whenever one rings).
+// Nodes that talk all the time need no keepalive, and ten thousand timers that ring each second would take
+// half of this program's core (nng looks at all of them whenever one rings).
 enum { KEEPALIVE_MS = 1000 /* services/service.c */, TALKING_MS = 10000 };
 
 static void start_nodes(int64_t keepalive_ms)

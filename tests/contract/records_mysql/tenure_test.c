@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tenure_test.c: which state the tasks of a database are run with: one at a time, until nothing was heard of it.
+// tenure_test.c: which state the tasks of a database are run with: one at a time, until nothing was heard of
+// it.
 #include "admin.h"
 #include "base/clock.h"
 
@@ -78,7 +79,8 @@ static void they_are_left_in_time(void **state)
         assert_true(clock_now_ms() - begin_ms < WITHIN_MS);
         (void)usleep(20000);
     }
-    assert_true(is_taken && clock_now_ms() - begin_ms >= LEASE_MS / 2); // what was said just now is not written again
+    assert_true(is_taken &&
+                clock_now_ms() - begin_ms >= LEASE_MS / 2); // what was said just now is not written again
     expect_held(10, 0);
     expect_refused(9, 0);
 }
