@@ -24,7 +24,7 @@ static struct server *start_server(bool aof)
 void server_cluster_tool(const struct server *s, const char *const *words)
 {
     const char *args[ARGS_MAX] = {"redis-cli", "--cluster"};
-    for (size_t i = 0; words[i] && i < ARGS_MAX - 3; i++)
+    for (size_t i = 0; i < ARGS_MAX - 3 && words[i]; i++)
         args[i + 2] = words[i];
     if (servers_wait_for(servers_run(s, (char *const *)args)))
         servers_fail(s, "redis-cli --cluster failed");
