@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # RedisScripts.cmake: Lua scripts as C: one struct redis_script each, with the SHA-1 that Redis knows it by.
 #
-#   redis_scripts(<target> FOLDER <folder> SCRIPTS <name>...)
+#   redis_scripts(<target> NUMBERS <program> FOLDER <folder> LIB <name>... SCRIPTS <name>...)
 #
-# adds redis_scripts.h and redis_scripts.c to the target, made from <folder>/lib.lua and, as the function that its run()
-# is called with, <folder>/<name>.lua.
+# adds redis_scripts.h and redis_scripts.c to the target, made from what the program prints, <folder>/lib/<name>.lua in this
+# order and, as the function that the last one's run() is called with, <folder>/<name>.lua.
 # Called as a script (cmake -P) it makes one of the two.
 function(redis_scripts target)
-  cmake_parse_arguments(ARG "" "FOLDER" "SCRIPTS" ${ARGN})
+  cmake_parse_arguments(ARG "" "FOLDER;NUMBERS" "LIB;SCRIPTS" ${ARGN})
   list(TRANSFORM ARG_SCRIPTS REPLACE "(.+)" "${ARG_FOLDER}/\\1.lua" OUTPUT_VARIABLE files)
+  list(TRANSFORM ARG_LIB REPLACE "(.+)" "${ARG_FOLDER}/lib/\\1.lua" OUTPUT_VARIABLE lib)
   set(out ${CMAKE_CURRENT_BINARY_DIR}/redis_scripts)
   add_custom_command(OUTPUT ${out}.c ${out}.h
-    COMMAND ${CMAKE_COMMAND} -DFOLDER=${ARG_FOLDER} "-DSCRIPTS=${ARG_SCRIPTS}" -DOUT=${out}
+    COMMAND ${ARG_NUMBERS} > ${out}_numbers.lua
+    COMMAND ${CMAKE_COMMAND} -DFOLDER=${ARG_FOLDER} "-DLIB=${out}_numbers.lua;${lib}" "-DSCRIPTS=${ARG_SCRIPTS}" -DOUT=${out}
             -P ${PROJECT_SOURCE_DIR}/cmake/RedisScripts.cmake
-    DEPENDS ${ARG_FOLDER}/lib.lua ${files} ${PROJECT_SOURCE_DIR}/cmake/RedisScripts.cmake
+    DEPENDS ${ARG_NUMBERS} ${lib} ${files} ${PROJECT_SOURCE_DIR}/cmake/RedisScripts.cmake
     COMMENT "Redis scripts" VERBATIM)
   target_sources(${target} PRIVATE ${out}.c ${out}.h)
   target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
@@ -26,7 +28,11 @@ endif()
 set(names "")
 set(bodies "")
 string(REPLACE " " ";" SCRIPTS "${SCRIPTS}")
-file(READ ${FOLDER}/lib.lua lib)
+set(lib "")
+foreach(file IN LISTS LIB)
+  file(READ ${file} text)
+  string(APPEND lib "${text}")
+endforeach()
 foreach(name IN LISTS SCRIPTS)
   file(READ ${FOLDER}/${name}.lua text)
   set(text "${lib}\nlocal function main()\n${text}\nend\nreturn run(main)\n")

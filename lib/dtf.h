@@ -34,6 +34,17 @@ extern "C" {
 #define DTF_FOLLOWUPS_MAX 10000 // that one result may add
 #define DTF_SUBTASK_TIMEOUT_MS 300000
 #define DTF_SUBTASK_TIMEOUT_MAX_MS 86400000
+#define DTF_TASK_TIMEOUT_MS INT64_C(86400000)
+#define DTF_TASK_TIMEOUT_MAX_MS INT64_C(2592000000) // 30 days
+#define DTF_RETRIES_MAX 1000
+#define DTF_RETRY_BACKOFF_MS 100         // before the first retry, doubled with each more
+#define DTF_RETRY_BACKOFF_MAX_MS 3600000 // also of what it is doubled to
+#define DTF_REASON_MAX 255               // bytes of why a task was cancelled
+#define DTF_FEEDER_LEASE_MIN_MS 5000
+#define DTF_FEEDER_LEASE_MAX_MS 86400000
+#define DTF_NODE_LEASE_MIN_MS 500
+#define DTF_NODE_LEASE_MAX_MS 600000
+#define DTF_SLOTS_MAX 4096 // of a node
 
 #define DTF_PRIORITY_LOW 2000
 #define DTF_PRIORITY_MEDIUM 6000

@@ -136,9 +136,10 @@ static int check_options(unsigned roles, const struct dtf_service_options *o, st
 {
     if (!roles || roles & ~(unsigned)DTF_ROLE_ALL)
         return status_set(st, NRPC_INVALID_ARGUMENT, "roles: 0x%x is no set of roles", roles);
-    if (o->slots > 4096)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "slots: %u is over 4096", o->slots);
-    if (o->node_lease_ms && (o->node_lease_ms < 500 || o->node_lease_ms > 600000))
+    if (o->slots > DTF_SLOTS_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "slots: %u is over %d", o->slots, DTF_SLOTS_MAX);
+    if (o->node_lease_ms &&
+        (o->node_lease_ms < DTF_NODE_LEASE_MIN_MS || o->node_lease_ms > DTF_NODE_LEASE_MAX_MS))
         return status_set(st, NRPC_INVALID_ARGUMENT, "node lease: %lld ms is not in 500..600,000",
                           (long long)o->node_lease_ms);
     if (o->grace_ms < 0)
@@ -151,7 +152,7 @@ static int check_options(unsigned roles, const struct dtf_service_options *o, st
 static void set_defaults(struct dtf_service_options *o)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    o->slots = o->slots ? o->slots : cores > 0 && cores < 4096 ? (unsigned)cores : 1;
+    o->slots = o->slots ? o->slots : cores > 0 && cores < DTF_SLOTS_MAX ? (unsigned)cores : 1;
     o->grace_ms = o->grace_ms ? o->grace_ms : SERVICE_GRACE_MS;
     o->node_lease_ms = o->node_lease_ms ? o->node_lease_ms : NODE_LEASE_MS;
 }

@@ -12,13 +12,8 @@
 
 enum {
     CREATE_TRIES = 4,
-    PRIORITY_MAX = 9000,
-    RETRIES_MAX = 1000,
-    REASON_MAX = 255,
     LIST_PAGE = 1000,
 };
-#define TIMEOUT_MAX_MS (30 * 86400000ll)
-
 static const struct nrpc_call_options ordinary = {.timeout_ms = CLIENT_CALL_MS};
 
 const char *dtf_task_status_name(int status)
@@ -56,14 +51,15 @@ static int check_param(const struct dtf_task_param *p, struct nrpc_status *st)
 {
     if (!p->type || !*p->type)
         return status_set(st, NRPC_INVALID_ARGUMENT, "type: none given");
-    if (p->priority > PRIORITY_MAX)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "priority: %u is above %d", p->priority, PRIORITY_MAX);
-    if (p->timeout_ms < 0 || p->timeout_ms > TIMEOUT_MAX_MS)
+    if (p->priority > DTF_PRIORITY_HIGH)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "priority: %u is above %d", p->priority,
+                          DTF_PRIORITY_HIGH);
+    if (p->timeout_ms < 0 || p->timeout_ms > DTF_TASK_TIMEOUT_MAX_MS)
         return status_set(st, NRPC_INVALID_ARGUMENT, "timeout_ms: %lld is not between 0 and 30 days",
                           (long long)p->timeout_ms);
-    if (p->max_retries > RETRIES_MAX)
+    if (p->max_retries > DTF_RETRIES_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "max_retries: %u is above %d", p->max_retries,
-                          RETRIES_MAX);
+                          DTF_RETRIES_MAX);
     if (p->tolerated_failures < -1)
         return status_set(st, NRPC_INVALID_ARGUMENT, "tolerated_failures: %lld is below -1",
                           (long long)p->tolerated_failures);
@@ -166,7 +162,7 @@ int dtf_task_resume(struct dtf_client *c, uint64_t task_id, struct nrpc_status *
 
 int dtf_task_cancel(struct dtf_client *c, uint64_t task_id, const char *reason, struct nrpc_status *st)
 {
-    int code = client_check_size("reason", reason ? strlen(reason) : 0, REASON_MAX, st);
+    int code = client_check_size("reason", reason ? strlen(reason) : 0, DTF_REASON_MAX, st);
     if (code)
         return code;
     Dtf__V1__CancelRequest request = DTF__V1__CANCEL_REQUEST__INIT;

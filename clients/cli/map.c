@@ -41,13 +41,10 @@ const char map_help[] =
     "What a command leaves running when it ends has a second to finish, and is killed then.\n";
 
 enum {
-    SLOTS_MAX = 4096,
-    RETRIES_MAX = 1000,
     WAIT_MS = 30000, // for results, when there is no progress to show
     SIGNAL_AGAIN_US = 300000,
     CANCEL_AGAIN_MS = 300, // before the next try to cancel
 };
-#define TASK_TIMEOUT_MS (30 * 86400000ll)
 
 struct map {
     struct cli *cli;
@@ -84,9 +81,9 @@ static bool take_option(struct map *m, int option)
     case 'd':
         return m->detach = true;
     case 'j':
-        return cli_number(m->cli, "-j", optarg, 1, SLOTS_MAX, &m->slots);
+        return cli_number(m->cli, "-j", optarg, 1, DTF_SLOTS_MAX, &m->slots);
     case 'r':
-        return cli_number(m->cli, "--retries", optarg, 0, RETRIES_MAX, &m->retries);
+        return cli_number(m->cli, "--retries", optarg, 0, DTF_RETRIES_MAX, &m->retries);
     case 't':
         return cli_duration(m->cli, "--timeout", optarg, DTF_SUBTASK_TIMEOUT_MAX_MS, &m->timeout_ms);
     }
@@ -203,10 +200,10 @@ static int start_service(struct map *m)
     struct nrpc_status st;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct dtf_service_options options = {
-        .slots = m->slots            ? (unsigned)m->slots
-                 : cores < 1         ? 1
-                 : cores < SLOTS_MAX ? (unsigned)cores
-                                     : SLOTS_MAX,
+        .slots = m->slots                ? (unsigned)m->slots
+                 : cores < 1             ? 1
+                 : cores < DTF_SLOTS_MAX ? (unsigned)cores
+                                         : DTF_SLOTS_MAX,
     };
     if (dtf_service_start(DTF_ROLE_ALL, &options, &m->service, &st))
         return cli_fail(&st);
@@ -241,7 +238,7 @@ static int create_task(struct map *m)
         .name = name,
         .description = description,
         .type = "command",
-        .timeout_ms = TASK_TIMEOUT_MS,
+        .timeout_ms = DTF_TASK_TIMEOUT_MAX_MS,
         .max_retries = (uint32_t)m->retries,
         .tolerated_failures = -1,
         .max_running = m->service ? 0 : (uint32_t)m->slots,

@@ -28,9 +28,6 @@ const char submit_help[] =
     "  --key KEY               submitting again with the same key gives the first task\n"
     "  --wait                  wait until it has ended; succeed only if it is completed\n";
 
-enum { PRIORITY_MAX = 9000, RETRIES_MAX = 1000 };
-#define TIMEOUT_MAX_MS (30 * 86400000ll)
-
 struct submit {
     struct dtf_task_param param;
     const char *param_text; // of --param
@@ -66,19 +63,19 @@ static bool parse_priority(struct cli *cli, const char *text, uint32_t *out)
             return true;
         }
     uint64_t n;
-    if (number_parse(text, PRIORITY_MAX, &n) && n) {
+    if (number_parse(text, DTF_PRIORITY_HIGH, &n) && n) {
         *out = (uint32_t)n;
         return true;
     }
-    cli->exit_code =
-        cli_usage(cli, "--priority %s: must be low, medium, high or a number up to %d", text, PRIORITY_MAX);
+    cli->exit_code = cli_usage(cli, "--priority %s: must be low, medium, high or a number up to %d", text,
+                               DTF_PRIORITY_HIGH);
     return false;
 }
 
 static bool parse_retries(struct cli *cli, const char *text, uint32_t *out)
 {
     uint64_t n;
-    if (!cli_number(cli, "--retries", text, 0, RETRIES_MAX, &n))
+    if (!cli_number(cli, "--retries", text, 0, DTF_RETRIES_MAX, &n))
         return false;
     *out = (uint32_t)n;
     return true;
@@ -117,7 +114,7 @@ static bool take_option(struct cli *cli, struct submit *s, int option)
     case PRIORITY:
         return parse_priority(cli, optarg, &p->priority);
     case TIMEOUT:
-        return cli_duration(cli, "--timeout", optarg, TIMEOUT_MAX_MS, &p->timeout_ms);
+        return cli_duration(cli, "--timeout", optarg, DTF_TASK_TIMEOUT_MAX_MS, &p->timeout_ms);
     case RETRIES:
         return parse_retries(cli, optarg, &p->max_retries);
     case TOLERATE:

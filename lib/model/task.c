@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-enum { BACKOFF_DEFAULT_MS = 100, BACKOFF_MAX_MS = 60000, STATUS_COUNT = MODEL_TIMED_OUT + 1 };
+enum { STATUS_COUNT = MODEL_TIMED_OUT + 1 };
 
 static const char *const status_names[STATUS_COUNT] = {
     [MODEL_CREATED] = "created",     [MODEL_RUNNING] = "running",     [MODEL_PAUSED] = "paused",
@@ -117,10 +117,10 @@ enum model_phase model_phase_next(enum model_phase phase, const struct model_cou
 
 int64_t model_backoff_ms(const struct model_policy *policy, uint32_t failures)
 {
-    int64_t ms = policy->retry_backoff_ms ? policy->retry_backoff_ms : BACKOFF_DEFAULT_MS;
-    while (failures-- && ms < BACKOFF_MAX_MS)
+    int64_t ms = policy->retry_backoff_ms ? policy->retry_backoff_ms : DTF_RETRY_BACKOFF_MS;
+    while (failures-- && ms < DTF_RETRY_BACKOFF_MAX_MS)
         ms *= 2;
-    return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+    return ms < DTF_RETRY_BACKOFF_MAX_MS ? ms : DTF_RETRY_BACKOFF_MAX_MS;
 }
 
 enum model_verdict model_retry(const struct model_policy *policy, enum model_kind kind, uint32_t failures,

@@ -127,7 +127,7 @@ enum model_verdict model_retry(const struct model_policy *policy, enum model_kin
 // What a subtask's timeout is when this was asked for: 0 means the default.
 uint32_t model_timeout_ms(uint32_t asked_ms);
 
-// retry_backoff_ms (0: 100) doubled per earlier failure, at most 60 s.
+// retry_backoff_ms (0: DTF_RETRY_BACKOFF_MS) doubled per earlier failure, at most DTF_RETRY_BACKOFF_MAX_MS.
 int64_t model_backoff_ms(const struct model_policy *policy, uint32_t failures);
 
 #endif

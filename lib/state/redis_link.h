@@ -8,7 +8,7 @@
 
 enum { REDIS_CONNECTIONS_MAX = 32 };
 
-struct redis_script { // generated from redis/*.lua, in lib.lua's frame
+struct redis_script { // generated from redis/*.lua, behind redis/lib/*.lua
     const char *name, *digest, *text;
 };
 

@@ -212,7 +212,7 @@ void rs_i64(struct rs_call *c, int64_t value)
 
 void rs_time(struct rs_call *c, int64_t ms)
 {
-    rs_i64(c, ms < RS_NEVER ? ms : RS_NEVER);
+    rs_i64(c, ms < STATE_REDIS_NEVER ? ms : STATE_REDIS_NEVER);
 }
 
 void rs_text(struct rs_call *c, const char *text)
@@ -234,7 +234,7 @@ static bool share_timeout(const struct state_subtask *subtasks, size_t count)
     return subtasks[0].timeout_ms > 0;
 }
 
-// As lib.lua's batch_read takes it apart. All numbers in packed arrays are little-endian, as this machine's
+// As tile.lua's batch_read takes it apart. All numbers in packed arrays are little-endian, as this machine's
 // are.
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "packed arguments are written as they are in memory");

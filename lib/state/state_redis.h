@@ -11,7 +11,9 @@
 
 enum { STATE_REDIS_SHARDS_MAX = 64, STATE_REDIS_CLUSTER_SHARDS = 16 };
 
-enum { STATE_REDIS_FORMAT = 3 }; // of what is in Redis; lib.lua knows it, too
+enum { STATE_REDIS_FORMAT = 3 }; // of what is in Redis
+#define STATE_REDIS_NEVER                                                                                    \
+    INT64_C(9007199254740992) // as a time: the largest number that a double holds exactly
 
 struct state_redis_options {
     // Always in the same order: redis://[user[:password]@]host[:port][/database],

@@ -28,8 +28,6 @@ enum {
     RS_REPLY = 2,      // where a script's own answers begin
 };
 
-// Times are sent as they are, but "never" as the largest number that a double holds exactly.
-#define RS_NEVER INT64_C(9007199254740992)
 #define RS_SEEN INT64_MIN // as the time of a call: the latest that any was given
 
 struct rs_store;
@@ -184,7 +182,7 @@ void rs_put_runs(struct rs_call *c, const struct rs_run *runs,
 // The ref of a run with this place in the tile.
 size_t rs_run_find(const struct rs_run *run, const struct state_ref *refs, unsigned place);
 
-// A task whose damage only this side can see is taken out of the state, as the scripts do (lib.lua).
+// A task whose damage only this side can see is taken out of the state, as the scripts do (task.lua).
 // key: "p" for p:<task>.
 void rs_ruin(struct rs_shard *shard, uint64_t task, const char *key, const char *what);
 

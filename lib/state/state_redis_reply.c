@@ -73,7 +73,7 @@ uint32_t rs_u32_at(struct rs_call *c, const redisReply *array, size_t i, const c
 int64_t rs_time_at(struct rs_call *c, const redisReply *array, size_t i, const char *name)
 {
     int64_t ms = (int64_t)number_at(c, array, i, name, INT64_MAX);
-    return ms < RS_NEVER ? ms : CLOCK_NEVER;
+    return ms < STATE_REDIS_NEVER ? ms : CLOCK_NEVER;
 }
 
 int rs_small_at(struct rs_call *c, const redisReply *array, size_t i, const char *name, int least, int most)

@@ -36,7 +36,7 @@ static struct state_blob take_blob(struct rs_call *c, struct reader *r, size_t b
     return at && bytes ? rs_out_blob(c, at, bytes) : (struct state_blob){0};
 }
 
-// As lib.lua's item_keep writes it.
+// As result.lua's item_keep writes it.
 static void read_item(struct rs_call *c, const redisReply *item, uint64_t position, struct state_result *out)
 {
     struct reader r = {item->str, item->type == REDIS_REPLY_STRING ? item->len : 0, false};

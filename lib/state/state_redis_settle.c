@@ -214,7 +214,7 @@ int rs_peek(struct state *s, const struct state_ref *refs, const struct state_ho
 
 // ---- settling
 
-enum { ITEM_HEAD = 29 }; // lib.lua's ITEM
+enum { ITEM_HEAD = 29 }; // result.lua's ITEM
 
 static void put_field(char **at, const void *value, size_t bytes)
 {

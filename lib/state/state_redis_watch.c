@@ -20,12 +20,6 @@ enum { SETTINGS_MS = 5000, TICK_MS = 1000, AGAIN_MS = 200, VIEW_FIELDS = 12, STE
 
 // ---- hints as scripts write them
 
-static const enum state_hint_kind kinds[] = {
-    // bit by bit, as lib.lua numbers them
-    STATE_HINT_SETTLED, STATE_HINT_VIEW,   STATE_HINT_GENERATE, STATE_HINT_STOP,    STATE_HINT_RESULTS,
-    STATE_HINT_CLOSING, STATE_HINT_CLOSED, STATE_HINT_GONE,     STATE_HINT_DAMAGED,
-};
-
 // Cuts fields off, each ended by a zero byte; false: there are not enough.
 static bool read_fields(const char **at, const char *end, const char *fields[VIEW_FIELDS])
 {
@@ -84,9 +78,9 @@ void rs_tell(struct rs_store *store, const char *hints, size_t bytes)
         at = hints;
         bits = 0;
         (void)rs_read_view(&hints, end, &hint, &bits);
-        for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
-            if (bits & 1u << i) {
-                hint.kind = kinds[i];
+        for (unsigned kind = 1; kind < 1u << STATE_HINTS; kind <<= 1)
+            if (bits & kind) {
+                hint.kind = (enum state_hint_kind)kind;
                 store->state.watch(store->state.watch_user, &hint);
             }
     }
@@ -124,7 +118,7 @@ static bool hear_all(struct rs_shard *shard, redisContext *c)
     }
 }
 
-// Also to a channel that carries nothing, so that others see which format this program knows (lib.lua).
+// Also to a channel that carries nothing, so that others see which format this program knows (call.lua).
 static int subscribe(struct rs_shard *shard, redisContext **out, struct nrpc_status *st)
 {
     char channel[40], format[40];

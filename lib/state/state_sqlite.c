@@ -188,21 +188,11 @@ void sq_see_time(struct sq_call *c, int64_t now_ms)
         c->store->now_ms = now_ms;
 }
 
-static const struct {
-    enum sq_hint bit;
-    enum state_hint_kind kind;
-} hint_order[] = {
-    {SQ_HINT_SETTLED, STATE_HINT_SETTLED},   {SQ_HINT_VIEW, STATE_HINT_VIEW},
-    {SQ_HINT_GENERATE, STATE_HINT_GENERATE}, {SQ_HINT_STOP, STATE_HINT_STOP},
-    {SQ_HINT_RESULTS, STATE_HINT_RESULTS},   {SQ_HINT_CLOSING, STATE_HINT_CLOSING},
-    {SQ_HINT_CLOSED, STATE_HINT_CLOSED},     {SQ_HINT_GONE, STATE_HINT_GONE},
-};
-
 static void tell(const struct state *s, const struct sq_task *t)
 {
-    for (size_t i = 0; i < sizeof hint_order / sizeof *hint_order; i++)
-        if (t->hints & hint_order[i].bit) {
-            struct state_hint hint = {hint_order[i].kind, t->id, t->view, t->used_count, t->used_us};
+    for (unsigned kind = 1; kind < 1u << STATE_HINTS; kind <<= 1)
+        if (t->hints & kind) {
+            struct state_hint hint = {(enum state_hint_kind)kind, t->id, t->view, t->used_count, t->used_us};
             s->watch(s->watch_user, &hint);
         }
 }

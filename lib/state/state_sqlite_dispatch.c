@@ -72,7 +72,7 @@ static bool lease_one(struct sq_call *c, struct leasing *l, struct sq_task *t, s
     subtask->state = SQ_LEASED;
     subtask->node = l->node;
     subtask->attempt++;
-    subtask->due_ms = l->now_ms + w->timeout_ms + SQ_LEASE_SPARE_MS;
+    subtask->due_ms = l->now_ms + w->timeout_ms + STATE_LEASE_SPARE_MS;
     if (subtask->due_ms < c->store->due_floor_ms)
         c->store->due_floor_ms = subtask->due_ms;
     t->changed = tile->dirty = true;

@@ -77,7 +77,7 @@ int sq_release_claim(struct state *s, uint64_t task, uint64_t fence, int64_t not
         t->owner = 0;
         t->owner_until_ms = not_before_ms;
         if (!not_before_ms && !t->paused && !state_queue_is_full(sq_queue(t)))
-            t->hints |= SQ_HINT_GENERATE;
+            t->hints |= STATE_HINT_GENERATE;
     }
     return sq_end(&c);
 }

@@ -25,8 +25,6 @@
 enum {
     SQ_TILE = 32,                // a tile's row then stays within a quarter page, in the b-tree's leaf
     SQ_PARAMS_BYTES = 64 * 1024, // of params in a row, if they are more than one
-    SQ_LEASE_SPARE_MS = 30000,   // by which a node may overstay a subtask's timeout, which it enforces itself
-    SQ_READY_TILES = 32,         // looked into for due retries when a view is made
 };
 
 enum sq_sql {
@@ -113,17 +111,6 @@ struct sq_taken {
 
 // ---- a call
 
-enum sq_hint { // bits, in the order in which they are told
-    SQ_HINT_SETTLED = 1,
-    SQ_HINT_VIEW = 2,
-    SQ_HINT_GENERATE = 4,
-    SQ_HINT_STOP = 8,
-    SQ_HINT_RESULTS = 16,
-    SQ_HINT_CLOSING = 32,
-    SQ_HINT_CLOSED = 64,
-    SQ_HINT_GONE = 128,
-};
-
 struct sq_task {
     uint64_t id;
     const char *type, *group; // as admitted
@@ -156,7 +143,7 @@ struct sq_task {
         uint64_t owner;
     } stored;
     bool changed;   // in this call
-    unsigned hints; // enum sq_hint
+    unsigned hints; // enum state_hint_kind
     struct state_queue queue_before;
     uint64_t used_count;
     int64_t used_us;

@@ -47,7 +47,7 @@ static void admit_one(struct sq_call *c, const struct state_task *task)
         sq_run(c,
                sq_bind(c, SQL_CHECKPOINT_PUT, "ub", task->id, task->checkpoint.data, task->checkpoint.bytes));
     if (!t->fed)
-        t->hints |= SQ_HINT_GENERATE;
+        t->hints |= STATE_HINT_GENERATE;
 }
 
 int sq_admit(struct state *s, const struct state_task *tasks, size_t count, struct nrpc_status *st)
@@ -211,9 +211,9 @@ static void remove_one(struct sq_call *c, uint64_t task, int64_t results_until_m
     sq_run(c, sq_bind(c, SQL_TASK_DELETE, "u", task));
     sq_run(c, sq_bind(c, SQL_BLAME_DELETE, "u", task));
     forget_taken(c, task);
-    t->hints |= SQ_HINT_GONE;
+    t->hints |= STATE_HINT_GONE;
     if (keeps)
-        t->hints |= SQ_HINT_RESULTS; // who waits for more learns that this is all
+        t->hints |= STATE_HINT_RESULTS; // who waits for more learns that this is all
 }
 
 int sq_remove(struct state *s, const uint64_t *tasks, size_t count, int64_t results_until_ms,

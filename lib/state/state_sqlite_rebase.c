@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // state_sqlite_rebase.c: the clock is another than before: what was measured by it begins anew.
+#include "dtf.h"
 #include "state/state_sqlite_internal.h"
-
-enum { BACKOFF_MAX_MS = 60000 }; // what waits longer waits for a time before the jump
 
 static void restart_lease(struct sq_call *c, const struct sq_lease *l, void *user)
 {
@@ -11,8 +10,14 @@ static void restart_lease(struct sq_call *c, const struct sq_lease *l, void *use
     struct state_blob param;
     if (!sq_params_get(c, l->tile, l->seq, &timeout_ms, &param))
         return;
-    l->subtask->due_ms = c->now_ms + timeout_ms + SQ_LEASE_SPARE_MS;
+    l->subtask->due_ms = c->now_ms + timeout_ms + STATE_LEASE_SPARE_MS;
     l->tile->dirty = true;
+}
+
+// What waits longer than it can wait for a time before the jump.
+static bool waits_too_long(const struct sq_task *t, const struct sq_subtask *s, int64_t now_ms)
+{
+    return s->state == SQ_WAITING && s->due_ms > now_ms + model_backoff_ms(&t->policy, s->failures);
 }
 
 static void ripen(struct sq_call *c, uint64_t task, uint64_t number)
@@ -20,7 +25,7 @@ static void ripen(struct sq_call *c, uint64_t task, uint64_t number)
     struct sq_tile *tile = sq_tile_get(c, task, number);
     struct sq_task *t = sq_task_find(c, task);
     for (int i = 0; tile && t && i < SQ_TILE; i++)
-        if (tile->subtasks[i].state == SQ_WAITING && tile->subtasks[i].due_ms > c->now_ms + BACKOFF_MAX_MS) {
+        if (waits_too_long(t, &tile->subtasks[i], c->now_ms)) {
             tile->subtasks[i].due_ms = c->now_ms;
             tile->dirty = t->changed = true;
         }
@@ -29,7 +34,7 @@ static void ripen(struct sq_call *c, uint64_t task, uint64_t number)
 static void ripen_all(struct sq_call *c)
 {
     struct sq_list tasks = {0}, numbers = {0};
-    sqlite3_stmt *stmt = sq_bind(c, SQL_TILE_FAR, "i", c->now_ms + BACKOFF_MAX_MS);
+    sqlite3_stmt *stmt = sq_bind(c, SQL_TILE_FAR, "i", c->now_ms + DTF_RETRY_BACKOFF_MS);
     while (sq_step(c, stmt)) {
         sq_list_add(&tasks, db_u64(stmt, 0));
         sq_list_add(&numbers, db_u64(stmt, 1));

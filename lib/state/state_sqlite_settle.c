@@ -41,7 +41,7 @@ static void keep_result(struct sq_call *c, const struct sq_lease *l, const struc
     sq_run(c, sq_bind(c, SQL_RESULT_INSERT, "uuuuiitbi", t->id, sq_results_next(c, t), l->seq,
                       (uint64_t)l->subtask->attempt, (int64_t)kind, (int64_t)r->code, r->message,
                       r->body.data, r->body.bytes, r->run_us));
-    t->hints |= SQ_HINT_RESULTS;
+    t->hints |= STATE_HINT_RESULTS;
 }
 
 // Failures are numbered by the counters: each counted one is listed once.
@@ -130,7 +130,7 @@ static enum state_verdict settle_entry(struct sq_call *c, const struct state_set
         return STATE_STALE;
     struct sq_report r = report_of(e);
     sq_node_count(c, l.subtask->node, 0, 1);
-    l.task->hints |= SQ_HINT_SETTLED;
+    l.task->hints |= STATE_HINT_SETTLED;
     l.task->used_count++;
     l.task->used_us += e->run_us;
     enum state_verdict verdict = sq_settle(c, &l, &r);

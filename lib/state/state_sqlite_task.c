@@ -98,7 +98,7 @@ void sq_task_stop(struct sq_call *c, struct sq_task *t, enum model_outcome outco
     t->counters.queued = 0;
     t->cursor = t->counters.generated + 1;
     t->queued_bytes = 0;
-    t->hints |= SQ_HINT_STOP;
+    t->hints |= STATE_HINT_STOP;
 }
 
 static const char *failure_text(struct sq_call *c, const struct sq_task *t)
@@ -125,7 +125,7 @@ static void task_advance(struct sq_call *c, struct sq_task *t)
     if (next != MODEL_GENERATING)
         t->owner = 0;
     if (next != t->stored.phase && next >= MODEL_CLOSING) {
-        t->hints |= next == MODEL_CLOSING ? SQ_HINT_CLOSING : SQ_HINT_CLOSED;
+        t->hints |= next == MODEL_CLOSING ? STATE_HINT_CLOSING : STATE_HINT_CLOSED;
         sq_task_clear(c, t->id);
     }
 }
@@ -140,7 +140,7 @@ static int64_t claim_at(const struct sq_task *t)
 void sq_claim_free(struct sq_task *t)
 {
     t->owner_until_ms = t->owner ? t->owner_until_ms : 0;
-    t->hints |= SQ_HINT_GENERATE;
+    t->hints |= STATE_HINT_GENERATE;
 }
 
 // ---- writing
@@ -174,7 +174,7 @@ void sq_task_flush(struct sq_call *c, struct sq_task *t)
     task_place(c, t);
     task_write(c, t);
     if (c->store->state.watch) {
-        t->hints |= SQ_HINT_VIEW;
+        t->hints |= STATE_HINT_VIEW;
         sq_task_view(c, t, &t->view);
     }
 }
@@ -194,7 +194,7 @@ void sq_task_append(struct sq_call *c, struct sq_task *t, const struct state_sub
 static void count_retries(struct sq_call *c, const struct sq_task *t, struct state_view *out)
 {
     sqlite3_stmt *stmt =
-        sq_bind(c, SQL_TILE_RETRIES, "uii", t->id, (int64_t)(CLOCK_NEVER - 1), (int64_t)SQ_READY_TILES);
+        sq_bind(c, SQL_TILE_RETRIES, "uii", t->id, (int64_t)(CLOCK_NEVER - 1), (int64_t)STATE_READY_TILES);
     while (sq_step(c, stmt)) {
         struct sq_tile *tile = sq_tile_get(c, t->id, db_u64(stmt, 0));
         if (!tile)

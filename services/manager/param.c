@@ -8,15 +8,6 @@
 #include <stddef.h>
 #include <string.h>
 
-enum {
-    RETRIES_MAX = 1000,
-    BACKOFF_MAX_MS = 3600000,
-    FEEDER_LEASE_MIN_MS = 5000,
-    FEEDER_LEASE_MAX_MS = 86400000,
-};
-
-static const int64_t timeout_max_ms = 30ll * 86400 * 1000, timeout_default_ms = 86400ll * 1000;
-
 static const struct {
     const char *name;
     size_t offset, max_bytes;
@@ -63,31 +54,31 @@ int param_check(const Dtf__V1__TaskParam *p, struct nrpc_status *st)
     if (p->priority > DTF_PRIORITY_HIGH)
         return status_set(st, NRPC_INVALID_ARGUMENT, "priority: %u is over %d", p->priority,
                           DTF_PRIORITY_HIGH);
-    if (p->timeout_ms > (uint64_t)timeout_max_ms)
+    if (p->timeout_ms > DTF_TASK_TIMEOUT_MAX_MS)
         return status_set(st, NRPC_INVALID_ARGUMENT, "timeout_ms: over 30 days");
     if (p->type_param.len > DTF_TYPE_PARAM_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "type_param: %zu bytes are over the limit of %d",
                           p->type_param.len, DTF_TYPE_PARAM_MAX);
-    if (p->max_retries > RETRIES_MAX)
+    if (p->max_retries > DTF_RETRIES_MAX)
         return status_set(st, NRPC_INVALID_ARGUMENT, "max_retries: %u is over %d", p->max_retries,
-                          RETRIES_MAX);
-    if (p->retry_backoff_ms > BACKOFF_MAX_MS)
+                          DTF_RETRIES_MAX);
+    if (p->retry_backoff_ms > DTF_RETRY_BACKOFF_MAX_MS)
         return status_set(st, NRPC_INVALID_ARGUMENT, "retry_backoff_ms: over an hour");
     if (p->tolerated_failures < -1)
         return status_set(st, NRPC_INVALID_ARGUMENT, "tolerated_failures: less than -1");
     if (p->feeder_lease_ms && !p->fed)
         return status_set(st, NRPC_INVALID_ARGUMENT, "feeder_lease_ms: only a fed task has a feeder");
     if (p->feeder_lease_ms &&
-        (p->feeder_lease_ms < FEEDER_LEASE_MIN_MS || p->feeder_lease_ms > FEEDER_LEASE_MAX_MS))
+        (p->feeder_lease_ms < DTF_FEEDER_LEASE_MIN_MS || p->feeder_lease_ms > DTF_FEEDER_LEASE_MAX_MS))
         return status_set(st, NRPC_INVALID_ARGUMENT, "feeder_lease_ms: %u is not in %d..%d",
-                          p->feeder_lease_ms, FEEDER_LEASE_MIN_MS, FEEDER_LEASE_MAX_MS);
+                          p->feeder_lease_ms, DTF_FEEDER_LEASE_MIN_MS, DTF_FEEDER_LEASE_MAX_MS);
     return NRPC_OK;
 }
 
 static int64_t timeout_of(const Dtf__V1__TaskParam *p)
 {
     int64_t of_type = registry_find(p->type)->conf.timeout_ms;
-    return p->timeout_ms ? (int64_t)p->timeout_ms : of_type ? of_type : timeout_default_ms;
+    return p->timeout_ms ? (int64_t)p->timeout_ms : of_type ? of_type : DTF_TASK_TIMEOUT_MS;
 }
 
 static const char *group_of(const Dtf__V1__TaskParam *p)

@@ -20,7 +20,6 @@
 enum {
     LIST_DEFAULT = 100,
     LIST_MAX = 1000,
-    REASON_MAX = 255,
 };
 
 static void post(struct manager *m, struct nrpc_call *call, const void *message, request_fn run)
@@ -366,8 +365,8 @@ int requests_stop(struct manager *m, uint64_t task, const char *message, int64_t
 static int cancel(struct manager *m, uint64_t task, const char *reason, int64_t now_ms,
                   struct nrpc_status *st)
 {
-    if (strlen(reason) > REASON_MAX || !utf8_is_valid(reason))
-        return status_set(st, NRPC_INVALID_ARGUMENT, "reason: over %d bytes, or not UTF-8", REASON_MAX);
+    if (strlen(reason) > DTF_REASON_MAX || !utf8_is_valid(reason))
+        return status_set(st, NRPC_INVALID_ARGUMENT, "reason: over %d bytes, or not UTF-8", DTF_REASON_MAX);
     return requests_stop(m, task, *reason ? reason : "cancelled by request", now_ms, st);
 }
 

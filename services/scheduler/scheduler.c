@@ -180,8 +180,8 @@ static int check_register(const Dtf__V1__RegisterRequest *r, struct nrpc_status 
         return status_set(st, NRPC_INVALID_ARGUMENT, "name: over %d bytes, or not UTF-8", DTF_NAME_MAX);
     if (strlen(r->host) > 255 || !utf8_is_valid(r->host))
         return status_set(st, NRPC_INVALID_ARGUMENT, "host: over 255 bytes, or not UTF-8");
-    if (r->slots < 1 || r->slots > 4096)
-        return status_set(st, NRPC_INVALID_ARGUMENT, "slots: %u is not in 1..4096", r->slots);
+    if (r->slots < 1 || r->slots > DTF_SLOTS_MAX)
+        return status_set(st, NRPC_INVALID_ARGUMENT, "slots: %u is not in 1..%d", r->slots, DTF_SLOTS_MAX);
     for (size_t i = 0; i < r->n_types; i++)
         if (!*r->types[i] || strlen(r->types[i]) > DTF_NAME_MAX || strchr(r->types[i], '\n') ||
             !utf8_is_valid(r->types[i]))

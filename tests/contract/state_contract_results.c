@@ -139,9 +139,9 @@ static void test_backoff_limits(void **state)
     } rows[] = {{0,
                  {"draining gen=1 retried=1 queued=1 done next=100",
                   "draining gen=1 retried=2 queued=1 done next=200"}},
-                {40000,
-                 {"draining gen=1 retried=1 queued=1 done next=40000",
-                  "draining gen=1 retried=2 queued=1 done next=60000"}}};
+                {2000000,
+                 {"draining gen=1 retried=1 queued=1 done next=2000000",
+                  "draining gen=1 retried=2 queued=1 done next=3600000"}}};
     for (uint64_t id = 1; id <= 2; id++) {
         struct state_task task = task_sample(id);
         task.policy = (struct model_policy){3, rows[id - 1].first_ms, -1};
@@ -151,7 +151,7 @@ static void test_backoff_limits(void **state)
             struct works w = lease(f, node, id, 1);
             assert_int_equal(settle(f, &w.at[0], MODEL_FAILURE), STATE_RETRIED);
             assert_look(f, id, rows[id - 1].waiting[i]);
-            f->now_ms += 60000;
+            f->now_ms += 3600000;
         }
     }
 }

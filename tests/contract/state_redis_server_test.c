@@ -851,7 +851,7 @@ static void test_nothing_left(void **state)
 static void test_ready_bounded(void **state)
 {
     (void)state;
-    enum { TILE = 32, TILES = 40, READY_TILES = 32 }; // READY_TILES: lib.lua
+    enum { TILE = 32, TILES = 40, READY_TILES = STATE_READY_TILES };
     struct place p;
     struct state_work *w;
     struct state_view *views;

@@ -18,7 +18,7 @@ lib/nrpc/interceptors         base/ nrpc/
 lib/nrpc/json                 base/ nrpc/json/ protobuf-c/ google/protobuf/ jansson.h
 lib/nrpc/protoc-gen-nrpc      base/ protobuf-c/ google/protobuf/ c_options
 lib/embedded                  base/ embedded/ sqlite3.h state/state.h records/records.h
-lib/state                     base/ dtf/v1/ model/ state/ embedded/ sqlite3.h hiredis/ redis_scripts.h
+lib/state                     base/ dtf/v1/ model/ state/ embedded/ dtf.h sqlite3.h hiredis/ redis_scripts.h
 lib/records                   base/ dtf/v1/ model/ records/ embedded/ sqlite3.h mysql/ mysql.h mysqld_error.h errmsg.h
 lib/plugin                    base/ dtf/v1/ plugin/ dtf.h
 services/manager              LIB callbacks.h env.h finds.h counters_message.h

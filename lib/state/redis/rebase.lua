@@ -4,7 +4,6 @@
 -- arguments: until when nodes, claims and duties are left to those who have them; stage (0: the first), cursor in it
 -- returns: the next stage and cursor; stage 0: this was all
 local until_ms, stage, cursor = number(), number(), text()
-local BACKOFF_MAX_MS = 60000 -- what waits longer waits for a time before the jump
 local PAGE = 500
 make_room()
 
@@ -26,13 +25,18 @@ local function hold(key)
     end
 end
 
+-- What waits longer than it can wait for a time before the jump.
+local function longest(t, failures)
+    return NOW + backoff(t, failures)
+end
+
 local function rebase_tile(id, n)
     local t = task_find(id)
     local tile = t and tile_get(t, tonumber(n))
     for _, g in ipairs(tile and tile.groups or {}) do
         if g.state == LEASED then
             g.due, tile.changed, t.changed = NOW + g.timeout + LEASE_SPARE_MS, true, true
-        elseif g.state == WAITING and g.due > NOW + BACKOFF_MAX_MS then
+        elseif g.state == WAITING and g.due > longest(t, g.failures) then
             g.due, tile.changed, t.changed = NOW, true, true
         end
     end
@@ -41,10 +45,13 @@ end
 local function wait_no_longer(key)
     return function()
         return page(key, function(id)
-            for _, n in ipairs(call('ZRANGEBYSCORE', P .. 'w:' .. id, '(' .. string.format('%.0f', NOW + BACKOFF_MAX_MS),
-                                    '+inf')) do
-                guard(id, rebase_tile, id, n)
-            end
+            guard(id, function()
+                local t = task_find(id)
+                local after = t and string.format('(%.0f', longest(t, 0))
+                for _, n in ipairs(t and call('ZRANGEBYSCORE', P .. 'w:' .. id, after, '+inf') or {}) do
+                    rebase_tile(id, n)
+                end
+            end)
         end)
     end
 end
