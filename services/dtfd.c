@@ -292,8 +292,10 @@ static void *wait_for_signals(void *arg)
 {
     struct settings *s = arg;
     for (int n = 0;;) {
-        int signal_number, state;
+        int signal_number;
         sigwait(&signals, &signal_number);
+        if (signal_number == SIGRTMIN) // of ours: the service is going
+            return NULL;
         if (signal_number == SIGHUP) { // of a terminal that is gone; or to read again what may have changed
             log_info("hangup: going on; what can change while it runs is read without being asked");
             continue;
@@ -302,7 +304,6 @@ static void *wait_for_signals(void *arg)
             dtf_service_suspend();
             continue;
         }
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); // only the waiting may be cut short
         if (signal_number == SIGALRM)
             leave_without(s->service);
         log_info("%s: stopping%s", strsignal(signal_number), n ? " at once" : "");
@@ -311,9 +312,7 @@ static void *wait_for_signals(void *arg)
         if (n++ == 0)
             alarm((unsigned)((s->grace_ms ? s->grace_ms : SERVICE_GRACE_MS) / 1000) + STOP_S);
         dtf_service_notify_stop(s->service);
-        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
     }
-    return NULL;
 }
 
 // When only the end of what runs is waited for.
@@ -329,6 +328,11 @@ static void block_signals(void)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGALRM, SIGTSTP};
     process_block_signals(numbers, sizeof numbers / sizeof *numbers, &signals);
+    sigset_t own;
+    sigemptyset(&own);
+    sigaddset(&own, SIGRTMIN);
+    sigaddset(&signals, SIGRTMIN);
+    pthread_sigmask(SIG_BLOCK, &own, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -374,8 +378,9 @@ static void wait_until_stopped(struct settings *s)
     if (pthread_create(&thread, NULL, wait_for_signals, s))
         abort();
     service_wait(s->service);
-    pthread_cancel(
-        thread); // it must not touch the service any more; from here on a signal just ends the process
+    // It must not touch the service any more; from here on a signal just ends the process. No pthread_cancel:
+    // that loads a library, for which a short process has no descriptor.
+    pthread_kill(thread, SIGRTMIN);
     pthread_join(thread, NULL);
     signal(SIGALRM, leave);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);

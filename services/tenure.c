@@ -55,7 +55,7 @@ int tenure_begin(struct tenure *t, struct state *state, struct records *records,
     int64_t until_ms = clock_mono_us() / 1000 + TENURE_MS + TENURE_MS / 3;
     int code = tenure_keep(t, state, records, st);
     if (code == NRPC_FAILED_PRECONDITION)
-        log_info("waits for them to leave: %s", st->text);
+        log_info("waits until whoever ran the tasks before is gone for %d s: %s", TENURE_MS / 1000, st->text);
     while (code == NRPC_FAILED_PRECONDITION && clock_mono_us() / 1000 < until_ms) {
         (void)poll(NULL, 0, LOOK_MS);
         code = tenure_keep(t, state, records, st);

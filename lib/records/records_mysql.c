@@ -377,7 +377,7 @@ static void tenure_one(struct mycall *c, void *args)
     if (t->is_taken && is_fresh(age_ms, t->lease_ms))
         mycall_fail(
             c, NRPC_FAILED_PRECONDITION,
-            "another Redis has the tasks of this database: %s, heard of %.1f s ago; name the same one, or "
+            "the tasks of this database are run with %s, heard of %.1f s ago; name the same Redis, or "
             "stop all coordinators that use it",
             who, (double)llabs(age_ms) / 1000);
     mycall_run(c,

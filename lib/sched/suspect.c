@@ -393,7 +393,7 @@ static enum suspect_grade judge(struct node *n)
         weigh_pair(&e, &n->pairs[i]);
     if (e.excess < (double)e.of / 2)
         return SUSPECT_WELL;
-    n->own = e.own;
+    n->own = e.own.of ? e.own : (struct suspect_count){e.failed, e.of}; // others have none of these yet
     n->others = e.others;
     double limit = (double)SUSPECT_SIGMAS * SUSPECT_SIGMAS * e.variance;
     if (e.own.failed >= SUSPECT_FAILURES && e.shift * e.shift >= limit)

@@ -354,7 +354,7 @@ struct state_ops {
     // Raises the store's marks to at least these, and tells what they are.
     int (*marks)(struct state *s, struct model_marks *inout, struct nrpc_status *st);
     // Which state this is, for all who use it: a number that no other has, and another one after it began
-    // anew. 0: not known now. Does no I/O. *where: its address, the store's.
+    // anew. 0: not known now. Does I/O only before `watch`. *where: its address, the store's.
     uint64_t (*identity)(struct state *s, const char **where);
     // It must not be used until further notice: calls fail as UNAVAILABLE with this sentence. NULL: it may be
     // used again; what it has is to be looked at again, as after an outage.
@@ -365,8 +365,9 @@ struct state_ops {
 
     // The clock has jumped to now_ms: what was measured by the time before begins anew. Leases of subtasks
     // run as if given now; nodes, claims, duties and taken tasks are left to those who have them until
-    // until_ms; what waits for a time that is far off is ready. So nothing ends, and nothing is held up, by
-    // the jump. ABORTED (likewise `sweep`): the clock has jumped, and now_ms does not follow it yet.
+    // until_ms (0: as long as they were left to them: perhaps there was no jump); what waits for a time that
+    // is far off is ready. So nothing ends, and nothing is held up, by the jump. ABORTED (likewise `sweep`):
+    // the clock has jumped, and now_ms does not follow it yet.
     int (*rebase)(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_status *st);
 
     // -- life of a task (the manager)

@@ -117,7 +117,7 @@ int state_redis_open(const struct state_redis_options *o, struct state **out, st
     store->server_count = o->url_count;
     pthread_mutex_init(&store->bar_lock, NULL);
     store->shards = mem_calloc(shards, sizeof *store->shards);
-    snprintf(store->sender, sizeof store->sender, "%" PRIu64, ids_random());
+    snprintf(store->sender, sizeof store->sender, "%" PRIu64 "/%" PRIu64, store->installation, ids_random());
     int code = NRPC_OK;
     for (unsigned i = 0; code == NRPC_OK && i < shards; i++) {
         const char *url = o->urls[i % o->url_count];

@@ -160,7 +160,10 @@ int rs_marks(struct state *s, struct model_marks *inout, struct nrpc_status *st)
 // The first shard's epoch is the whole state's number.
 uint64_t rs_identity(struct state *s, const char **where)
 {
-    const struct rs_shard *first = &((const struct rs_store *)s)->shards[0];
+    struct rs_shard *first = &((struct rs_store *)s)->shards[0];
+    struct nrpc_status st;
+    if (!atomic_load(&first->watching)) // nobody else notices that it has begun anew
+        (void)rs_look_after(first, &st);
     *where = redis_link_name(first->link);
     return atomic_load(&first->epoch);
 }

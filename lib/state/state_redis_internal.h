@@ -61,7 +61,7 @@ struct rs_store {
     struct rs_shard *shards;
     size_t shard_count,
         server_count; // servers: addresses; shard i lies at the one of number i % server_count
-    char sender[24];  // who we are among those who read the hints
+    char sender[48];  // who we are among those who read the hints: installation/number
     int (*next_ids)(void *user, uint64_t count, uint64_t *first, struct nrpc_status *st);
     void *user;
     uint64_t installation;  // 0: not known
@@ -199,6 +199,8 @@ void rs_watch(struct state *s, state_watch_fn fn, void *user);
 void rs_doubt(struct rs_shard *shard); // a call failed: let the watching thread find out whether it is down
 int rs_check_clock(struct rs_store *store, struct nrpc_status *st); // ABORTED: ours does not follow it yet
 int rs_tick(struct rs_shard *shard, struct nrpc_status *st); // sets our clock by the server's, notices a wipe
+bool rs_look_after(struct rs_shard *shard,
+                   struct nrpc_status *st); // likewise, and greets a server that was wiped
 
 // ---- how it is set (state_redis_settings.c)
 

@@ -88,6 +88,15 @@ void rs_tell(struct rs_store *store, const char *hints, size_t bytes)
 
 // ---- hearing
 
+// Channels are a server's, not a database's: another installation may use the same. Programs from before name
+// none.
+static bool is_of_ours(const struct rs_store *store, const char *sender)
+{
+    const char *slash = strchr(sender, '/');
+    size_t length = slash ? (size_t)(slash - sender) + 1 : 0;
+    return strcmp(sender, store->sender) != 0 && !strncmp(sender, store->sender, length);
+}
+
 // false: the slot has gone to another server.
 static bool hear(struct rs_shard *shard, const redisReply *message)
 {
@@ -96,7 +105,7 @@ static bool hear(struct rs_shard *shard, const redisReply *message)
         return false;
     const redisReply *body = rs_at(message, 2);
     const char *stop = body->type == REDIS_REPLY_STRING ? memchr(body->str, 0, body->len) : NULL;
-    if (stop && strcmp(body->str, shard->store->sender) != 0)
+    if (stop && is_of_ours(shard->store, body->str))
         rs_tell(shard->store, stop + 1, (size_t)(body->str + body->len - stop - 1));
     return true;
 }
@@ -194,7 +203,7 @@ int rs_tick(struct rs_shard *shard, struct nrpc_status *st)
 }
 
 // false: it does not answer, or did not have its data.
-static bool look_after(struct rs_shard *shard, struct nrpc_status *st)
+bool rs_look_after(struct rs_shard *shard, struct nrpc_status *st)
 {
     redisContext *fresh;
     if (rs_tick(shard, st))
@@ -284,7 +293,7 @@ static void *watch_shard(void *arg)
             continue;
         if (!c)
             subscribed = well = subscribe(shard, &c, &st) == NRPC_OK;
-        well = well && look_after(shard, &st);
+        well = well && rs_look_after(shard, &st);
         uint64_t epoch = atomic_load(&shard->epoch);
         (void)set_down(shard, !well);
         bool anew = well && (subscribed || epoch != shard->epoch_told || !shard->reachable);

@@ -60,6 +60,14 @@ static void leave_claims(struct sq_call *c, int64_t until_ms)
     sq_list_free(&owned);
 }
 
+static void leave_all(struct sq_call *c, int64_t until_ms)
+{
+    sq_run(c, sq_bind(c, SQL_NODE_REBASE, "i", until_ms));
+    leave_claims(c, until_ms);
+    for (struct sq_taken *t = c->store->taken; t; t = t->hh.next)
+        t->until_ms = until_ms;
+}
+
 int sq_rebase(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_status *st)
 {
     struct sq_call c;
@@ -68,12 +76,10 @@ int sq_rebase(struct state *s, int64_t now_ms, int64_t until_ms, struct nrpc_sta
         return code;
     struct sq_store *store = c.store;
     store->now_ms = c.now_ms = now_ms;
-    sq_run(&c, sq_bind(&c, SQL_NODE_REBASE, "i", until_ms));
     sq_lease_each(&c, 0, restart_lease, NULL);
     ripen_all(&c);
-    leave_claims(&c, until_ms);
-    for (struct sq_taken *t = store->taken; t; t = t->hh.next)
-        t->until_ms = until_ms;
+    if (until_ms)
+        leave_all(&c, until_ms);
     store->due_floor_ms = 0;
     return sq_end(&c);
 }

@@ -25,6 +25,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,7 +74,7 @@ struct executor {
     int64_t backoff_ms, backoff_until_ms;
     int64_t later_at_ms; // what is kept aside is handed in again; CLOCK_NEVER: there is nothing
     int64_t later_ms;    // how long it was kept the last time; 0: all was taken
-    bool is_apart;       // its coordinator has said that it is quarantined
+    char apart[200];     // why it is quarantined, as its coordinator has said
     pthread_cond_t drained;
     bool draining;
     int64_t grace_until_ms; // while draining
@@ -241,15 +242,15 @@ static void reported(struct executor *e, uint32_t want, size_t got, uint32_t car
 // Which commands fail, and how, its tasks' failures say.
 static void hear_of_quarantine(struct executor *e, const char *why)
 {
-    bool is_apart = *why;
-    if (is_apart && !e->is_apart)
+    if (!strncmp(why, e->apart, sizeof e->apart - 1))
+        return;
+    if (*why)
         log_warn("the coordinator has quarantined this node, and gives it one subtask now and then to see "
-                 "whether it is "
-                 "well again: it %.500s",
+                 "whether it is well again: it %s",
                  why);
-    else if (!is_apart && e->is_apart)
+    else
         log_info("the coordinator has ended the quarantine of this node");
-    e->is_apart = is_apart;
+    snprintf(e->apart, sizeof e->apart, "%s", why);
 }
 
 static void exchanged(void *user, const struct nrpc_status *st, const Dtf__V1__ExchangeResponse *r)

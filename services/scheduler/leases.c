@@ -33,7 +33,8 @@ static size_t list_renewals(struct scheduler *s, struct state_renewal *out, int6
         if (hung_up)
             exchange_answer_parked(s, n, NULL, 0);
         int64_t until_ms = lease_until(s, n, now_ms);
-        if (!n->seen && !(hung_up && n->leased_until_ms > until_ms))
+        bool was_set_back = n->parked && now_ms < s->renew_all_until_ms;
+        if (!n->seen && !was_set_back && !(hung_up && n->leased_until_ms > until_ms))
             continue;
         n->leased_until_ms = until_ms;
         out[count++] = (struct state_renewal){n->id, until_ms, hung_up};
@@ -87,11 +88,15 @@ static int lead(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
 }
 
 // What was leased by the time before a jump must not end by the jump: the state is told, and once more when
-// all processes have followed.
+// all processes have followed. That takes from those who wait here silently the longer time that they have:
+// they are given it again.
 static void expect_rebase(struct scheduler *s, int64_t now_ms)
 {
     s->rebases = REBASES;
+    s->has_jumped = true;
     s->next_rebase_ms = now_ms;
+    s->renew_all_until_ms = now_ms + 2 * REBASES * REBASE_AGAIN_MS;
+    s->next_renew_ms = now_ms;
     s->views.told = true; // what a jump makes ready no hint tells
 }
 
@@ -106,6 +111,7 @@ void leases_notice_jump(struct scheduler *s, int64_t now_ms)
     s->seen_mono_ms = mono_ms;
     if (first) {
         s->rebases = 1;
+        s->has_jumped = !disposable;
         s->next_rebase_ms = disposable ? now_ms + REBASE_AGAIN_MS : now_ms;
     } else if (disposable && llabs(jump_ms) > JUMP_MS)
         expect_rebase(s, now_ms);
@@ -115,7 +121,8 @@ void leases_notice_jump(struct scheduler *s, int64_t now_ms)
 
 static int rebase(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
 {
-    int code = s->env->state->ops->rebase(s->env->state, now_ms, now_ms + s->env->node_lease_ms, st);
+    int64_t until_ms = s->has_jumped ? now_ms + s->env->node_lease_ms : 0;
+    int code = s->env->state->ops->rebase(s->env->state, now_ms, until_ms, st);
     if (code == NRPC_OK && --s->rebases)
         s->next_rebase_ms = s->next_sweep_ms = now_ms + REBASE_AGAIN_MS;
     return code;

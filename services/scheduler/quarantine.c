@@ -76,10 +76,11 @@ static void set_apart(struct scheduler *s, struct node *n, const struct suspect_
 {
     char why[STATE_NOTE_MAX + 1];
     n->note.is_watched = news->grade == SUSPECT_WATCHING;
+    n->note.said_apart = false;
     snprintf(why, sizeof why, "failed %llu of %llu where others failed %llu of %llu%s",
              (unsigned long long)news->own.failed, (unsigned long long)news->own.of,
              (unsigned long long)news->others.failed, (unsigned long long)news->others.of,
-             n->note.is_watched ? ", until these have finished more" : "");
+             n->note.is_watched ? " so far, at least until more of these have ended" : "");
     sick_set_apart(s, n, why);
 }
 

@@ -95,7 +95,7 @@ static void another_redis_is_refused(void **state)
     int status = try_second(text, sizeof text);
     print_message("%s", text);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-    snprintf(where, sizeof where, "another Redis has the tasks of this database: %s (process %d on",
+    snprintf(where, sizeof where, "the tasks of this database are run with %s (process %d on",
              server_url(redis[0]), (int)a.coordinator.pid);
     assert_non_null(strstr(text, where));
     assert_int_equal(cluster_health(&a, "dtf.state"), HEALTH_SERVING);

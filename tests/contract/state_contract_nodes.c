@@ -381,6 +381,21 @@ static void test_rebase_a_little(void **state)
     rebased_by(f, -300000);
 }
 
+// Perhaps there was none: nodes keep the time that they have, which is long for one that has nothing to do.
+static void test_rebase_without_a_jump(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t node = node_make(f, f->now_ms + 35000);
+    admit(f, 1);
+    push(f, 1, 2, true);
+    assert_int_equal(lease(f, node, 1, 1).count, 1);
+    must(f, f->ops->rebase(f->s, f->now_ms, 0, &f->st));
+    f->now_ms += 30000;
+    assert_int_equal(sweep(f).count, 0);
+    f->now_ms += 6000;
+    assert_int_equal(sweep(f).count, 1);
+}
+
 const struct CMUnitTest state_node_tests[] = {
     TEST(test_node_add),        TEST(test_node_renew),
     TEST(test_sweep_lost_node), TEST(test_sweep_losses_up),
@@ -388,6 +403,7 @@ const struct CMUnitTest state_node_tests[] = {
     TEST(test_reconcile),       TEST(test_session),
     TEST(test_node_again),      TEST(test_rebase_forward),
     TEST(test_rebase_back),     TEST(test_rebase_a_little),
+    TEST(test_rebase_without_a_jump),
     TEST(test_node_note),       TEST(test_note_goes_with_its_number),
 };
 const size_t state_node_count = sizeof state_node_tests / sizeof *state_node_tests;

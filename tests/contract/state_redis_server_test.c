@@ -26,7 +26,7 @@ struct place {
     struct nrpc_status st;
     int64_t now_ms;
     uint64_t node;
-    _Atomic int resyncs;
+    _Atomic int resyncs, gone;
 };
 
 #define must(p, call) assert_string_equal((call) ? (p)->st.text : "", "")
@@ -561,6 +561,57 @@ static void test_barred(void **state)
     close_place(&p);
 }
 
+static void count_gone(void *user, const struct state_hint *h)
+{
+    struct place *p = user;
+    p->gone += h->kind == STATE_HINT_GONE;
+}
+
+static bool was_told(void *arg)
+{
+    struct place *p = arg;
+    return p->gone > 0;
+}
+
+// Channels are the server's: another database may be another installation's, with the same numbers.
+static void test_two_databases(void **state)
+{
+    (void)state;
+    struct place p, theirs, ours;
+    char url[100];
+    open_place(&p, NULL);
+    p.ops->close(p.s);
+    const char *first = server_url(p.server), *second = url;
+    snprintf(url, sizeof url, "%s/3", first);
+    char answer[64];
+    server_ask(p.server, "FLUSHALL", answer, sizeof answer);
+    struct state_redis_options own = {.urls = &first, .url_count = 1, .installation = 5}, other = own;
+    other.urls = &second;
+    other.installation = 6;
+    ours = theirs = p;
+    ours.gone = theirs.gone = 0;
+    must(&p, state_redis_open(&own, &p.s, &p.st));
+    must(&ours, state_redis_open(&own, &ours.s, &ours.st));
+    must(&theirs, state_redis_open(&other, &theirs.s, &theirs.st));
+    ours.ops->watch(ours.s, count_gone, &ours);
+    theirs.ops->watch(theirs.s, count_gone, &theirs);
+    must(&p, verify(&p));
+    for (uint64_t id = 1; !was_told(&ours); id++) { // it may not listen yet
+        admit(&p, id, false, false);
+        must(&p, p.ops->stop(p.s, id, MODEL_OUTCOME_CANCELLED, "", &p.st));
+        must(&p, p.ops->remove(p.s, &id, 1, 0, &p.st));
+        usleep(10000);
+        assert_true(id < DEADLINE_MS / 10);
+    }
+    usleep(100000); // longer than it took the other one
+    assert_int_equal(theirs.gone, 0);
+    ours.ops->watch(ours.s, NULL, NULL);
+    theirs.ops->watch(theirs.s, NULL, NULL);
+    ours.ops->close(ours.s);
+    theirs.ops->close(theirs.s);
+    close_place(&p);
+}
+
 static void test_settings(void **state)
 {
     (void)state;
@@ -890,6 +941,7 @@ int main(void)
         cmocka_unit_test(test_stranger),
         cmocka_unit_test(test_many_tiles),
         cmocka_unit_test(test_barred),
+        cmocka_unit_test(test_two_databases),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_scripts_forgotten),
         cmocka_unit_test(test_full),

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- rebase.lua: the clock has jumped: what was measured by the time before begins anew by the time now. Nothing ends
 -- by the jump, and nothing waits for a time that is far off. In pages: a call costs by what it looks at.
--- arguments: until when nodes, claims and duties are left to those who have them; stage (0: the first), cursor in it
+-- arguments: until when nodes, claims and duties are left to those who have them (0: as they are); stage (0: the first), cursor in it
 -- returns: the next stage and cursor; stage 0: this was all
 local until_ms, stage, cursor = number(), number(), text()
 local PAGE = 500
@@ -18,7 +18,7 @@ end
 local function hold(key)
     return function()
         return page(key, function(id, score)
-            if score > 0 then -- 0: nobody has taken it
+            if score > 0 and until_ms > 0 then -- score 0: nobody has taken it
                 call('ZADD', P .. key, until_ms, id)
             end
         end)
@@ -59,7 +59,7 @@ end
 local stages = {
     function()
         local leads = call('HGETALL', P .. 'leads')
-        for i = 1, #leads, 2 do
+        for i = 1, until_ms > 0 and #leads or 0, 2 do
             call('HSET', P .. 'leads', leads[i],
                  (string.match(leads[i + 1], '^%d+') or '0') .. ' ' .. string.format('%.0f', until_ms))
         end
@@ -68,7 +68,7 @@ local stages = {
     hold('nodes'), hold('nodes_past'), hold('taken:4'), hold('taken:5'),
     function()
         return page('claims', function(id, score)
-            if score > 0 then
+            if score > 0 and until_ms > 0 then
                 guard(id, function()
                     local t = task_listed(id)
                     t.changed, t.owner_until = true, until_ms
