@@ -66,6 +66,7 @@ int leases_extend(struct scheduler *s, const struct state_renewal *renewals, siz
                      : NRPC_OK;
     if (code)
         trouble_say(s->env->trouble, &st, "scheduler: cannot renew the nodes' leases");
+    s->owes_grace |= code != NRPC_OK;
     for (size_t i = 0; i < lost_count; i++) {
         struct node *n = node_table_find(&s->nodes, lost[i]);
         if (n)
@@ -74,17 +75,21 @@ int leases_extend(struct scheduler *s, const struct state_renewal *renewals, siz
     return code;
 }
 
-// The one that sweeps; when it is new, or was stopped for longer than it leads, the nodes get time to be
-// heard of: nobody may have renewed their leases.
+// The one that sweeps; when it is new, or was stopped for longer than it leads, or could not write (a full
+// disk), the nodes get time to be heard of: nobody may have renewed their leases.
 static int lead(struct scheduler *s, int64_t now_ms, struct nrpc_status *st)
 {
     const struct state_ops *ops = s->env->state->ops;
     int64_t until_ms = now_ms + s->env->node_lease_ms;
-    bool led = s->leads && now_ms < s->lead_until_ms;
+    bool led = s->leads && now_ms < s->lead_until_ms && !s->owes_grace;
     s->leads = false;
     s->lead_until_ms = until_ms;
     int code = ops->lead(s->env->state, "sweep", s->owner_id, now_ms, until_ms, &s->leads, st);
-    return code || led || !s->leads ? code : ops->node_grace(s->env->state, until_ms, st);
+    if (code || led || !s->leads)
+        return code;
+    code = ops->node_grace(s->env->state, until_ms, st);
+    s->owes_grace = code != NRPC_OK;
+    return code;
 }
 
 // What was leased by the time before a jump must not end by the jump: the state is told, and once more when

@@ -60,6 +60,7 @@ struct scheduler {
     bool leads; // is the one scheduler that sweeps
     int64_t lead_until_ms;
     unsigned rebases; // how often the state is still to be told that the clock has jumped
+    bool owes_grace;  // leases could not be renewed
     bool has_jumped;  // and it is not only this process that begins
     int64_t next_rebase_ms, renew_all_until_ms;
     int64_t seen_now_ms, seen_mono_ms; // of the last step

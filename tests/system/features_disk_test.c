@@ -248,7 +248,8 @@ static void test_full_meanwhile(void **state)
     WAIT_FOR(cluster_status(&c, task).succeeded > 20, PATIENCE_MS);
     set_limit(c.coordinator.pid, 4096); // not even what is there already
     struct dtf_task_info info;
-    assert_int_equal(dtf_task_wait(c.client, task, 1000, &info, &st), NRPC_DEADLINE_EXCEEDED);
+    assert_int_equal(dtf_task_wait(c.client, task, 4000, &info, &st),
+                     NRPC_DEADLINE_EXCEEDED); // the lease is 1 s
     assert_true(info.succeeded < 300);
     WAIT_FOR(cluster_health(&c, "dtf.records") == HEALTH_NOT_SERVING, PATIENCE_MS);
     assert_int_equal(cluster_health(&c, "dtf.state"), HEALTH_NOT_SERVING);
@@ -259,6 +260,7 @@ static void test_full_meanwhile(void **state)
     assert_int_equal(info.status, DTF_TASK_COMPLETED);
     assert_int_equal(info.succeeded, 300);
     assert_int_equal(info.generated, 300);
+    assert_int_equal(info.redispatched, 0); // the node was there all the time
     cluster_stop(&c);
     daemon_folder(c.folder, sizeof c.folder);
 }
