@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// features_pair_test.c: two coordinators on one Redis and MariaDB, started and killed together: neither refuses the
-// other, and nodes that have nothing to do stay what they are.
+// features_pair_test.c: two coordinators on one Redis and MariaDB, started and killed together: neither
+// refuses the other, and nodes that have nothing to do stay what they are.
 #include "servers/servers.h"
 #include "system/cluster.h"
 
@@ -107,8 +107,8 @@ static pid_t start_quietly(const struct cluster *c)
     daemon_path(program, sizeof program, "dtfd");
     pid_t pid = fork();
     if (pid == 0) {
-        execl(program, "dtfd", "--role", "coordinator", "--listen", "tcp://127.0.0.1:0", "--log", "error", "--redis",
-              c->options[1], "--mysql", c->options[3], (char *)NULL);
+        execl(program, "dtfd", "--role", "coordinator", "--listen", "tcp://127.0.0.1:0", "--log", "error",
+              "--redis", c->options[1], "--mysql", c->options[3], (char *)NULL);
         _exit(127);
     }
     assert_true(pid > 0);

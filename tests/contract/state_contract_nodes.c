@@ -397,13 +397,20 @@ static void test_rebase_without_a_jump(void **state)
 }
 
 const struct CMUnitTest state_node_tests[] = {
-    TEST(test_node_add),        TEST(test_node_renew),
-    TEST(test_sweep_lost_node), TEST(test_sweep_losses_up),
-    TEST(test_node_remove),     TEST(test_sweep_overdue_subtask),
-    TEST(test_reconcile),       TEST(test_session),
-    TEST(test_node_again),      TEST(test_rebase_forward),
-    TEST(test_rebase_back),     TEST(test_rebase_a_little),
+    TEST(test_node_add),
+    TEST(test_node_renew),
+    TEST(test_sweep_lost_node),
+    TEST(test_sweep_losses_up),
+    TEST(test_node_remove),
+    TEST(test_sweep_overdue_subtask),
+    TEST(test_reconcile),
+    TEST(test_session),
+    TEST(test_node_again),
+    TEST(test_rebase_forward),
+    TEST(test_rebase_back),
+    TEST(test_rebase_a_little),
     TEST(test_rebase_without_a_jump),
-    TEST(test_node_note),       TEST(test_note_goes_with_its_number),
+    TEST(test_node_note),
+    TEST(test_note_goes_with_its_number),
 };
 const size_t state_node_count = sizeof state_node_tests / sizeof *state_node_tests;
