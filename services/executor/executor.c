@@ -33,6 +33,7 @@ enum {
     HELD_BYTES_MAX = 64 << 20,
     REPORT_BYTES_MAX = BUDGET_BATCH_BYTES,
     CALL_SLACK_MS = 5000,  // beyond a poll's wait
+    SAY_SHORT_MS = 10000,  // between two lines of the log
     IDLE_QUIET_MS = 10000, // how long the coordinator may be silent, while there is no work to lose
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 1000,
@@ -71,6 +72,8 @@ struct executor {
     int64_t resync_at_ms; // once more; CLOCK_NEVER: no
     bool ask_again;       // for free slots that no call under way asks for
     unsigned usable;      // slots, at the last step
+    bool said_short;      // in the log
+    int64_t next_say_ms;
     int64_t backoff_ms, backoff_until_ms;
     int64_t later_at_ms; // what is kept aside is handed in again; CLOCK_NEVER: there is nothing
     int64_t later_ms;    // how long it was kept the last time; 0: all was taken
@@ -563,21 +566,28 @@ static void drain(struct executor *e, int64_t now_ms)
         slots_abandon(e->slots, true);
 }
 
-// The node was short of something, and may not be any more; or it is now.
-static void note_usable(struct executor *e, unsigned usable)
+// It may come and go with each command: whichever it is is said once in a while.
+static void say_short(struct executor *e, bool is_short, int64_t now_ms)
 {
-    bool was_short = e->usable < e->options.slots, is_short = usable < e->options.slots;
     char short_of[SLOTS_SHORT_OF_MAX + 1];
-    if (usable > e->usable && e->stage == REGISTERED)
-        e->ask_again = true;
-    e->usable = usable;
-    if (e->options.is_local || is_short == was_short)
+    if (e->options.is_local || is_short == e->said_short || now_ms < e->next_say_ms)
         return;
+    e->said_short = is_short;
+    e->next_say_ms = now_ms + SAY_SHORT_MS;
     (void)slots_shortage(e->slots, short_of);
     if (is_short)
         log_warn("subtasks go back to the coordinator: %s", short_of);
     else
         log_info("all %u slots are in use again", e->options.slots);
+}
+
+// The node was short of something, and may not be any more; or it is now.
+static void note_usable(struct executor *e, unsigned usable, int64_t now_ms)
+{
+    if (usable > e->usable && e->stage == REGISTERED)
+        e->ask_again = true;
+    e->usable = usable;
+    say_short(e, usable < e->options.slots, now_ms);
 }
 
 int64_t executor_step(void *self, int64_t now_ms)
@@ -589,7 +599,7 @@ int64_t executor_step(void *self, int64_t now_ms)
     if (e->draining)
         drain(e, now_ms);
     slots_load(e->slots, &l);
-    note_usable(e, l.usable);
+    note_usable(e, l.usable, now_ms);
     for (enum act act; (act = decide(e, now_ms)) != ACT_NONE;)
         carry_out(e, act);
     if (e->backoff_ms && e->backoff_until_ms > now_ms && e->backoff_until_ms < next_ms)
