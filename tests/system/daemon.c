@@ -83,10 +83,14 @@ bool daemon_start(struct daemon *d, const char *program, const char *const *args
     d->output = pipe_fds[0];
     if (rv == 0 && wait_until_ready(d))
         return true;
-    fprintf(stderr, "cannot start %s: %s\n", path, rv ? strerror(rv) : "it did not get ready");
-    if (rv)
+    if (rv) {
         d->pid = 0;
-    daemon_kill(d, SIGKILL);
+        fprintf(stderr, "cannot start %s: %s\n", path, strerror(rv));
+        return false;
+    }
+    kill(d->pid, SIGKILL); // if it runs
+    fprintf(stderr, "cannot start %s: it did not get ready, wait status 0x%x\n", path,
+            (unsigned)daemon_wait(d));
     return false;
 }
 
@@ -96,7 +100,7 @@ int daemon_wait(struct daemon *d)
     while (d->pid && waitpid(d->pid, &status, 0) < 0 && errno == EINTR)
         ;
     d->pid = 0;
-    if (d->output >= 0)
+    if (d->output > 0) // 0: one that was never started, all zero
         close(d->output);
     d->output = -1;
     return status;
