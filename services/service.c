@@ -140,8 +140,8 @@ static int check_options(unsigned roles, const struct dtf_service_options *o, st
         return status_set(st, NRPC_INVALID_ARGUMENT, "slots: %u is over %d", o->slots, DTF_SLOTS_MAX);
     if (o->node_lease_ms &&
         (o->node_lease_ms < DTF_NODE_LEASE_MIN_MS || o->node_lease_ms > DTF_NODE_LEASE_MAX_MS))
-        return status_set(st, NRPC_INVALID_ARGUMENT, "node lease: %lld ms is not in 500..600,000",
-                          (long long)o->node_lease_ms);
+        return status_set(st, NRPC_INVALID_ARGUMENT, "node lease: %lld ms is not in %d..%d",
+                          (long long)o->node_lease_ms, DTF_NODE_LEASE_MIN_MS, DTF_NODE_LEASE_MAX_MS);
     if (o->grace_ms < 0)
         return status_set(st, NRPC_INVALID_ARGUMENT, "grace period: it is negative");
     if (o->node_name && strlen(o->node_name) > DTF_NAME_MAX)

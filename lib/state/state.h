@@ -56,10 +56,9 @@ enum {
     STATE_RESULTS_HIGH = 20000, // unread kept results at which a task's dispatch pauses
     // Params, or bodies and messages, after which a batch that is given out ends early.
     STATE_BATCH_BYTES = BUDGET_BATCH_BYTES,
-    STATE_LOSSES_MAX = 5, // nodes that may vanish under one subtask before it is settled as lost
-    STATE_LEASE_SPARE_MS =
-        30000,              // by which a node may overstay a subtask's timeout, which it enforces itself
-    STATE_READY_TILES = 32, // looked into for due retries when a view is made
+    STATE_LOSSES_MAX = 5,         // nodes that may vanish under one subtask before it is settled as lost
+    STATE_LEASE_SPARE_MS = 30000, // how far a node may overstay a subtask's timeout, which it enforces
+    STATE_READY_TILES = 32,       // looked into for due retries when a view is made
 };
 
 struct state_blob {
@@ -278,19 +277,17 @@ struct state_holding {
 };
 
 enum state_hint_kind { // bits, told in this order; the scripts of the Redis store have the same (numbers.c)
-    STATE_HINT_SETTLED = 1 << 0, // view.task, count, run_us: slot time that was used
-    STATE_HINT_VIEW = 1 << 1,    // view: the task's readiness changed
-    STATE_HINT_GENERATE =
-        1 << 2, // task: there is something for a generator to do (admitted, resumed, room in the queue)
-    STATE_HINT_STOP = 1 << 3, // task: it is stopping: cancel its generator and what runs of it
-    STATE_HINT_RESULTS =
-        1 << 4, // task: a kept result can be read; or the task was removed, so that no more will come
-    STATE_HINT_CLOSING = 1 << 5, // task: its closing callback is due
-    STATE_HINT_CLOSED = 1 << 6,  // task: its end can be recorded
-    STATE_HINT_GONE = 1 << 7,    // task: it was removed: its end is recorded
-    STATE_HINT_DAMAGED = 1 << 8, // task: it was damaged, and is not here any more: it must be admitted again
-    STATE_HINT_RESYNC = 1 << 9,  // hints may have been lost, or the store's last moments, or all it had: look
-                                 // at everything again, and ask the nodes what they hold
+    STATE_HINT_SETTLED = 1 << 0,  // view.task, count, run_us: slot time that was used
+    STATE_HINT_VIEW = 1 << 1,     // view: the task's readiness changed
+    STATE_HINT_GENERATE = 1 << 2, // task: a generator has something to do (admitted, resumed, room again)
+    STATE_HINT_STOP = 1 << 3,     // task: it is stopping: cancel its generator and what runs of it
+    STATE_HINT_RESULTS = 1 << 4,  // task: a kept result can be read, or there will be no more
+    STATE_HINT_CLOSING = 1 << 5,  // task: its closing callback is due
+    STATE_HINT_CLOSED = 1 << 6,   // task: its end can be recorded
+    STATE_HINT_GONE = 1 << 7,     // task: it was removed: its end is recorded
+    STATE_HINT_DAMAGED = 1 << 8,  // task: it was damaged, is not here any more, and must be admitted again
+    STATE_HINT_RESYNC = 1 << 9,   // hints may have been lost, or the store's last moments, or all it had:
+                                  // look at everything again, and ask the nodes what they hold
 };
 enum { STATE_HINTS = 9 }; // that are told of a task: all but the last
 

@@ -101,14 +101,15 @@ static void nodes_without_work_stay(void **state)
     expect_to_stay(nodes());
 }
 
-static pid_t start_quietly(const struct cluster *c)
+static pid_t start_quietly(const struct cluster *c, const char *socket)
 {
-    char program[4300];
+    char program[4300], listen[400];
+    snprintf(listen, sizeof listen, "ipc://%s", socket);
     daemon_path(program, sizeof program, "dtfd");
     pid_t pid = fork();
     if (pid == 0) {
-        execl(program, "dtfd", "--role", "coordinator", "--listen", "tcp://127.0.0.1:0", "--log", "error",
-              "--redis", c->options[1], "--mysql", c->options[3], (char *)NULL);
+        execl(program, "dtfd", "--role", "coordinator", "--listen", listen, "--log", "error", "--redis",
+              c->options[1], "--mysql", c->options[3], (char *)NULL);
         _exit(127);
     }
     assert_true(pid > 0);
@@ -122,12 +123,13 @@ static void both_take_another_redis(void **state)
     kill_both();
     for (int move = 1; move <= MOVES; move++) {
         pid_t pids[2];
+        char sockets[2][300]; // each is there when its coordinator has started
         stores[1] = server_url(redis[move % 2]);
-        for (int i = 0; i < 2; i++)
-            pids[i] = start_quietly(&first);
-        int64_t until_ms = cluster_now_ms() + 6000; // longer than one that is refused stays
-        while (cluster_now_ms() < until_ms)
-            cluster_pause();
+        for (int i = 0; i < 2; i++) {
+            snprintf(sockets[i], sizeof sockets[i], "%s/%d-%d", first.folder, move, i);
+            pids[i] = start_quietly(&first, sockets[i]);
+        }
+        WAIT_FOR(access(sockets[0], F_OK) == 0 && access(sockets[1], F_OK) == 0, SOON_MS);
         for (int i = 0; i < 2; i++) {
             int status = 0;
             assert_int_equal(waitpid(pids[i], &status, WNOHANG), 0); // it runs

@@ -47,7 +47,7 @@ local function wait_no_longer(key)
         return page(key, function(id)
             guard(id, function()
                 local t = task_find(id)
-                local after = t and string.format('(%.0f', longest(t, 0))
+                local after = t and string.format('(%.0f', longest(t, t.max_retries)) -- what may wait is not looked at
                 for _, n in ipairs(t and call('ZRANGEBYSCORE', P .. 'w:' .. id, after, '+inf') or {}) do
                     rebase_tile(id, n)
                 end
