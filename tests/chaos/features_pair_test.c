@@ -103,7 +103,7 @@ static void nodes_without_work_stay(void **state)
 
 static pid_t start_quietly(const struct cluster *c, const char *socket)
 {
-    char program[4300], listen[400];
+    char program[4300], listen[700];
     snprintf(listen, sizeof listen, "ipc://%s", socket);
     daemon_path(program, sizeof program, "dtfd");
     pid_t pid = fork();
